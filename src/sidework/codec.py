@@ -1,0 +1,129 @@
+"""Arguments and results as bytes: a format byte, then canonical JSON.
+
+Canonical: keys sorted, no spaces; equal values give equal bytes, so that content can be compared
+(promise I12). Types come back by annotation (msgspec), never by what the bytes claim to be: nothing
+here can run code. What JSON cannot hold faithfully is refused, not bent: NaN and infinity (the
+encoder would silently write ``null``), lone surrogates, cycles, keys that are not text.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import PurePath
+from typing import Any
+
+import msgspec
+
+from .errors import BadValue
+
+FORMAT_JSON = b"\x01"
+MAX_BYTES = 1024 * 1024
+"""Cap of one job's encoded arguments, and of its result: larger things belong in a file or bucket."""
+
+
+class TypeHooks:
+    """How to store types that the codec does not know; shared by an app's tasks."""
+
+    def __init__(self) -> None:
+        self._encoders: dict[type, Callable[[Any], Any]] = {}
+        self._decoders: dict[type, Callable[[Any], Any]] = {}
+
+    def register(
+        self, kind: type, encode: Callable[[Any], Any], decode: Callable[[Any], Any]
+    ) -> None:
+        """Store values of ``kind`` as ``encode(value)``; read them back by ``decode(stored)``."""
+        self._encoders[kind] = encode
+        self._decoders[kind] = decode
+
+    def encode(self, value: Any) -> Any:
+        """msgspec's ``enc_hook``."""
+        for kind in type(value).__mro__:
+            encoder = self._encoders.get(kind)
+            if encoder is not None:
+                return encoder(value)
+        if isinstance(value, PurePath):
+            return str(value)
+        if hasattr(type(value), "__pydantic_core_schema__"):
+            return value.model_dump(mode="json")
+        raise BadValue(
+            f"a {type(value).__qualname__} cannot be stored; pass plain data, a dataclass or a "
+            "msgspec.Struct, or teach the app with app.register_type(...)"
+        )
+
+    def decode(self, kind: type, stored: Any) -> Any:
+        """msgspec's ``dec_hook``."""
+        decoder = self._decoders.get(kind)
+        if decoder is not None:
+            return decoder(stored)
+        if isinstance(kind, type) and issubclass(kind, PurePath):
+            return kind(stored)
+        if hasattr(kind, "__pydantic_core_schema__"):
+            return kind.model_validate(stored)  # type: ignore[attr-defined]
+        raise BadValue(
+            f"a {getattr(kind, '__qualname__', kind)} cannot be read back; "
+            "teach the app with app.register_type(...)"
+        )
+
+
+def encode(value: Any, hooks: TypeHooks, what: str, cap: int = MAX_BYTES) -> bytes:
+    """The value as bytes; ``BadValue`` names ``what`` it is and why it cannot be stored."""
+    try:
+        body = msgspec.json.encode(value, enc_hook=hooks.encode, order="deterministic")
+    except RecursionError:
+        raise BadValue(f"{what} cannot be stored: it contains itself, or is nested too deep") from None
+    except UnicodeEncodeError as wrong:
+        raise BadValue(
+            f"{what} cannot be stored: text with a lone surrogate "
+            f"({wrong.object[wrong.start]!r}) is not valid Unicode"
+        ) from None
+    except BadValue as wrong:
+        raise BadValue(f"{what} cannot be stored: {wrong}") from None
+    except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as wrong:
+        raise BadValue(f"{what} cannot be stored: {wrong}") from None
+    if len(body) > cap:
+        raise BadValue(
+            f"{what} takes {len(body):,} bytes, the cap is {cap:,}: "
+            "store the data elsewhere and pass its path or key"
+        )
+    # The encoder writes NaN and infinity as null. Only bytes with a null in them need the look.
+    if b"null" in body and _has_no_json(value, hooks):
+        raise BadValue(f"{what} cannot be stored: NaN and infinity have no JSON form")
+    return FORMAT_JSON + body
+
+
+def decode(raw: bytes, kind: Any, hooks: TypeHooks) -> Any:
+    """The value again, as annotated ``kind``; ``BadValue`` when the bytes do not fit it."""
+    if raw[:1] != FORMAT_JSON:
+        raise BadValue(f"stored by a newer Sidework (format {raw[:1]!r})")
+    try:
+        return msgspec.json.decode(memoryview(raw)[1:], type=kind, dec_hook=hooks.decode)
+    except RecursionError:
+        raise BadValue("nested too deep to be read back") from None
+    except msgspec.MsgspecError as wrong:
+        raise BadValue(str(wrong)) from None
+
+
+def _has_no_json(value: Any, hooks: TypeHooks) -> bool:
+    """Whether a NaN or an infinity stands anywhere in the value."""
+    left = [value]
+    while left:
+        item = left.pop()
+        if isinstance(item, float):
+            if not math.isfinite(item):
+                return True
+        elif isinstance(item, dict):
+            left.extend(item.keys())
+            left.extend(item.values())
+        elif isinstance(item, list | tuple | set | frozenset):
+            left.extend(item)
+        elif isinstance(item, msgspec.Struct):
+            left.extend(getattr(item, name) for name in item.__struct_fields__)
+        elif hasattr(item, "__dataclass_fields__") and not isinstance(item, type):
+            left.extend(getattr(item, name, None) for name in item.__dataclass_fields__)
+        elif item is not None and not isinstance(item, str | bytes | int):
+            try:
+                left.append(hooks.encode(item))
+            except BadValue:
+                continue  # a type the encoder knows by itself, with no floats in it
+    return False

@@ -1,0 +1,102 @@
+"""The exceptions Sidework raises, as one tree.
+
+    SideworkError
+    ├── BadTask                  a function that cannot be a task, or a name taken twice
+    ├── BadValue                 an argument, result or option that cannot be stored (also a ValueError)
+    ├── AppNotFound              a name given on the command line that leads to no app
+    ├── TaskNotFound             no task of that name is registered here
+    ├── JobNotFound              no job of that id is in this store
+    ├── JobConflict              the id is taken by a job with other content
+    ├── JobFailed                a result was asked of a job that ended without one
+    │   └── JobCancelled         … because it was cancelled
+    ├── WaitTimeout              the result did not come in time (also a TimeoutError)
+    └── StoreError               the store could not do what was asked
+        ├── StoreUnavailable     it may work later: locked, out of space, gone
+        ├── StoreRefused         it will not work as it stands: wrong file, place or connection
+        ├── StoreDamaged         the file's content is damaged
+        └── SchemaMismatch       the file was made by a newer Sidework
+
+A wrong call of a task (missing or unknown argument) raises the built-in ``TypeError``, as the
+plain call would. Drivers' exceptions never leave their engine: each is translated at its border,
+with the original as ``__cause__``.
+"""
+
+from __future__ import annotations
+
+
+class SideworkError(Exception):
+    """Whatever Sidework raises by itself."""
+
+
+class BadTask(SideworkError):
+    """A function that cannot be a task, or a second task of one name."""
+
+
+class BadValue(SideworkError, ValueError):
+    """An argument, result or option that cannot be stored."""
+
+
+class AppNotFound(SideworkError):
+    """The name given on the command line does not lead to a Sidework app."""
+
+
+class TaskNotFound(SideworkError):
+    """No task of that name is registered in this program."""
+
+
+class JobNotFound(SideworkError):
+    """No job of that id is in this store (never was, or was pruned or deleted)."""
+
+
+class JobConflict(SideworkError):
+    """The id given is taken by a job with another task or other arguments (promise I12)."""
+
+
+class JobFailed(SideworkError):
+    """A result was asked of a job that ended without one.
+
+    ``job_id`` is the id as text, ``kind`` the remote exception's type by name, ``remote_traceback``
+    the traceback text of the last attempt ("" when there is none).
+    """
+
+    def __init__(self, job_id: str, kind: str, message: str, remote_traceback: str = "") -> None:
+        self.job_id = job_id
+        self.kind = kind
+        self.message = message
+        self.remote_traceback = remote_traceback
+        super().__init__(job_id, kind, message, remote_traceback)
+
+    def __str__(self) -> str:
+        head = f"job {self.job_id} failed: {self.kind}: {self.message}"
+        return f"{head}\n\n{self.remote_traceback.rstrip()}" if self.remote_traceback else head
+
+
+class JobCancelled(JobFailed):
+    """A result was asked of a job that was cancelled."""
+
+    def __str__(self) -> str:
+        return f"job {self.job_id} was cancelled: {self.message}"
+
+
+class WaitTimeout(SideworkError, TimeoutError):
+    """The job was not final within the time given; it goes on."""
+
+
+class StoreError(SideworkError):
+    """The store could not do what was asked; nothing of it was stored."""
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot do it now but may later: locked, out of space, unreachable."""
+
+
+class StoreRefused(StoreError):
+    """The store will not do it as things stand: wrong file, wrong place, wrong connection."""
+
+
+class StoreDamaged(StoreError):
+    """The store's content is damaged; nothing is written to it."""
+
+
+class SchemaMismatch(StoreError):
+    """The store was made by a newer Sidework than this one."""

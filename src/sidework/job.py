@@ -1,0 +1,164 @@
+"""What travels: a job as it is handed over, as it is claimed, and as it is read back.
+
+Plain values without a queue or a connection in them. Times are ``Millis`` (clock.py), ids are 16
+bytes (ids.py), arguments and results are encoded bytes (codec.py).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from msgspec import Struct, field
+
+from .clock import Millis
+from .errors import BadValue
+from .state import State
+
+Runner = Literal["loop", "thread", "process"]
+"""Where an attempt runs in a child: on its event loop, in a thread, or alone in a solo child."""
+
+OnCrash = Literal["rescue", "discard"]
+"""What happens to a job whose process died: run again (at least once) or not (at most once)."""
+
+RUNNERS: tuple[Runner, ...] = ("loop", "thread", "process")
+DEFAULT_QUEUE = "default"
+LOWEST_PRIORITY, HIGHEST_PRIORITY = -100, 100
+MAX_RETRIES = 10_000
+MAX_CRASHES = 3
+"""Crashes after which a job that was alone when its process died is quarantined (promise I5)."""
+
+_QUEUE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,63}")
+
+
+def check_queue(name: object) -> str:
+    """The queue's name as given, or ``BadValue``: letters, digits, ``_ . -``, at most 64.
+
+    A lane is a queue, or a queue and a key joined by ``/``: hence no slash in a queue's name.
+    """
+    if not isinstance(name, str) or not _QUEUE.fullmatch(name):
+        raise BadValue(
+            f"queue_name={name!r}: expected 1 to 64 letters, digits, '_', '.' or '-', "
+            "beginning with a letter, digit or '_'"
+        )
+    return name
+
+
+class NewJob(Struct, frozen=True):
+    """A job as the client hands it over. ``due_at`` wins over ``delay`` (milliseconds from now)."""
+
+    id: bytes
+    task: str
+    args: bytes
+    lane: str = DEFAULT_QUEUE
+    runner: Runner = "thread"
+    priority: int = 0
+    due_at: Millis | None = None
+    delay: int = 0
+    max_attempts: int = 1
+    backoff: int | None = None
+    timeout: int | None = None
+    expires_at: Millis | None = None
+    expires_in: int | None = None
+    on_crash: OnCrash = "rescue"
+    tags: tuple[str, ...] = ()
+
+
+class Inserted(Struct, frozen=True):
+    """What became of one ``NewJob``: stored now, stored before (same id and content), or refused."""
+
+    id: bytes
+    verdict: Literal["stored", "present", "conflict"]
+
+
+class Claimed(Struct, array_like=True, frozen=True):
+    """A job under a claim: the token (``id``, ``fence``) and all that an attempt needs.
+
+    ``timeout`` and ``backoff`` are milliseconds or ``None`` (the task's own), as set at enqueue.
+    """
+
+    id: bytes
+    fence: int
+    attempt: int
+    max_attempts: int
+    task: str
+    lane: str
+    runner: Runner
+    priority: int
+    due_at: Millis
+    timeout: int | None
+    backoff: int | None
+    on_crash: OnCrash
+    args: bytes
+
+
+class JobRow(Struct, frozen=True):
+    """A job as it stands in the store."""
+
+    id: bytes
+    task: str
+    lane: str
+    state: State
+    runner: Runner
+    priority: int
+    attempt: int
+    max_attempts: int
+    fence: int
+    crashes: int
+    cancel_requested: bool
+    inserted_at: Millis
+    due_at: Millis
+    started_at: Millis | None
+    finished_at: Millis | None
+    expires_at: Millis | None
+    timeout: int | None
+    on_crash: OnCrash
+    worker: int | None
+    note: str | None
+    tags: tuple[str, ...]
+    args: bytes
+    result: bytes | None
+
+
+class AttemptRow(Struct, frozen=True):
+    """One attempt that did not complete: how it ended and why (the last, completed one is the job)."""
+
+    job_id: bytes
+    attempt: int
+    fence: int
+    outcome: str
+    worker: int | None
+    started_at: Millis | None
+    finished_at: Millis
+    failure: bytes | None
+
+
+class JobFilter(Struct, frozen=True, kw_only=True):
+    """Which jobs to list; an empty tuple or ``None`` means any."""
+
+    states: tuple[State, ...] = ()
+    lanes: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    tag: str | None = None
+
+
+class QueueRow(Struct, frozen=True):
+    """A queue with its switch and how many jobs it holds, by state."""
+
+    name: str
+    paused_at: Millis | None
+    paused_by: str | None
+    paused_why: str | None
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+class WorkerRow(Struct, frozen=True):
+    """A worker that has registered; ``life`` is the engine's way to tell that it lives."""
+
+    id: int
+    host: str
+    pid: int
+    life: str | None
+    started_at: Millis
+    seen_at: Millis
+    queues: tuple[str, ...]

@@ -1,0 +1,10 @@
+-- Take the first of one (lane, runner). The attempt is counted here (promise I5), the fence grows
+-- here (promise I1). RETURNING has no order: the caller sorts.
+UPDATE jobs SET state = 'running', fence = fence + 1, attempt = attempt + 1, worker = :worker,
+                started_at = :now, note = NULL
+WHERE id IN (SELECT id FROM jobs INDEXED BY jobs_available
+             WHERE state = 'available' AND lane = :lane AND runner = :runner
+               AND (expires_at IS NULL OR expires_at > :now)
+             ORDER BY priority DESC, due_at, id LIMIT :limit)
+RETURNING id, fence, attempt, max_attempts, task, lane, runner, priority, due_at, timeout, backoff,
+          on_crash, args

@@ -1,0 +1,6 @@
+-- A final job runs again, by hand: one more attempt is allowed, the expiry is lifted.
+UPDATE jobs SET state = 'available', due_at = :now, finished_at = NULL, result = NULL, crashes = 0,
+                expires_at = NULL, max_attempts = max(max_attempts, attempt + 1),
+                fence = fence + 1, note = 'retried by hand'
+WHERE id = :id AND state IN ('completed', 'cancelled', 'discarded')
+RETURNING id
