@@ -1,0 +1,1 @@
+"""The store: jobs on a disk, behind one protocol; engines beside each other."""

@@ -1,0 +1,187 @@
+"""Bells between processes: Unix datagrams that say "look", sent after a commit.
+
+A hint and nothing more: every failure here ends in silence, never in an error, and who listens also
+looks by himself from time to time. Nothing here knows the database.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import secrets
+import socket
+import stat
+import tempfile
+from typing import Literal
+
+from ...clock import now_ms
+
+Kind = Literal["work", "done"]
+
+ID_BYTES = 16
+MAX_IDS = 1000  # ids in one "done" datagram; no payload means "look at everything"
+_MAX_READ = 1000  # datagrams taken in one turn, so that a flood cannot hold the reader
+_MAX_PATH = 103  # bytes: sockaddr_un has 108 on Linux, 104 on macOS, with a final NUL
+_MAX_NAME = len("/.work-4194304-ffff")
+# Folder times come in kernel ticks (10 ms at HZ=100): a listing younger than this may miss a socket
+# that was made in the same tick and so left the same time.
+_SETTLED_NS = 20_000_000
+
+
+def folder_for(database: str) -> str:
+    """The folder of the sockets for a database file, made if need be; "" when none can be had."""
+    digest = hashlib.blake2b(os.fsencode(os.path.realpath(database))).hexdigest()[:16]
+    bases: list[str] = []
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    if os.path.isabs(runtime):
+        bases.append(os.path.join(runtime, "sidework"))
+    try:
+        bases.append(os.path.join(tempfile.gettempdir(), f"sidework-{os.geteuid()}"))
+    except OSError:
+        pass
+    for base in bases:
+        folder = os.path.join(base, digest)
+        fits = len(os.fsencode(folder)) + _MAX_NAME <= _MAX_PATH
+        if fits and _make_private(base) and _make_private(folder):
+            return folder
+    return ""
+
+
+def _make_private(folder: str) -> bool:
+    """Make the folder; False if it is not a real folder of ours (another user may plant one)."""
+    try:
+        try:
+            os.mkdir(folder, 0o700)
+        except FileExistsError:
+            pass
+        info = os.lstat(folder)
+        if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.geteuid():
+            return False
+        if stat.S_IMODE(info.st_mode) != 0o700:
+            os.chmod(folder, 0o700)
+        return os.access(folder, os.W_OK)
+    except OSError:
+        return False
+
+
+class Bell:
+    """A listener. One that found no place for its socket is never rung; otherwise it is alike.
+
+    Raises ``OSError`` only when the process has no descriptor left.
+    """
+
+    def __init__(self, socket_folder: str, kind: Kind) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+        self._path = ""
+        self._pid = os.getpid()
+        name = f"{kind}-{self._pid}-{secrets.token_hex(2)}"
+        path, unborn = os.path.join(socket_folder, name), os.path.join(socket_folder, f".{name}")
+        if not socket_folder:
+            return
+        # Bound under another name: bind() makes the file a moment before it listens, and a ringer
+        # that was refused in that moment would remove it as stale.
+        try:
+            self._socket.bind(unborn)
+            os.rename(unborn, path)
+            self._path = path
+        except OSError:
+            _unlink(unborn)
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def read(self) -> list[bytes]:
+        """The payloads that wait, oldest first; at most 1000, the rest stays readable."""
+        payloads: list[bytes] = []
+        try:
+            while len(payloads) < _MAX_READ:
+                payloads.append(self._socket.recv(MAX_IDS * ID_BYTES))
+        except OSError:
+            pass
+        return payloads
+
+    def close(self) -> None:
+        if self._path and self._pid == os.getpid():  # a fork's copy leaves the parent its name
+            _unlink(self._path)
+        self._path = ""
+        self._socket.close()
+
+
+class Ringer:
+    """Rings every listener of a kind; used by one thread at a time."""
+
+    def __init__(self, socket_folder: str) -> None:
+        self._folder = socket_folder
+        self._socket: socket.socket | None = None
+        self._names: list[str] = []
+        self._listed_at = -1
+        self._missed: set[str] = set()  # listeners that were full: they are owed "everything"
+
+    def ring(self, kind: Kind, payload: bytes = b"") -> None:
+        """Send ``payload`` (16-byte job ids, or nothing for "look at everything")."""
+        if len(payload) > MAX_IDS * ID_BYTES:
+            payload = b""
+        for name in self._list(kind):
+            path = os.path.join(self._folder, name)
+            code = self._send(path, b"" if name in self._missed else payload)
+            if code in (errno.EAGAIN, errno.ENOBUFS, errno.EMSGSIZE):
+                # Full is this listener's queue, or our send buffer, which one stopped listener's
+                # unread datagrams can use up for all (EMSGSIZE: macOS allows 2 kB). A fresh socket
+                # has a fresh buffer; what was sent stays with its readers.
+                self._drop()
+                code = self._send(path, b"")
+            if code in (errno.ECONNREFUSED, errno.ENOENT):
+                _unlink(path)
+            if code in (errno.EAGAIN, errno.ENOBUFS):
+                self._missed.add(name)  # already rung, but perhaps for other ids
+            else:
+                self._missed.discard(name)
+
+    def listeners(self, kind: Kind) -> int:
+        """How many sockets there are, those that a killed process left behind included."""
+        return len(self._list(kind))
+
+    def close(self) -> None:
+        self._folder = ""
+        self._drop()
+
+    def _list(self, kind: Kind) -> list[str]:
+        if not self._folder:
+            return []
+        try:
+            changed = os.stat(self._folder).st_mtime_ns
+            if changed != self._listed_at:
+                settled = (
+                    now_ms() * 1_000_000 - changed > _SETTLED_NS
+                )  # before the listing, not after
+                self._names = os.listdir(self._folder)
+                self._listed_at = changed if settled else -1
+                self._missed.intersection_update(self._names)
+        except OSError:
+            return []
+        return [name for name in self._names if name.startswith(f"{kind}-")]
+
+    def _send(self, path: str, payload: bytes) -> int:
+        """0 or the error's number."""
+        try:
+            if self._socket is None:
+                self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+                self._socket.setblocking(False)
+            self._socket.sendto(payload, path)
+        except OSError as error:
+            return error.errno or errno.EIO  # "path too long" comes without a number
+        return 0
+
+    def _drop(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass

@@ -1,0 +1,138 @@
+"""Connections to the file: how they are opened, the one border where apsw's errors are translated,
+and a write transaction under the fair ticket."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+
+import apsw
+
+from ...errors import (
+    SchemaMismatch,
+    SideworkError,
+    StoreDamaged,
+    StoreError,
+    StoreRefused,
+    StoreUnavailable,
+)
+
+APPLICATION_ID = 0x51DE0A4B
+"""Marks a file as ours, so that another program's database is never taken for a queue."""
+
+BUSY_MILLISECONDS = 10_000
+"""Only for what bypasses the ticket (a backup's last step, a foreign tool): else nobody waits here."""
+
+
+@functools.cache
+def statement(name: str) -> str:
+    """The text of one verb's ``.sql`` file."""
+    return resources.files(__package__).joinpath("sql", f"{name}.sql").read_text("utf-8")
+
+
+def migrations() -> list[str]:
+    """The texts of the numbered migrations, in order."""
+    folder = resources.files(__package__).joinpath("migrations")
+    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
+    return [folder.joinpath(name).read_text("utf-8") for name in names]
+
+
+@contextmanager
+def translated(path: str) -> Iterator[None]:
+    """apsw's exceptions as ours, with the original as cause."""
+    try:
+        yield
+    except SideworkError:
+        raise
+    except apsw.Error as error:
+        raise translate(error, path) from error
+
+
+def translate(error: apsw.Error, path: str) -> StoreError:
+    """What an error of SQLite means for whoever uses the store at ``path``."""
+    if isinstance(error, apsw.FullError):
+        return StoreUnavailable(f"no space left for {path}: nothing was stored; free some and try again")
+    if isinstance(error, apsw.NotADBError):
+        return StoreRefused(f"{path} is not a SQLite database: choose another path")
+    if isinstance(error, apsw.CorruptError):
+        return StoreDamaged(f"{path} is damaged ({error}): stop its workers and restore a backup")
+    if isinstance(error, apsw.BusyError | apsw.LockedError):
+        return StoreUnavailable(f"{path} is locked by another program: {error}")
+    if isinstance(error, apsw.ReadOnlyError):
+        return StoreRefused(f"{path} cannot be written: check the rights of the file and its folder")
+    if isinstance(error, apsw.CantOpenError):
+        return StoreRefused(f"{path} cannot be opened: check the folder and its rights")
+    if isinstance(error, apsw.IOError):
+        return StoreUnavailable(f"the disk failed under {path}: {error}; nothing was stored")
+    return StoreError(f"{path}: {error}")
+
+
+def open_connection(path: str, *, create: bool) -> apsw.Connection:
+    """A connection with the promises switched on: WAL, ``synchronous=FULL``, schema checked."""
+    flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOMUTEX
+    if create:
+        flags |= apsw.SQLITE_OPEN_CREATE
+    if not create and not os.path.exists(path):
+        raise StoreRefused(f"there is no database at {path}: the app makes it at its first enqueue")
+    with translated(path):
+        connection = apsw.Connection(path, flags=flags, statementcachesize=200)
+        try:
+            connection.set_busy_timeout(BUSY_MILLISECONDS)
+            _configure(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def _configure(connection: apsw.Connection, path: str) -> None:
+    if connection.pragma("page_count") == 0:
+        # auto_vacuum can only be chosen while the file is empty.
+        connection.pragma("auto_vacuum", "INCREMENTAL")
+    mode = connection.pragma("journal_mode", "WAL")
+    if mode != "wal":
+        raise StoreRefused(f"{path} cannot use write-ahead logging here (got {mode!r})")
+    connection.pragma("synchronous", "FULL")
+    connection.pragma("fullfsync", 1)
+    connection.pragma("cell_size_check", 1)
+    connection.pragma("foreign_keys", 0)
+    connection.pragma("wal_autocheckpoint", 4000)
+    connection.pragma("journal_size_limit", 64 * 1024 * 1024)
+    connection.pragma("cache_size", -16_000)
+    connection.pragma("temp_store", "MEMORY")
+    _migrate(connection, path)
+
+
+def _migrate(connection: apsw.Connection, path: str) -> None:
+    steps = migrations()
+    if _version(connection, path) == len(steps):
+        return
+    connection.execute("BEGIN IMMEDIATE")  # the lock: whoever waited here looks again
+    try:
+        version = _version(connection, path)
+        for step in steps[version:]:
+            connection.execute(step)
+        connection.pragma("application_id", APPLICATION_ID)
+        connection.pragma("user_version", len(steps))
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _version(connection: apsw.Connection, path: str) -> int:
+    version, mark = connection.pragma("user_version"), connection.pragma("application_id")
+    if mark != APPLICATION_ID:
+        tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
+        if tables or mark or version:
+            raise StoreRefused(f"{path} is another program's database: choose another path")
+        return 0
+    if not isinstance(version, int) or version > len(migrations()):
+        raise SchemaMismatch(
+            f"{path} has schema {version}, this Sidework knows {len(migrations())}: upgrade Sidework"
+        )
+    return version

@@ -1,0 +1,426 @@
+"""The SQLite store: the protocol's verbs over one session, with inserts combined.
+
+Enqueues never share a transaction with records; both take the same fair ticket.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import apsw
+import msgspec
+
+from ...clock import Millis, now_ms
+from ...errors import StoreRefused
+from ...job import AttemptRow, Inserted, JobFilter, JobRow, NewJob, QueueRow, WorkerRow
+from ...outcome import Outcome
+from ..combining import Combiner
+from ..protocol import Demand, Listener, Turn
+from . import bells, claiming, upkeep
+from .connection import statement, translated
+from .life import Life, is_dead
+from .place import check_place
+from .rows import (
+    ATTEMPT_COLUMNS,
+    JOB_COLUMNS,
+    WORKER_COLUMNS,
+    attempt_row,
+    insert_parameters,
+    job_row,
+    worker_row,
+)
+from .session import Session
+
+MOST_ROWS = 500
+"""Rows that one write transaction takes at most, so that other writers wait a few ms, not more."""
+
+PROMOTE_LIMIT = 1000
+
+_FINAL = ("completed", "cancelled", "discarded")
+
+
+class SqliteStore:
+    """The embedded engine on the file at ``path`` (absolute)."""
+
+    def __init__(self, path: str, *, create: bool = True) -> None:
+        self.path = os.path.abspath(path)
+        check_place(self.path)
+        self._session = Session(self.path, create=create)
+        self._session.read(lambda connection: None)  # refused here, not at the first job
+        self._inserts: Combiner[tuple[Sequence[NewJob], Millis | None], list[Inserted]] = Combiner(
+            self._insert_batch, lambda command: len(command[0]), MOST_ROWS
+        )
+        self._bell_folder = bells.folder_for(self.path)
+        self._ringer = bells.Ringer(self._bell_folder)
+        self._lives: dict[int, Life] = {}
+        self._turns = 0
+
+    @property
+    def url(self) -> str:
+        """The URL that leads here from anywhere on this machine."""
+        return f"sqlite:///{self.path}"
+
+    def close(self) -> None:
+        """Close the connection; the next use opens it again."""
+        self._session.close()
+        self._ringer.close()
+
+    # Jobs ---------------------------------------------------------------------------------------
+
+    def insert(self, jobs: Sequence[NewJob], now: Millis | None = None) -> list[Inserted]:
+        """Store the jobs, in transactions of at most ``MOST_ROWS``."""
+        done: list[Inserted] = []
+        for start in range(0, len(jobs), MOST_ROWS):
+            done += self._inserts.submit((jobs[start : start + MOST_ROWS], now))
+            self.ring_work()
+        return done
+
+    def _insert_batch(
+        self, commands: Sequence[tuple[Sequence[NewJob], Millis | None]]
+    ) -> list[list[Inserted] | BaseException]:
+        return self._session.write(
+            lambda connection: [
+                [_insert(connection, job, at) for job in jobs]
+                for jobs, now in commands
+                for at in (now_ms() if now is None else now,)
+            ]
+        )
+
+    def insert_on(self, connection: Any, job: NewJob, now: Millis | None = None) -> Inserted:
+        """Store the job on the caller's own connection: it is there when the caller commits."""
+        if type(connection).__module__.partition(".")[0] == "sqlite3":
+            raise StoreRefused(
+                "a sqlite3 connection cannot enqueue: Python's own SQLite beside Sidework's in one "
+                "process loses the file's locks; open the file with apsw.Connection(path) instead"
+            )
+        if not isinstance(connection, apsw.Connection):
+            raise StoreRefused(
+                f"connection={type(connection).__qualname__} cannot enqueue here: this store takes "
+                "an apsw.Connection to its own file"
+            )
+        if not connection.filename or not os.path.exists(connection.filename) or not os.path.samefile(connection.filename, self.path):
+            raise StoreRefused(
+                f"the connection is to {connection.filename or 'memory'}, the jobs are in "
+                f"{self.path}: a transaction cannot span both"
+            )
+        with translated(self.path):
+            inserted = _insert(connection, job, now_ms() if now is None else now)
+        # Not committed yet as a rule: then this rings too early, and the safety net finds the job.
+        self.ring_work()
+        return inserted
+
+    def get(self, ids: Sequence[bytes]) -> list[JobRow | None]:
+        """The jobs of these ids, ``None`` where there is none."""
+
+        def work(connection: apsw.Connection) -> list[JobRow | None]:
+            rows = []
+            for job_id in ids:
+                row = connection.execute(
+                    f"SELECT {JOB_COLUMNS} FROM jobs WHERE id = ?", (job_id,)
+                ).fetchone()
+                rows.append(None if row is None else job_row(row))
+            return rows
+
+        return self._session.read(work)
+
+    def page(self, want: JobFilter, before: bytes | None, limit: int) -> list[JobRow]:
+        """Jobs that fit, newest first, older than ``before``; paging by id is stable."""
+        where, values = ["1"], []
+        for column, wanted in (("state", want.states), ("lane", want.lanes), ("task", want.tasks)):
+            if wanted:
+                where.append(f"{column} IN ({', '.join('?' * len(wanted))})")
+                values += [str(value) for value in wanted]
+        if want.tag is not None:
+            where.append("EXISTS (SELECT 1 FROM json_each(tags) WHERE value = ?)")
+            values.append(want.tag)
+        bindings: list[Any] = list(values)
+        if before is not None:
+            where.append("id < ?")
+            bindings.append(before)
+        sql = f"SELECT {JOB_COLUMNS} FROM jobs WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT ?"
+        return self._session.read(
+            lambda connection: [job_row(row) for row in connection.execute(sql, (*bindings, limit))]
+        )
+
+    def attempts(self, job_id: bytes) -> list[AttemptRow]:
+        """The job's failed, crashed and cancelled attempts, oldest first."""
+        sql = f"SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE job_id = ? ORDER BY fence"
+        return self._session.read(
+            lambda connection: [attempt_row(row) for row in connection.execute(sql, (job_id,))]
+        )
+
+    def cancel(self, job_id: bytes, note: str, now: Millis | None = None) -> str | None:
+        """Cancel a waiting job, or ask a running one; its state now, ``None`` when it was final."""
+        state = self._one(statement("cancel"), id=job_id, note=note, now=_at(now))
+        if state == "cancelled":
+            self.ring_done([job_id])
+        elif state is not None:
+            self.ring_work()
+        return state
+
+    def retry(self, job_id: bytes, now: Millis | None = None) -> bool:
+        """Make a final job available again; False when it is not final."""
+        took = self._one(statement("retry"), id=job_id, now=_at(now)) is not None
+        if took:
+            self.ring_work()
+        return took
+
+    def delete(self, job_id: bytes) -> bool:
+        """Remove a final job and its attempts; False when it is not final."""
+
+        def work(connection: apsw.Connection) -> bool:
+            took = connection.execute(statement("delete"), {"id": job_id}).fetchone() is not None
+            if took:
+                connection.execute("DELETE FROM attempts WHERE job_id = ?", (job_id,))
+            return took
+
+        return self._session.write(work)
+
+    def _one(self, sql: str, **values: Any) -> Any:
+        def work(connection: apsw.Connection) -> Any:
+            row = connection.execute(sql, values).fetchone()
+            return None if row is None else row[0]
+
+        return self._session.write(work)
+
+    # Claims -------------------------------------------------------------------------------------
+
+    def turn(
+        self, outcomes: Sequence[Outcome], demand: Demand | None, now: Millis | None = None
+    ) -> Turn:
+        """Record the outcomes and claim what the demand has places for, in one transaction."""
+        moment = _at(now)
+        self._turns += 1
+
+        def work(connection: apsw.Connection) -> Turn:
+            took = claiming.record(connection, outcomes, moment)
+            claimed, short = [], False
+            if demand is not None:
+                bounds = {"now": moment, "limit": PROMOTE_LIMIT}
+                expired[:] = [row[0] for row in connection.execute(statement("expire"), bounds)]
+                connection.execute(statement("promote"), bounds).fetchall()
+                claimed, short = claiming.claim(connection, demand, self._turns, moment)
+            due = connection.execute(statement("next_due")).get
+            return Turn(took, claimed, short, due)
+
+        expired: list[bytes] = []
+        turn = self._session.write(work)
+        if outcomes or expired:
+            self.ring_done([*(outcome.id for outcome in outcomes), *expired])
+        return turn
+
+    def cancelling(self, worker: int) -> list[bytes]:
+        """Which running jobs of this worker someone asked to cancel."""
+        return self._session.read(
+            lambda connection: [
+                row[0] for row in connection.execute(statement("cancelling"), {"worker": worker})
+            ]
+        )
+
+    # Workers ------------------------------------------------------------------------------------
+
+    def register(
+        self, host: str, pid: int, queues: Sequence[str], now: Millis | None = None
+    ) -> WorkerRow:
+        """Make this process known as a worker, with a lock that dies with it."""
+        moment = _at(now)
+        life = Life(self.path + "-workers", f"{pid}-{os.urandom(4).hex()}")
+
+        def work(connection: apsw.Connection) -> WorkerRow:
+            row = connection.execute(
+                "INSERT INTO workers (host, pid, life, started_at, seen_at, queues) "
+                f"VALUES (?, ?, ?, ?, ?, ?) RETURNING {WORKER_COLUMNS}",
+                (host, pid, life.path, moment, moment, msgspec.json.encode(list(queues)).decode()),
+            ).fetchone()
+            return worker_row(row)
+
+        try:
+            worker = self._session.write(work)
+        except BaseException:
+            life.close()
+            raise
+        self._lives[worker.id] = life
+        return worker
+
+    def retire(self, worker: int) -> None:
+        """The worker leaves in good order; whatever it still held is rescued."""
+        self._rescue_from(worker, None)
+        life = self._lives.pop(worker, None)
+        if life is not None:
+            life.close()
+
+    def workers(self) -> list[WorkerRow]:
+        """The workers that have registered and are not known to be gone."""
+        return self._session.read(
+            lambda connection: [
+                worker_row(row)
+                for row in connection.execute(f"SELECT {WORKER_COLUMNS} FROM workers ORDER BY id")
+            ]
+        )
+
+    def rescue(self, now: Millis | None = None) -> int:
+        """Bring back the jobs of workers whose processes are all dead; how many."""
+        return sum(
+            self._rescue_from(worker.id, now)
+            for worker in self.workers()
+            if worker.life is None or is_dead(worker.life)
+        )
+
+    def _rescue_from(self, worker: int, now: Millis | None) -> int:
+        rescued = 0
+        while True:
+            ids = self._session.write(
+                lambda connection: claiming.rescue(connection, worker, MOST_ROWS, _at(now))
+            )
+            rescued += len(ids)
+            if ids:
+                self.ring_work()
+                self.ring_done(ids)
+            if len(ids) < MOST_ROWS:
+                break
+        row = self._one("DELETE FROM workers WHERE id = :worker RETURNING life", worker=worker)
+        if row is not None and worker not in self._lives and os.path.exists(row):
+            os.unlink(row)
+        return rescued
+
+    # Queues -------------------------------------------------------------------------------------
+
+    def queues(self) -> list[QueueRow]:
+        """Every queue that holds jobs or has a switch, with counts by state."""
+
+        def work(connection: apsw.Connection) -> list[QueueRow]:
+            rows = {
+                name: QueueRow(name, at, by, why)
+                for name, at, by, why in connection.execute(
+                    "SELECT name, paused_at, paused_by, paused_why FROM queues"
+                )
+            }
+            for lane, state, count in connection.execute(
+                "SELECT lane, state, count(*) FROM jobs GROUP BY lane, state"
+            ):
+                rows.setdefault(lane, QueueRow(lane, None, None, None)).counts[state] = count
+            return [rows[name] for name in sorted(rows)]
+
+        return self._session.read(work)
+
+    def pause(self, queue: str, by: str, why: str, now: Millis | None = None) -> None:
+        """Close the queue's lanes: what runs ends, nothing more is claimed."""
+        self._one(
+            "INSERT INTO queues (name, paused_at, paused_by, paused_why) "
+            "VALUES (:name, :now, :by, :why) ON CONFLICT (name) DO UPDATE SET "
+            "paused_at = excluded.paused_at, paused_by = excluded.paused_by, "
+            "paused_why = excluded.paused_why RETURNING name",
+            name=queue, by=by, why=why, now=_at(now),
+        )  # fmt: skip
+
+    def resume(self, queue: str) -> bool:
+        """Open the queue again; False when it was not paused."""
+        sql = (
+            "UPDATE queues SET paused_at = NULL, paused_by = NULL, paused_why = NULL "
+            "WHERE name = :name AND paused_at IS NOT NULL RETURNING name"
+        )
+        took = self._one(sql, name=queue) is not None
+        self.ring_work()
+        return took
+
+    # Chores -------------------------------------------------------------------------------------
+
+    def take_turn(self, name: str, every: Millis, now: Millis | None = None) -> bool:
+        """Whether the turn at this chore is ours; the next is ``every`` milliseconds from now."""
+        moment = _at(now)
+        values = {"name": name, "next_at": moment + every, "now": moment}
+        return self._one(statement("turn"), **values) is not None
+
+    def promote(self, limit: int, now: Millis | None = None) -> int:
+        """Make what is due available."""
+        return len(self._many("promote", now=_at(now), limit=limit))
+
+    def expire(self, limit: int, now: Millis | None = None) -> int:
+        """Cancel what was not started in time."""
+        ids = self._many("expire", now=_at(now), limit=limit)
+        if ids:
+            self.ring_done(ids)
+        return len(ids)
+
+    def prune(self, retention: dict[str, int], limit: int, now: Millis | None = None) -> int:
+        """Delete final jobs past retention, at most ``limit`` of each state."""
+        moment = _at(now)
+
+        def work(connection: apsw.Connection) -> int:
+            gone = 0
+            for state in _FINAL:
+                before = moment - retention[f"{state}_age"]
+                if state == "completed":
+                    keep = {"keep": retention["completed_count"]}
+                    reach = connection.execute(statement("prune_count"), keep).get
+                    before = before if reach is None else max(before, reach)
+                values = {"state": state, "before": before, "limit": limit}
+                ids = connection.execute(statement("prune_age"), values).fetchall()
+                connection.executemany("DELETE FROM attempts WHERE job_id = ?", ids)
+                gone += len(ids)
+            return gone
+
+        return self._session.write(work)
+
+    def checkpoint(self) -> None:
+        """Bring the write-ahead log's content into the file, as far as readers allow."""
+        self._session.read(lambda connection: upkeep.checkpoint(connection))
+
+    def _many(self, name: str, **values: Any) -> list[bytes]:
+        return self._session.write(
+            lambda connection: [row[0] for row in connection.execute(statement(name), values)]
+        )
+
+    # Bells --------------------------------------------------------------------------------------
+
+    def listen(self, kind: str) -> Listener:
+        """A bell of kind ``work`` (for workers) or ``done`` (for whoever waits for results)."""
+        return bells.Bell(self._bell_folder, "work" if kind == "work" else "done")
+
+    def ring_work(self) -> None:
+        """Tell workers that there may be something to do."""
+        self._ringer.ring("work")
+
+    def ring_done(self, ids: Iterable[bytes]) -> None:
+        """Tell who waits that these jobs moved on."""
+        if self._ringer.listeners("done"):
+            found = list(ids)
+            payload = b"".join(found) if len(found) <= bells.MAX_IDS else b""
+            self._ringer.ring("done", payload)
+
+    def version(self) -> int:
+        """A number that changes when another connection has committed: the safety net."""
+        return self._session.read(lambda connection: int(connection.pragma("data_version")))  # type: ignore[arg-type]
+
+    # Upkeep -------------------------------------------------------------------------------------
+
+    def info(self) -> dict[str, Any]:
+        """Sizes, counts and settings, for a person."""
+        return self._session.read(lambda connection: upkeep.info(connection, self.path))
+
+    def check(self) -> list[str]:
+        """What is wrong with the file; empty when nothing is."""
+        return self._session.read(upkeep.check)
+
+    def backup(self, target: str) -> None:
+        """A consistent copy while everything runs; ``StoreRefused`` if the target exists."""
+        self._session.read(lambda connection: upkeep.backup(connection, target))
+
+    def vacuum(self) -> None:
+        """Give free pages back to the disk."""
+        self._session.read(upkeep.vacuum)
+
+
+def _at(now: Millis | None) -> Millis:
+    return now_ms() if now is None else now
+
+
+def _insert(connection: apsw.Connection, job: NewJob, now: Millis) -> Inserted:
+    values = insert_parameters(job, now)
+    if connection.execute(statement("insert"), values).fetchone() is not None:
+        return Inserted(job.id, "stored")
+    same = connection.execute(statement("same_content"), values).get
+    return Inserted(job.id, "present" if same else "conflict")
+

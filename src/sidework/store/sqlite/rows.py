@@ -1,0 +1,77 @@
+"""Between rows and values: the column lists and how a row becomes a word."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ...clock import Millis
+from ...job import AttemptRow, Claimed, JobRow, NewJob, WorkerRow
+from ...state import State
+
+JOB_COLUMNS = (
+    "id, task, lane, state, runner, priority, attempt, max_attempts, fence, crashes, "
+    "cancel_requested, inserted_at, due_at, started_at, finished_at, expires_at, timeout, "
+    "on_crash, worker, note, tags, args, result"
+)
+ATTEMPT_COLUMNS = "job_id, attempt, fence, outcome, worker, started_at, finished_at, failure"
+WORKER_COLUMNS = "id, host, pid, life, started_at, seen_at, queues"
+
+
+def job_row(row: tuple[Any, ...]) -> JobRow:
+    """A row of ``JOB_COLUMNS``."""
+    (id_, task, lane, state, runner, priority, attempt, max_attempts, fence, crashes, cancel,
+     inserted, due, started, finished, expires, timeout, on_crash, worker, note, tags, args,
+     result) = row  # fmt: skip
+    return JobRow(
+        id_, task, lane, State(state), runner, priority, attempt, max_attempts, fence, crashes,
+        bool(cancel), inserted, due, started, finished, expires, timeout, on_crash, worker, note,
+        msgspec.json.decode(tags, type=tuple[str, ...]), args, result,
+    )  # fmt: skip
+
+
+def attempt_row(row: tuple[Any, ...]) -> AttemptRow:
+    """A row of ``ATTEMPT_COLUMNS``."""
+    return AttemptRow(*row)
+
+
+def worker_row(row: tuple[Any, ...]) -> WorkerRow:
+    """A row of ``WORKER_COLUMNS``."""
+    *head, queues = row
+    return WorkerRow(*head, msgspec.json.decode(queues, type=tuple[str, ...]))
+
+
+def claimed(row: tuple[Any, ...]) -> Claimed:
+    """A row that ``claim.sql`` returned."""
+    (id_, fence, attempt, max_attempts, task, lane, runner, priority, due, timeout, backoff,
+     on_crash, args) = row  # fmt: skip
+    return Claimed(
+        id_, fence, attempt, max_attempts, task, lane, runner, priority, due, timeout, backoff,
+        on_crash, args,
+    )  # fmt: skip
+
+
+def insert_parameters(job: NewJob, now: Millis) -> dict[str, Any]:
+    """What ``insert.sql`` takes; a due time that has passed means now."""
+    due = job.due_at if job.due_at is not None else now + job.delay
+    expires = job.expires_at
+    if expires is None and job.expires_in is not None:
+        expires = now + job.expires_in
+    return {
+        "id": job.id,
+        "task": job.task,
+        "lane": job.lane,
+        "state": "scheduled" if due > now else "available",
+        "runner": job.runner,
+        "priority": job.priority,
+        "due_at": due if due > now else now,
+        "max_attempts": job.max_attempts,
+        "now": now,
+        "expires_at": expires,
+        "timeout": job.timeout,
+        "backoff": job.backoff,
+        "on_crash": job.on_crash,
+        "tags": "[]" if not job.tags else msgspec.json.encode(job.tags).decode(),
+        "args": job.args,
+    }

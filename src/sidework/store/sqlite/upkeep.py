@@ -1,0 +1,71 @@
+"""What an operator does with the file: look, check, copy, tidy."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import apsw
+
+from ...errors import StoreRefused
+
+_TRUNCATE_PAGES = 16_000
+"""A write-ahead log longer than this (64 MB) is cut when no reader holds it."""
+
+
+def checkpoint(connection: apsw.Connection) -> None:
+    """PASSIVE: never waits for a reader; then the log is reused, and cut if it had grown long."""
+    pages, done = connection.wal_checkpoint(None, apsw.SQLITE_CHECKPOINT_PASSIVE)
+    if pages > _TRUNCATE_PAGES and pages == done:
+        try:
+            connection.wal_checkpoint(None, apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        except apsw.BusyError:
+            return  # a reader came in between: the next turn tries again
+
+
+def info(connection: apsw.Connection, path: str) -> dict[str, Any]:
+    """Sizes in bytes, jobs by state, schema and settings."""
+    counts = dict(connection.execute("SELECT state, count(*) FROM jobs GROUP BY state").fetchall())
+    page = connection.pragma("page_size")
+    return {
+        "engine": "sqlite",
+        "path": path,
+        "sqlite": apsw.sqlite_lib_version(),
+        "schema": connection.pragma("user_version"),
+        "file_bytes": os.path.getsize(path),
+        "wal_bytes": os.path.getsize(path + "-wal") if os.path.exists(path + "-wal") else 0,
+        "free_bytes": int(connection.pragma("freelist_count")) * int(page),  # type: ignore[arg-type]
+        "jobs": counts,
+        "workers": connection.execute("SELECT count(*) FROM workers").get,
+    }
+
+
+def check(connection: apsw.Connection) -> list[str]:
+    """SQLite's own full check; what it found."""
+    try:
+        found = [row[0] for row in connection.execute("PRAGMA integrity_check")]
+    except apsw.CorruptError as error:
+        return [str(error)]
+    return [] if found == ["ok"] else found
+
+
+def backup(connection: apsw.Connection, target: str) -> None:
+    """A whole copy through SQLite; written beside the target and renamed, so never half there."""
+    target = os.path.abspath(target)
+    if os.path.exists(target):
+        raise StoreRefused(f"{target} exists: choose a new name for the backup")
+    part = f"{target}.part-{os.getpid()}"
+    try:
+        connection.execute("VACUUM INTO ?", (part,))
+        with open(part, "rb+") as copy:
+            os.fsync(copy.fileno())
+        os.replace(part, target)
+    finally:
+        if os.path.exists(part):
+            os.unlink(part)
+
+
+def vacuum(connection: apsw.Connection) -> None:
+    """Free pages go back to the disk; the log is brought in first."""
+    connection.execute("PRAGMA incremental_vacuum").fetchall()
+    connection.wal_checkpoint(None, apsw.SQLITE_CHECKPOINT_PASSIVE)
