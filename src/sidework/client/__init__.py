@@ -1,0 +1,1 @@
+"""What programs touch: the app, and the handles of its jobs."""

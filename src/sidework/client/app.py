@@ -1,0 +1,273 @@
+"""``Sidework``, the app: where tasks are declared and jobs are handed over."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+
+from ..codec import TypeHooks
+from ..duration import Duration, seconds
+from ..errors import BadValue, JobConflict, JobNotFound
+from ..ids import id_text, parse_id
+from ..job import JobFilter, JobRow, NewJob, OnCrash, Runner
+from ..retry import Backoff
+from ..state import State
+from ..store.opening import absolute, open_store
+from ..store.protocol import RETENTION
+from ..tasks.naming import module_name
+from ..tasks.registry import Registry
+from ..tasks.task import Bound, Exceptions, Task, checked_options
+from .handle import Handle
+from .waiter import Waiter
+
+if TYPE_CHECKING:
+    from ..store.protocol import Store
+    from ..worker.embedded import EmbeddedWorker
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_CHUNK = 500
+_PAGE = 200
+
+
+class Sidework:
+    """An app: its tasks and the store of their jobs.
+
+    ``url``: ``sqlite:///jobs.db`` (relative to the folder of the module that makes the app),
+    ``sqlite:////absolute/jobs.db`` or a path. Without it ``SIDEWORK_URL`` counts, else
+    ``<module>.sidework.db`` beside the module. Nothing is opened before the first use.
+
+    ``keep_completed`` and ``keep_failed`` say how long final jobs are kept (24 h, 30 days).
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        keep_completed: Duration | None = None,
+        keep_failed: Duration | None = None,
+    ) -> None:
+        frame = sys._getframe(1)
+        file = frame.f_globals.get("__file__")
+        self.module = module_name(frame.f_globals.get("__name__", "__main__"))
+        self.file = None if file is None else os.path.abspath(file)
+        folder = os.getcwd() if self.file is None else os.path.dirname(self.file)
+        stem = "app" if self.file is None else os.path.splitext(os.path.basename(self.file))[0]
+        self._url = absolute(url or os.environ.get("SIDEWORK_URL") or f"{stem}.sidework.db", folder)
+        self.registry = Registry()
+        self.hooks = TypeHooks()
+        self.retention = dict(RETENTION)
+        if keep_completed is not None:
+            self.retention["completed_age"] = round(seconds(keep_completed, "keep_completed") * 1000)
+        if keep_failed is not None:
+            kept = round(seconds(keep_failed, "keep_failed") * 1000)
+            self.retention["cancelled_age"] = self.retention["discarded_age"] = kept
+        self._lock = threading.Lock()
+        self._store: Store | None = None
+        self._waiter: Waiter | None = None
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._forked)
+
+    def _forked(self) -> None:
+        # The waiter's thread is not in the child; the store itself reopens what it needs.
+        self._lock = threading.Lock()
+        self._waiter = None
+
+    @property
+    def url(self) -> str:
+        """The store's URL, absolute."""
+        return self._url
+
+    @property
+    def store(self) -> Store:
+        """The store, opened at its first use; ``StoreError`` when it cannot be."""
+        with self._lock:
+            if self._store is None:
+                self._store = open_store(self._url)
+            return self._store
+
+    @property
+    def waiter(self) -> Waiter:
+        """The one place of this process that waits for results."""
+        store = self.store
+        with self._lock:
+            if self._waiter is None:
+                self._waiter = Waiter(store)
+            return self._waiter
+
+    def close(self) -> None:
+        """Close the store; the next use opens it again."""
+        with self._lock:
+            waiter, self._waiter = self._waiter, None
+            store, self._store = self._store, None
+        if waiter is not None:
+            waiter.close()
+        if store is not None:
+            store.close()
+
+    # Declaring ----------------------------------------------------------------------------------
+
+    @overload
+    def task(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R, Coroutine[Any, Any, R]]: ...
+    @overload
+    def task(self, function: Callable[P, R], /) -> Task[P, R, R]: ...
+    @overload
+    def task(
+        self,
+        *,
+        name: str | None = None,
+        queue: str = "default",
+        priority: int = 0,
+        retries: int = 0,
+        backoff: Backoff = None,
+        timeout: Duration | None = None,
+        retry_on: Exceptions = Exception,
+        discard_on: Exceptions = (),
+        on_crash: OnCrash = "rescue",
+        runner: Runner | None = None,
+    ) -> TaskDecorator: ...
+
+    def task(self, function: Any = None, /, *, name: str | None = None, **options: Any) -> Any:
+        """Declare a task.
+
+        ``queue``: its line of jobs. ``priority``: −100 to 100, higher is more urgent. ``retries``:
+        attempts after the first. ``backoff``: the wait before each: exponential with full jitter,
+        or a duration, or a function of the attempt. ``timeout``: of one attempt. ``retry_on``,
+        ``discard_on``: exception types. ``on_crash``: ``"discard"`` runs a job at most once.
+        ``runner``: ``"loop"``, ``"thread"`` or ``"process"`` (a process of its own per running job).
+        """
+        unknown = set(options) - set(_TASK_DEFAULTS)
+        if unknown:
+            known = ", ".join(sorted({*_TASK_DEFAULTS, "name"}))
+            raise BadValue(f"unknown option {sorted(unknown)[0]!r} of a task; there are: {known}")
+
+        def declare(function: Callable[..., Any]) -> Task[Any, Any, Any]:
+            made: Task[Any, Any, Any] = Task(
+                function, name, checked_options(function, **{**_TASK_DEFAULTS, **options}), self.hooks, self
+            )
+            self.registry.add(made)
+            return made
+
+        return declare if function is None else declare(function)
+
+    def register_type(self, kind: type[R], *, encode: Callable[[R], Any], decode: Callable[[Any], R]) -> None:
+        """Store values of an own type as ``encode(value)``, read back by ``decode(stored)``."""
+        self.hooks.register(kind, encode, decode)
+
+    # Handing over -------------------------------------------------------------------------------
+
+    def submit(self, jobs: Iterable[NewJob], returns: Any, connection: Any) -> list[Any]:
+        """Store jobs that tasks have made; on ``connection`` when one is given."""
+        rows = list(jobs)
+        if connection is None:
+            inserted = self.store.insert(rows)
+        else:
+            inserted = [self.store.insert_on(connection, job) for job in rows]
+        for one in inserted:
+            if one.verdict == "conflict":
+                raise JobConflict(
+                    f"job {id_text(one.id)} exists with another task or other arguments: "
+                    "an id names one job for ever"
+                )
+        return [Handle(self, job.id, returns) for job in rows]
+
+    async def asubmit(self, jobs: Iterable[NewJob], returns: Any) -> list[Any]:
+        """``submit`` for coroutines: the event loop goes on, and callers that meet share a commit."""
+        return await asyncio.to_thread(self.submit, jobs, returns, None)
+
+    def enqueue_many(self, bound: Iterable[Bound[R]]) -> int:
+        """Store many jobs, streamed in chunks of 500, each chunk durable by itself; how many.
+
+        When something is wrong with one, the chunks before it are stored and the error says so.
+        """
+        stored, chunk = 0, []
+        for one in bound:
+            chunk.append(one.job)
+            if len(chunk) == _CHUNK:
+                self.submit(chunk, Any, None)
+                stored, chunk = stored + len(chunk), []
+        if chunk:
+            self.submit(chunk, Any, None)
+        return stored + len(chunk)
+
+    # Asking -------------------------------------------------------------------------------------
+
+    def job(self, job_id: Any) -> Handle[Any]:
+        """The handle of a job by its id; ``JobNotFound`` when there is none."""
+        raw = parse_id(job_id)
+        (row,) = self.store.get([raw])
+        if row is None:
+            raise JobNotFound(f"there is no job {id_text(raw)} in {self._url}")
+        return self.handle_of(row)
+
+    def jobs(
+        self,
+        *,
+        state: State | str | Iterable[State | str] = (),
+        queue: str | Iterable[str] = (),
+        task: str | Iterable[str] = (),
+        tag: str | None = None,
+    ) -> Iterator[JobRow]:
+        """Jobs that fit, newest first; read in pages, stable while others enqueue."""
+        try:
+            states = tuple(State(one) for one in _several(state))
+        except ValueError as wrong:
+            raise BadValue(f"{wrong}; states are: {', '.join(State)}") from None
+        want = JobFilter(states=states, lanes=_several(queue), tasks=_several(task), tag=tag)
+        before: bytes | None = None
+        while True:
+            page = self.store.page(want, before, _PAGE)
+            yield from page
+            if len(page) < _PAGE:
+                return
+            before = page[-1].id
+
+    def handle_of(self, row: JobRow) -> Handle[Any]:
+        """The handle of a job that was read; its result is typed when its task is known here."""
+        task = self.registry.find(row.task)
+        return Handle(self, row.id, Any if task is None else task.signature.returns)
+
+    # Working ------------------------------------------------------------------------------------
+
+    def worker(self, *, queues: Iterable[str] = (), threads: int = 8, concurrency: int = 100) -> EmbeddedWorker:
+        """A worker inside this process, for ``with`` or ``async with``: scripts, tests, small apps.
+
+        Its promises are weaker while your own code holds the GIL: then nothing is claimed.
+        """
+        from ..worker.embedded import EmbeddedWorker
+
+        return EmbeddedWorker(self, tuple(queues), threads, concurrency)
+
+
+_TASK_DEFAULTS: dict[str, Any] = {
+    "queue": "default",
+    "priority": 0,
+    "retries": 0,
+    "backoff": None,
+    "timeout": None,
+    "retry_on": Exception,
+    "discard_on": (),
+    "on_crash": "rescue",
+    "runner": None,
+}
+
+
+class TaskDecorator:
+    """What ``@app.task(...)`` with options is to a type checker."""
+
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Task[P, R, R]: ...
+    def __call__(self, function: Any, /) -> Any:
+        """Never called: the decorator is a plain function."""
+        raise AssertionError
+
+
+def _several(given: str | Iterable[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)

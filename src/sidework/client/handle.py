@@ -1,0 +1,135 @@
+"""A job handle: an id and ways to ask about it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from ..codec import decode
+from ..duration import Duration, seconds, text_of
+from ..errors import JobCancelled, JobFailed, JobNotFound, WaitTimeout
+from ..ids import id_text
+from ..job import AttemptRow, JobRow
+from ..outcome import decode_failure
+from ..state import State
+
+if TYPE_CHECKING:
+    from .app import Sidework
+
+R = TypeVar("R")
+
+
+class Handle(Generic[R]):
+    """See ``handle.JobHandle``."""
+
+    def __init__(self, app: Sidework, raw_id: bytes, returns: Any) -> None:
+        self._app = app
+        self._raw = raw_id
+        self._returns = returns
+
+    @property
+    def id(self) -> str:
+        """The job's id, a UUID as text."""
+        return id_text(self._raw)
+
+    def __repr__(self) -> str:
+        return f"<job {self.id}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Handle) and other._raw == self._raw and other._app.url == self._app.url
+
+    def __hash__(self) -> int:
+        return hash(self._raw)
+
+    def info(self) -> JobRow:
+        """The job as it stands in the store; ``JobNotFound`` when it is gone."""
+        (row,) = self._app.store.get([self._raw])
+        if row is None:
+            raise JobNotFound(f"there is no job {self.id} in {self._app.url}")
+        return row
+
+    @property
+    def state(self) -> State:
+        """The state now."""
+        return self.info().state
+
+    def attempts(self) -> list[AttemptRow]:
+        """The attempts that did not complete, oldest first."""
+        return self._app.store.attempts(self._raw)
+
+    def wait(self, timeout: Duration | None = None) -> State:
+        """Wait until the job is final; its state. ``WaitTimeout`` when that takes too long."""
+        return self._final(timeout).state
+
+    def result(self, timeout: Duration | None = None) -> R:
+        """Wait for the job and return what its function returned."""
+        return self._outcome(self._final(timeout))
+
+    async def await_final(self, timeout: Duration | None = None) -> State:
+        """``wait`` for coroutines."""
+        return (await self._afinal(timeout)).state
+
+    async def aresult(self, timeout: Duration | None = None) -> R:
+        """``result`` for coroutines."""
+        row = await self._afinal(timeout)
+        return await asyncio.to_thread(self._outcome, row)
+
+    def cancel(self) -> bool:
+        """Cancel the job, or ask it when it runs; False when it was final."""
+        state = self._app.store.cancel(self._raw, "cancelled by hand")
+        if state is None:
+            self.info()
+        return state is not None
+
+    def retry(self) -> bool:
+        """Run a final job again; False when it is not final."""
+        took = self._app.store.retry(self._raw)
+        if not took:
+            self.info()
+        return took
+
+    def _final(self, timeout: Duration | None) -> JobRow:
+        limit = None if timeout is None else seconds(timeout, "timeout")
+        future = self._app.waiter.register(self._raw)
+        try:
+            row = future.result(limit)
+        except TimeoutError:
+            raise self._late(limit) from None
+        finally:
+            self._app.waiter.forget(self._raw, future)
+        return self._there(row)
+
+    async def _afinal(self, timeout: Duration | None) -> JobRow:
+        limit = None if timeout is None else seconds(timeout, "timeout")
+        waiter = await asyncio.to_thread(lambda: self._app.waiter)
+        future = waiter.register(self._raw)
+        try:
+            row = await asyncio.wait_for(asyncio.wrap_future(future), limit)
+        except TimeoutError:
+            raise self._late(limit) from None
+        finally:
+            waiter.forget(self._raw, future)
+        return self._there(row)
+
+    def _there(self, row: JobRow | None) -> JobRow:
+        if row is None:
+            raise JobNotFound(f"there is no job {self.id} in {self._app.url}")
+        return row
+
+    def _late(self, limit: float | None) -> WaitTimeout:
+        return WaitTimeout(
+            f"job {self.id} is not done after {text_of(limit or 0)}; it goes on: is a worker running "
+            f"on {self._app.url}? sidework explain tells"
+        )
+
+    def _outcome(self, row: JobRow) -> R:
+        if row.state is State.COMPLETED:
+            value: R = decode(row.result or b"\x01null", self._returns, self._app.hooks)
+            return value
+        if row.state is State.CANCELLED:
+            raise JobCancelled(self.id, "cancelled", row.note or "cancelled")
+        attempts = self.attempts()
+        failure = decode_failure(attempts[-1].failure) if attempts else None
+        if failure is None:
+            raise JobFailed(self.id, "discarded", row.note or "no reason was kept")
+        raise JobFailed(self.id, failure.kind, failure.message, failure.traceback)

@@ -1,0 +1,70 @@
+"""What ``enqueue`` returns, as a protocol: ways to ask about a job. The client is behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Protocol, TypeVar
+
+from .duration import Duration
+from .job import AttemptRow, JobRow, NewJob
+from .state import State
+
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class JobHandle(Protocol[R_co]):
+    """A stored job; ``R`` is what its task returns."""
+
+    @property
+    def id(self) -> str:
+        """The job's id, a UUID as text."""
+        ...
+
+    @property
+    def state(self) -> State:
+        """The state now; ``JobNotFound`` when the job is gone."""
+        ...
+
+    def info(self) -> JobRow:
+        """The job as it stands in the store."""
+        ...
+
+    def attempts(self) -> list[AttemptRow]:
+        """The attempts that did not complete, oldest first."""
+        ...
+
+    def result(self, timeout: Duration | None = None) -> R_co:
+        """Wait for the job and return what its function returned.
+
+        Raises ``WaitTimeout`` when it is not final in time (it goes on), ``JobFailed`` or
+        ``JobCancelled`` when it ended without a result.
+        """
+        ...
+
+    async def aresult(self, timeout: Duration | None = None) -> R_co:
+        """``result`` for coroutines."""
+        ...
+
+    def wait(self, timeout: Duration | None = None) -> State:
+        """Wait until the job is final; its state."""
+        ...
+
+    async def await_final(self, timeout: Duration | None = None) -> State:
+        """``wait`` for coroutines."""
+        ...
+
+    def cancel(self) -> bool:
+        """Cancel the job, or ask it when it runs; False when it was final."""
+        ...
+
+    def retry(self) -> bool:
+        """Run a final job again; False when it is not final."""
+        ...
+
+
+class Enqueuer(Protocol):
+    """Stores jobs that tasks have made; the app is one."""
+
+    def submit(self, jobs: Iterable[NewJob], returns: Any, connection: Any) -> list[Any]: ...
+    async def asubmit(self, jobs: Iterable[NewJob], returns: Any) -> list[Any]: ...

@@ -1,0 +1,82 @@
+"""From what a person writes (``module``, ``module:app``, ``path/to/file.py``) to the app.
+
+One clear line for every way it can fail, with the user's own frame when their code raises.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from typing import Any, Protocol, runtime_checkable
+
+from ..codec import TypeHooks
+from ..errors import AppNotFound
+from .naming import name_of_file
+from .registry import Registry
+
+
+@runtime_checkable
+class AppLike(Protocol):
+    """What a worker's child needs of an app."""
+
+    registry: Registry
+    hooks: TypeHooks
+    retention: dict[str, int]
+
+    @property
+    def url(self) -> str: ...
+
+
+def find_app(spec: str) -> AppLike:
+    """The app that ``spec`` leads to; ``AppNotFound`` says why there is none."""
+    place, _, attribute = spec.partition(":")
+    if place.endswith(".py") or os.sep in place:
+        if not os.path.isfile(place):
+            raise AppNotFound(f"{place}: there is no such file")
+        folder, module = name_of_file(place)
+    else:
+        folder, module = os.getcwd(), place
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    loaded = _import(module, spec)
+    if attribute:
+        found = getattr(loaded, attribute, None)
+        app = getattr(found, "_app", found)  # module:task leads to the task's app
+        if not isinstance(app, AppLike):
+            raise AppNotFound(f"{spec}: {module} has no app or task called {attribute!r}")
+        return app
+    apps = {id(value): (name, value) for name, value in vars(loaded).items() if isinstance(value, AppLike)}
+    if not apps:
+        raise AppNotFound(f"{spec}: {module} holds no Sidework app; write app = Sidework() in it")
+    if len(apps) > 1:
+        names = " or ".join(f"{module}:{name}" for name, _ in apps.values())
+        raise AppNotFound(f"{spec}: {module} holds {len(apps)} apps; say which: {names}")
+    return next(iter(apps.values()))[1]
+
+
+def _import(module: str, spec: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as missing:
+        if missing.name and (module == missing.name or module.startswith(missing.name + ".")):
+            raise AppNotFound(
+                f"{spec}: there is no module {module!r} here or among the installed packages"
+            ) from None
+        raise AppNotFound(f"{spec}: {_told(missing)}") from missing
+    except (Exception, SystemExit) as error:
+        raise AppNotFound(f"{spec}: {_told(error)}") from error
+
+
+def _told(error: BaseException) -> str:
+    """The error in one line, with the last frame that is the user's own."""
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "importlib" not in frame.filename and not frame.filename.startswith(os.path.dirname(__file__))
+    ]
+    said = f"{type(error).__name__}: {error}".splitlines()[0]
+    if isinstance(error, SyntaxError):
+        return f"{said} (at {error.filename}:{error.lineno})"
+    return f"{said} (at {frames[-1].filename}:{frames[-1].lineno})" if frames else said

@@ -1,0 +1,44 @@
+"""The tasks of an app, by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import BadTask, TaskNotFound
+from .task import Task
+
+
+class Registry:
+    """Every task that the app's modules have declared."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, Task[Any, Any, Any]] = {}
+
+    def add(self, task: Task[Any, Any, Any]) -> None:
+        """Declare a task; ``BadTask`` when another function has its name."""
+        known = self._tasks.get(task.name)
+        if known is not None and not _same_source(known, task):
+            raise BadTask(f"two tasks are called {task.name!r}: give one of them name='...'")
+        self._tasks[task.name] = task
+
+    def find(self, name: str) -> Task[Any, Any, Any] | None:
+        """The task of that name, if there is one."""
+        return self._tasks.get(name)
+
+    def get(self, name: str) -> Task[Any, Any, Any]:
+        """The task of that name; ``TaskNotFound`` names those that there are."""
+        task = self._tasks.get(name)
+        if task is None:
+            known = ", ".join(sorted(self._tasks)) or "none"
+            raise TaskNotFound(f"no task {name!r} in this app; there are: {known}")
+        return task
+
+    def names(self) -> list[str]:
+        """All names, sorted."""
+        return sorted(self._tasks)
+
+
+def _same_source(one: Task[Any, Any, Any], other: Task[Any, Any, Any]) -> bool:
+    """The same function again: its module was reloaded, or run as ``__main__`` and then imported."""
+    first, second = one.function.__code__, other.function.__code__
+    return (first.co_filename, first.co_firstlineno) == (second.co_filename, second.co_firstlineno)

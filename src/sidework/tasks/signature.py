@@ -1,0 +1,112 @@
+"""A task's signature: calls bound to names and checked, and read back by annotation.
+
+Arguments are stored by name as one JSON object. ``*args`` are stored under ``"*"``, ``**kwargs``
+under ``"**"``, which no parameter can be called. What the caller leaves out is not stored: the
+function's own default counts when it runs.
+"""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from ..codec import TypeHooks, decode, encode
+from ..errors import BadTask, BadValue
+
+
+class Signature:
+    """How one function is called, stored and called again."""
+
+    def __init__(self, function: Callable[..., Any], name: str, hooks: TypeHooks) -> None:
+        self._name = name
+        self._hooks = hooks
+        self._signature = inspect.signature(function)
+        self._function = function
+        self._kind: Any = None
+        self._returns: Any = None
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        """The call as stored bytes; ``TypeError`` as the plain call would, ``BadValue`` for values."""
+        try:
+            bound = self._signature.bind(*args, **kwargs)
+        except TypeError as wrong:
+            raise TypeError(f"{self._name}: {wrong}") from None
+        named: dict[str, Any] = {}
+        for parameter, value in bound.arguments.items():
+            kind = self._signature.parameters[parameter].kind
+            if kind is inspect.Parameter.VAR_POSITIONAL:
+                named["*"] = value
+            elif kind is inspect.Parameter.VAR_KEYWORD:
+                named["**"] = value
+            else:
+                named[parameter] = value
+        what = f"the arguments of {self._name}"
+        raw = encode(named, self._hooks, what)
+        try:
+            decode(raw, self._struct(), self._hooks)
+        except (BadValue, ValueError, TypeError) as wrong:
+            raise TypeError(f"{self._name}: {wrong}") from None
+        return raw
+
+    def unbind(self, raw: bytes) -> tuple[list[Any], dict[str, Any]]:
+        """The stored call as positional and keyword arguments, in the annotated types."""
+        values = decode(raw, self._struct(), self._hooks)
+        args: list[Any] = []
+        kwargs: dict[str, Any] = {}
+        for position, (parameter, about) in enumerate(self._signature.parameters.items()):
+            value = getattr(values, f"p{position}")
+            if value is msgspec.UNSET:
+                continue
+            if about.kind is inspect.Parameter.POSITIONAL_ONLY:
+                args.append(value)
+            elif about.kind is inspect.Parameter.VAR_POSITIONAL:
+                # Whatever stands before *args has to be given by position too.
+                args = [*args, *(kwargs.pop(name) for name in list(kwargs)), *value]
+            elif about.kind is inspect.Parameter.VAR_KEYWORD:
+                kwargs.update(value)
+            else:
+                kwargs[parameter] = value
+        return args, kwargs
+
+    @property
+    def returns(self) -> Any:
+        """The annotated type of the result; ``Any`` without one."""
+        if self._kind is None:
+            self._struct()
+        return self._returns
+
+    def _struct(self) -> Any:
+        """The arguments' type, made at first use: annotations may name what is defined later."""
+        if self._kind is not None:
+            return self._kind
+        try:
+            hints = typing.get_type_hints(self._function, include_extras=True)
+        except Exception as wrong:
+            raise BadTask(f"{self._name}: an annotation cannot be read: {wrong}") from wrong
+        fields: list[Any] = []
+        names: dict[str, str] = {}
+        for position, (parameter, about) in enumerate(self._signature.parameters.items()):
+            kind = hints.get(parameter, Any)
+            stored = parameter
+            if about.kind is inspect.Parameter.VAR_POSITIONAL:
+                kind, stored = list[kind], "*"  # type: ignore[valid-type]
+            elif about.kind is inspect.Parameter.VAR_KEYWORD:
+                kind, stored = dict[str, kind], "**"  # type: ignore[valid-type]
+            names[f"p{position}"] = stored
+            fields.append((f"p{position}", typing.Union[kind, msgspec.UnsetType], msgspec.UNSET))  # noqa: UP007
+        returns = hints.get("return", Any)
+        try:
+            self._kind = msgspec.defstruct(
+                "Arguments", fields, rename=names, forbid_unknown_fields=True
+            )
+            msgspec.json.Decoder(self._kind, dec_hook=self._hooks.decode)
+            msgspec.json.Decoder(returns, dec_hook=self._hooks.decode)
+        except (TypeError, ValueError) as wrong:
+            raise BadTask(f"{self._name}: its annotations cannot be stored: {wrong}") from None
+        self._returns = returns
+        return self._kind
+

@@ -1,0 +1,255 @@
+"""A task: a function with its options, ready to be called here or enqueued."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Generic, ParamSpec, TypedDict, TypeVar, cast
+from uuid import UUID
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ..clock import to_millis
+from ..codec import TypeHooks
+from ..duration import Duration, seconds
+from ..errors import BadTask, BadValue
+from ..handle import Enqueuer, JobHandle
+from ..ids import new_id, parse_id
+from ..job import (
+    DEFAULT_QUEUE,
+    HIGHEST_PRIORITY,
+    LOWEST_PRIORITY,
+    MAX_RETRIES,
+    RUNNERS,
+    NewJob,
+    OnCrash,
+    Runner,
+    check_queue,
+)
+from ..retry import Backoff, check_backoff
+from .naming import task_name
+from .signature import Signature
+
+P = ParamSpec("P")
+R = TypeVar("R")
+C = TypeVar("C")
+
+Exceptions = type[BaseException] | tuple[type[BaseException], ...]
+
+
+class TaskOptions(Struct, frozen=True):
+    """What the decorator sets; see ``Sidework.task``."""
+
+    queue: str = DEFAULT_QUEUE
+    priority: int = 0
+    retries: int = 0
+    backoff: Backoff = None
+    timeout: float | None = None
+    retry_on: Exceptions = Exception
+    discard_on: Exceptions = ()
+    on_crash: OnCrash = "rescue"
+    runner: Runner = "thread"
+
+
+class EnqueueOptions(TypedDict, total=False):
+    """What may be set for one job; each wins over the task's own."""
+
+    delay: Duration
+    run_after: datetime
+    priority: int
+    queue_name: str
+    retries: int
+    backoff: Duration
+    timeout: Duration
+    expires: Duration | datetime
+    id: str | UUID
+    tags: Sequence[str]
+    connection: Any
+
+
+class Bound(Generic[R]):
+    """A task with its arguments, not yet stored."""
+
+    def __init__(self, task: Task[Any, R, Any], job: NewJob, connection: Any = None) -> None:
+        self.task = task
+        self.job = job
+        self.connection = connection
+
+
+class Task(Generic[P, R, C]):
+    """A function that can be enqueued. ``P`` its parameters, ``R`` the job's result, ``C`` what a
+    plain call returns (for a coroutine function, the coroutine)."""
+
+    def __init__(
+        self,
+        function: Callable[P, C],
+        name: str | None,
+        options: TaskOptions,
+        hooks: TypeHooks,
+        app: Enqueuer,
+    ) -> None:
+        self.function = function
+        self.name = task_name(function) if name is None else name
+        self.task_options = options
+        self.is_coroutine = inspect.iscoroutinefunction(function)
+        self.signature = Signature(function, self.name, hooks)
+        self.hooks = hooks
+        self._app = app
+        self.__name__ = getattr(function, "__name__", self.name)
+        self.__doc__ = function.__doc__
+        self.__module__ = function.__module__
+        self.__wrapped__ = function
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> C:
+        """Run the function here and now; nothing is stored."""
+        return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<task {self.name}>"
+
+    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
+        """Store a job; durable when this returns. ``TypeError`` for a wrong call, ``BadValue`` for
+        arguments that cannot be stored, ``StoreError`` when the store cannot; then nothing is."""
+        return Enqueue(self, {}).enqueue(*args, **kwargs)
+
+    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
+        """``enqueue`` for coroutines."""
+        return await Enqueue(self, {}).aenqueue(*args, **kwargs)
+
+    def bind(self, *args: P.args, **kwargs: P.kwargs) -> Bound[R]:
+        """The task with these arguments, for ``app.enqueue_many``."""
+        return Enqueue(self, {}).bind(*args, **kwargs)
+
+    def options(self, **options: Any) -> Enqueue[P, R]:
+        """This task with options for one job: ``delay, run_after, priority, queue_name, retries,
+        backoff, timeout, expires, id, tags, connection`` (``EnqueueOptions``)."""
+        unknown = set(options) - set(EnqueueOptions.__annotations__)
+        if unknown:
+            known = ", ".join(sorted(EnqueueOptions.__annotations__))
+            raise BadValue(f"unknown option {sorted(unknown)[0]!r} of {self.name}; there are: {known}")
+        return Enqueue(self, cast(EnqueueOptions, options))
+
+    def new_job(self, raw: bytes, options: EnqueueOptions) -> NewJob:
+        """The job as it is handed over; ``BadValue`` for options that make no sense."""
+        own = self.task_options
+        if "delay" in options and "run_after" in options:
+            raise BadValue("delay and run_after cannot both be given: choose one")
+        retries = check_retries(options.get("retries", own.retries))
+        backoff = options.get("backoff")
+        if callable(backoff):
+            raise BadValue("backoff as a function belongs on the task; for one job give a duration")
+        timeout = options.get("timeout")
+        expires = options.get("expires")
+        due = options.get("run_after")
+        tags = options.get("tags", ())
+        if isinstance(tags, str) or not all(isinstance(tag, str) and tag.isprintable() for tag in tags):
+            raise BadValue(f"tags={tags!r}: expected a list of printable texts")
+        return NewJob(
+            id=parse_id(options["id"]) if "id" in options else new_id(),
+            task=self.name,
+            args=raw,
+            lane=check_queue(options.get("queue_name", own.queue)),
+            runner=own.runner,
+            priority=check_priority(options.get("priority", own.priority)),
+            due_at=None if due is None else _moment(due, "run_after"),
+            delay=_millis(options.get("delay", 0), "delay"),
+            max_attempts=retries + 1,
+            backoff=None if backoff is None else _millis(backoff, "backoff"),
+            timeout=None if timeout is None else _millis(timeout, "timeout"),
+            expires_at=_moment(expires, "expires") if isinstance(expires, datetime) else None,
+            expires_in=None
+            if expires is None or isinstance(expires, datetime)
+            else _millis(expires, "expires"),
+            on_crash=own.on_crash,
+            tags=tuple(tags),
+        )
+
+
+class Enqueue(Generic[P, R]):
+    """A task with options for the jobs made through it."""
+
+    def __init__(self, task: Task[P, R, Any], options: EnqueueOptions) -> None:
+        self._task = task
+        self._options = options
+
+    def bind(self, *args: P.args, **kwargs: P.kwargs) -> Bound[R]:
+        """The task with arguments and options, not yet stored."""
+        raw = self._task.signature.bind(args, kwargs)
+        job = self._task.new_job(raw, self._options)
+        return Bound(self._task, job, self._options.get("connection"))
+
+    def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
+        """Store a job; on ``connection`` it is there when the caller commits."""
+        bound = self.bind(*args, **kwargs)
+        app = self._task._app
+        handle: JobHandle[R] = app.submit([bound.job], self._task.signature.returns, bound.connection)[0]
+        return handle
+
+    async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
+        """``enqueue`` for coroutines."""
+        bound = self.bind(*args, **kwargs)
+        app = self._task._app
+        if bound.connection is not None:
+            handle: JobHandle[R] = app.submit([bound.job], self._task.signature.returns, bound.connection)[0]
+            return handle
+        handles = await app.asubmit([bound.job], self._task.signature.returns)
+        return cast("JobHandle[R]", handles[0])
+
+
+def check_retries(retries: object) -> int:
+    """The number as given, or ``BadValue``."""
+    if isinstance(retries, bool) or not isinstance(retries, int) or not 0 <= retries <= MAX_RETRIES:
+        raise BadValue(f"retries={retries!r}: expected a whole number from 0 to {MAX_RETRIES}")
+    return retries
+
+
+def check_priority(priority: object) -> int:
+    """The number as given, or ``BadValue``."""
+    low, high = LOWEST_PRIORITY, HIGHEST_PRIORITY
+    if isinstance(priority, bool) or not isinstance(priority, int) or not low <= priority <= high:
+        raise BadValue(f"priority={priority!r}: expected a whole number from {low} to {high}")
+    return priority
+
+
+def runner_of(function: Callable[..., Any], runner: str | None) -> Runner:
+    """Where the function runs: as asked, else the loop for coroutines and threads for the rest."""
+    coroutine = inspect.iscoroutinefunction(function)
+    if runner is None:
+        return "loop" if coroutine else "thread"
+    if runner not in RUNNERS:
+        raise BadTask(f"runner={runner!r}: expected one of {', '.join(RUNNERS)}")
+    if (runner == "loop") != coroutine and runner != "process":
+        kind = "a coroutine function" if coroutine else "a plain function"
+        raise BadTask(f"runner={runner!r} does not fit {kind}")
+    return runner
+
+
+def checked_options(function: Callable[..., Any], **given: Any) -> TaskOptions:
+    """The decorator's options, each checked."""
+    timeout = given.pop("timeout")
+    options = TaskOptions(
+        queue=check_queue(given.pop("queue")),
+        priority=check_priority(given.pop("priority")),
+        retries=check_retries(given.pop("retries")),
+        backoff=check_backoff(given.pop("backoff")),
+        timeout=None if timeout is None else seconds(timeout, "timeout"),
+        runner=runner_of(function, given.pop("runner")),
+    )
+    if given["on_crash"] not in ("rescue", "discard"):
+        raise BadTask(f"on_crash={given['on_crash']!r}: expected 'rescue' or 'discard'")
+    return replace(options, **given)
+
+
+def _millis(duration: Duration, name: str) -> int:
+    return round(seconds(duration, name) * 1000)
+
+
+def _moment(moment: object, name: str) -> int:
+    if not isinstance(moment, datetime):
+        raise BadValue(f"{name}={moment!r}: expected a datetime with a time zone")
+    try:
+        return to_millis(moment)
+    except (ValueError, OverflowError) as wrong:
+        raise BadValue(f"{name}: {wrong}") from None
