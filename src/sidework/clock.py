@@ -28,7 +28,7 @@ def to_datetime(millis: Millis) -> datetime:
 
 def to_millis(moment: datetime) -> Millis:
     """An aware ``datetime`` as a stored time; a naive one raises ``ValueError``."""
-    if moment.tzinfo is None:
+    if moment.utcoffset() is None:
         raise ValueError(
             f"{moment!r} has no time zone: use datetime.now(UTC) or replace(tzinfo=...)"
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from enum import Enum
 from pathlib import PurePath
 from typing import Any
 
@@ -41,7 +42,7 @@ class TypeHooks:
         for kind in type(value).__mro__:
             encoder = self._encoders.get(kind)
             if encoder is not None:
-                return encoder(value)
+                return _foreign(encoder, value, f"the encoder of {kind.__qualname__}")
         if isinstance(value, PurePath):
             return str(value)
         if hasattr(type(value), "__pydantic_core_schema__"):
@@ -55,7 +56,7 @@ class TypeHooks:
         """msgspec's ``dec_hook``."""
         decoder = self._decoders.get(kind)
         if decoder is not None:
-            return decoder(stored)
+            return _foreign(decoder, stored, f"the decoder of {kind.__qualname__}")
         if isinstance(kind, type) and issubclass(kind, PurePath):
             return kind(stored)
         if hasattr(kind, "__pydantic_core_schema__"):
@@ -71,16 +72,18 @@ def encode(value: Any, hooks: TypeHooks, what: str, cap: int = MAX_BYTES) -> byt
     try:
         body = msgspec.json.encode(value, enc_hook=hooks.encode, order="deterministic")
     except RecursionError:
-        raise BadValue(f"{what} cannot be stored: it contains itself, or is nested too deep") from None
+        raise BadValue(
+            f"{what} cannot be stored: it contains itself, or is nested too deep"
+        ) from None
     except UnicodeEncodeError as wrong:
         raise BadValue(
             f"{what} cannot be stored: text with a lone surrogate "
             f"({wrong.object[wrong.start]!r}) is not valid Unicode"
         ) from None
-    except BadValue as wrong:
-        raise BadValue(f"{what} cannot be stored: {wrong}") from None
-    except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as wrong:
-        raise BadValue(f"{what} cannot be stored: {wrong}") from None
+    except MemoryError:
+        raise
+    except Exception as wrong:  # noqa: BLE001 - encoding runs foreign code (hooks, models)
+        raise BadValue(f"{what} cannot be stored: {_line(wrong)}") from None
     if len(body) > cap:
         raise BadValue(
             f"{what} takes {len(body):,} bytes, the cap is {cap:,}: "
@@ -100,8 +103,28 @@ def decode(raw: bytes, kind: Any, hooks: TypeHooks) -> Any:
         return msgspec.json.decode(memoryview(raw)[1:], type=kind, dec_hook=hooks.decode)
     except RecursionError:
         raise BadValue("nested too deep to be read back") from None
-    except msgspec.MsgspecError as wrong:
-        raise BadValue(str(wrong)) from None
+    except MemoryError:
+        raise
+    except Exception as wrong:  # noqa: BLE001 - decoding runs foreign code (hooks, __post_init__)
+        raise BadValue(_line(wrong)) from None
+
+
+def _foreign(hook: Callable[[Any], Any], value: Any, who: str) -> Any:
+    """Call an app's own hook; what it raises becomes a ``BadValue`` that names it."""
+    try:
+        return hook(value)
+    except (BadValue, RecursionError, MemoryError):
+        raise
+    except Exception as wrong:
+        raise BadValue(f"{who} raised {type(wrong).__name__}: {wrong}") from wrong
+
+
+def _line(wrong: Exception) -> str:
+    """What went wrong, on one line (pydantic's messages have several)."""
+    text = " ".join(str(wrong).split()) or type(wrong).__name__
+    if text.startswith("Only dicts with str keys"):
+        return "a dict's keys must be text"
+    return text
 
 
 def _has_no_json(value: Any, hooks: TypeHooks) -> bool:
@@ -121,6 +144,12 @@ def _has_no_json(value: Any, hooks: TypeHooks) -> bool:
             left.extend(getattr(item, name) for name in item.__struct_fields__)
         elif hasattr(item, "__dataclass_fields__") and not isinstance(item, type):
             left.extend(getattr(item, name, None) for name in item.__dataclass_fields__)
+        elif isinstance(item, Enum):
+            left.append(item.value)
+        elif hasattr(type(item), "__attrs_attrs__"):
+            left.extend(getattr(item, field.name, None) for field in item.__attrs_attrs__)
+        elif hasattr(item, "model_dump") and hasattr(type(item), "__pydantic_core_schema__"):
+            left.append(item.model_dump())  # its JSON mode, too, writes NaN as null
         elif item is not None and not isinstance(item, str | bytes | int):
             try:
                 left.append(hooks.encode(item))

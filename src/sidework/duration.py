@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from datetime import timedelta
 
@@ -30,7 +29,8 @@ def seconds(duration: Duration, name: str = "duration") -> float:
         try:
             value = float(duration)
         except OverflowError:
-            value = math.inf
+            # Not shown: an int of over 4,300 digits has no repr (``ValueError``).
+            raise BadValue(f"{name}: expected between 0 and 100 years") from None
     if not (0 <= value <= _LONGEST):
         raise BadValue(f"{name}={duration!r}: expected between 0 and 100 years")
     return value

@@ -48,7 +48,13 @@ class IdFactory:
                     self._millis += 1
                     self._free = bits >> 7
             millis, free = self._millis, self._free
-        value = (millis << 80) | (7 << 76) | ((free >> _LOW) << 64) | (2 << 62) | (free & (1 << _LOW) - 1)
+        value = (
+            (millis << 80)
+            | (7 << 76)
+            | ((free >> _LOW) << 64)
+            | (2 << 62)
+            | (free & (1 << _LOW) - 1)
+        )
         return value.to_bytes(16, "big")
 
 

@@ -14,12 +14,11 @@ from msgspec import Struct
 
 from .duration import Duration, seconds
 
-Kind = Literal[
-    "completed", "retry", "discarded", "cancelled", "snoozed", "released", "crashed"
-]
+Kind = Literal["completed", "retry", "discarded", "cancelled", "snoozed", "released", "crashed"]
 
 _MESSAGE_CAP = 4_000
 _TRACEBACK_CAP = 32_000
+_CUT_ROOM = 50
 
 
 class Outcome(Struct, array_like=True, frozen=True):
@@ -76,10 +75,12 @@ class Snooze(Exception):
 
 def clean(text: str, cap: int) -> str:
     """Text that every engine stores: no NUL, no lone surrogates, at most ``cap`` characters."""
-    if len(text) > cap:
-        text = f"{text[: cap // 2]}\n… {len(text) - cap} characters left out …\n{text[-cap // 2 :]}"
-    text = text.replace("\x00", "\\x00")
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    text = text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
+    if len(text) <= cap:
+        return text
+    # Cut after escaping (one character may become six), with room for the line between the halves.
+    half = (cap - _CUT_ROOM) // 2
+    return f"{text[:half]}\n… {len(text) - 2 * half} characters left out …\n{text[-half:]}"
 
 
 def failure_of(error: BaseException, skip_frames_of: str = "") -> Failure:
@@ -88,7 +89,9 @@ def failure_of(error: BaseException, skip_frames_of: str = "") -> Failure:
     Frames of files below ``skip_frames_of`` are left out at the top: they are ours, not the job's.
     """
     kind = type(error)
-    name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    name = (
+        kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    )
     try:
         message = str(error)
     except Exception as inner:  # noqa: BLE001 - a foreign __str__ may raise anything

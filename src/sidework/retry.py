@@ -20,7 +20,9 @@ BASE_SECONDS = 2.0
 CAP_SECONDS = 3600.0
 
 
-def delay_seconds(backoff: Backoff, attempt: int, draw: Callable[[], float] = random.random) -> float:
+def delay_seconds(
+    backoff: Backoff, attempt: int, draw: Callable[[], float] = random.random
+) -> float:
     """Seconds to wait after failed attempt number ``attempt``; ``draw`` gives numbers in [0, 1)."""
     if backoff is None:
         return draw() * min(CAP_SECONDS, BASE_SECONDS * 2.0 ** min(attempt - 1, 60))

@@ -48,6 +48,13 @@ class TakeBack(Struct, tag="takeback", array_like=True, frozen=True):
     """Hand back whatever has not been started."""
 
 
+class Hold(Struct, tag="hold", array_like=True, frozen=True):
+    """Lock this file's byte for life: whoever finds it free knows that this child is dead."""
+
+    path: str
+    number: int
+
+
 class Ping(Struct, tag="ping", array_like=True, frozen=True):
     """Answer with a ``Pong``; a child that cannot is blocked as a whole (its GIL is held)."""
 
@@ -56,7 +63,7 @@ class Stop(Struct, tag="stop", array_like=True, frozen=True):
     """Nothing more will come; exit when what runs has ended."""
 
 
-ToChild = Run | Cancel | TakeBack | Ping | Stop
+ToChild = Run | Cancel | TakeBack | Hold | Ping | Stop
 
 # Child to worker ------------------------------------------------------------------------------
 

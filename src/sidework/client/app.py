@@ -26,7 +26,7 @@ from .waiter import Waiter
 
 if TYPE_CHECKING:
     from ..store.protocol import Store
-    from ..worker.embedded import EmbeddedWorker
+    from .embedded import EmbeddedWorker
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -63,7 +63,9 @@ class Sidework:
         self.hooks = TypeHooks()
         self.retention = dict(RETENTION)
         if keep_completed is not None:
-            self.retention["completed_age"] = round(seconds(keep_completed, "keep_completed") * 1000)
+            self.retention["completed_age"] = round(
+                seconds(keep_completed, "keep_completed") * 1000
+            )
         if keep_failed is not None:
             kept = round(seconds(keep_failed, "keep_failed") * 1000)
             self.retention["cancelled_age"] = self.retention["discarded_age"] = kept
@@ -113,7 +115,9 @@ class Sidework:
     # Declaring ----------------------------------------------------------------------------------
 
     @overload
-    def task(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R, Coroutine[Any, Any, R]]: ...
+    def task(
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> Task[P, R, Coroutine[Any, Any, R]]: ...
     @overload
     def task(self, function: Callable[P, R], /) -> Task[P, R, R]: ...
     @overload
@@ -148,14 +152,20 @@ class Sidework:
 
         def declare(function: Callable[..., Any]) -> Task[Any, Any, Any]:
             made: Task[Any, Any, Any] = Task(
-                function, name, checked_options(function, **{**_TASK_DEFAULTS, **options}), self.hooks, self
+                function,
+                name,
+                checked_options(function, **{**_TASK_DEFAULTS, **options}),
+                self.hooks,
+                self,
             )
             self.registry.add(made)
             return made
 
         return declare if function is None else declare(function)
 
-    def register_type(self, kind: type[R], *, encode: Callable[[R], Any], decode: Callable[[Any], R]) -> None:
+    def register_type(
+        self, kind: type[R], *, encode: Callable[[R], Any], decode: Callable[[Any], R]
+    ) -> None:
         """Store values of an own type as ``encode(value)``, read back by ``decode(stored)``."""
         self.hooks.register(kind, encode, decode)
 
@@ -234,12 +244,14 @@ class Sidework:
 
     # Working ------------------------------------------------------------------------------------
 
-    def worker(self, *, queues: Iterable[str] = (), threads: int = 8, concurrency: int = 100) -> EmbeddedWorker:
+    def worker(
+        self, *, queues: Iterable[str] = (), threads: int = 8, concurrency: int = 100
+    ) -> EmbeddedWorker:
         """A worker inside this process, for ``with`` or ``async with``: scripts, tests, small apps.
 
         Its promises are weaker while your own code holds the GIL: then nothing is claimed.
         """
-        from ..worker.embedded import EmbeddedWorker
+        from .embedded import EmbeddedWorker
 
         return EmbeddedWorker(self, tuple(queues), threads, concurrency)
 
@@ -261,7 +273,9 @@ class TaskDecorator:
     """What ``@app.task(...)`` with options is to a type checker."""
 
     @overload
-    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R, Coroutine[Any, Any, R]]: ...
+    def __call__(
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> Task[P, R, Coroutine[Any, Any, R]]: ...
     @overload
     def __call__(self, function: Callable[P, R], /) -> Task[P, R, R]: ...
     def __call__(self, function: Any, /) -> Any:

@@ -36,7 +36,11 @@ class Handle(Generic[R]):
         return f"<job {self.id}>"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Handle) and other._raw == self._raw and other._app.url == self._app.url
+        return (
+            isinstance(other, Handle)
+            and other._raw == self._raw
+            and other._app.url == self._app.url
+        )
 
     def __hash__(self) -> int:
         return hash(self._raw)

@@ -10,7 +10,6 @@ import threading
 from concurrent.futures import Future
 
 from ..errors import StoreError
-from ..job import JobRow
 from ..state import FINAL
 from ..store.protocol import Store
 
@@ -41,7 +40,9 @@ class Waiter:
             self._waiting.setdefault(job_id, []).append(future)
             self._fresh.append(job_id)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="sidework-waiter", daemon=True)
+                self._thread = threading.Thread(
+                    target=self._run, name="sidework-waiter", daemon=True
+                )
                 self._thread.start()
         self._wake()
         return future

@@ -24,7 +24,12 @@ class Combiner(Generic[C, R]):
     A result may be an exception: it is raised at its caller only.
     """
 
-    def __init__(self, run: Callable[[Sequence[C]], Sequence[R | BaseException]], weigh: Callable[[C], int], cap: int) -> None:
+    def __init__(
+        self,
+        run: Callable[[Sequence[C]], Sequence[R | BaseException]],
+        weigh: Callable[[C], int],
+        cap: int,
+    ) -> None:
         self._run = run
         self._weigh = weigh
         self._cap = cap

@@ -47,7 +47,11 @@ def find_app(spec: str) -> AppLike:
         if not isinstance(app, AppLike):
             raise AppNotFound(f"{spec}: {module} has no app or task called {attribute!r}")
         return app
-    apps = {id(value): (name, value) for name, value in vars(loaded).items() if isinstance(value, AppLike)}
+    apps = {
+        id(value): (name, value)
+        for name, value in vars(loaded).items()
+        if isinstance(value, AppLike)
+    }
     if not apps:
         raise AppNotFound(f"{spec}: {module} holds no Sidework app; write app = Sidework() in it")
     if len(apps) > 1:
@@ -74,7 +78,8 @@ def _told(error: BaseException) -> str:
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if "importlib" not in frame.filename and not frame.filename.startswith(os.path.dirname(__file__))
+        if "importlib" not in frame.filename
+        and not frame.filename.startswith(os.path.dirname(__file__))
     ]
     said = f"{type(error).__name__}: {error}".splitlines()[0]
     if isinstance(error, SyntaxError):

@@ -109,4 +109,3 @@ class Signature:
             raise BadTask(f"{self._name}: its annotations cannot be stored: {wrong}") from None
         self._returns = returns
         return self._kind
-

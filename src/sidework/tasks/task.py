@@ -128,7 +128,9 @@ class Task(Generic[P, R, C]):
         unknown = set(options) - set(EnqueueOptions.__annotations__)
         if unknown:
             known = ", ".join(sorted(EnqueueOptions.__annotations__))
-            raise BadValue(f"unknown option {sorted(unknown)[0]!r} of {self.name}; there are: {known}")
+            raise BadValue(
+                f"unknown option {sorted(unknown)[0]!r} of {self.name}; there are: {known}"
+            )
         return Enqueue(self, cast(EnqueueOptions, options))
 
     def new_job(self, raw: bytes, options: EnqueueOptions) -> NewJob:
@@ -144,7 +146,9 @@ class Task(Generic[P, R, C]):
         expires = options.get("expires")
         due = options.get("run_after")
         tags = options.get("tags", ())
-        if isinstance(tags, str) or not all(isinstance(tag, str) and tag.isprintable() for tag in tags):
+        if isinstance(tags, str) or not all(
+            isinstance(tag, str) and tag.isprintable() for tag in tags
+        ):
             raise BadValue(f"tags={tags!r}: expected a list of printable texts")
         return NewJob(
             id=parse_id(options["id"]) if "id" in options else new_id(),
@@ -184,7 +188,9 @@ class Enqueue(Generic[P, R]):
         """Store a job; on ``connection`` it is there when the caller commits."""
         bound = self.bind(*args, **kwargs)
         app = self._task._app
-        handle: JobHandle[R] = app.submit([bound.job], self._task.signature.returns, bound.connection)[0]
+        handle: JobHandle[R] = app.submit(
+            [bound.job], self._task.signature.returns, bound.connection
+        )[0]
         return handle
 
     async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
@@ -192,7 +198,9 @@ class Enqueue(Generic[P, R]):
         bound = self.bind(*args, **kwargs)
         app = self._task._app
         if bound.connection is not None:
-            handle: JobHandle[R] = app.submit([bound.job], self._task.signature.returns, bound.connection)[0]
+            handle: JobHandle[R] = app.submit(
+                [bound.job], self._task.signature.returns, bound.connection
+            )[0]
             return handle
         handles = await app.asubmit([bound.job], self._task.signature.returns)
         return cast("JobHandle[R]", handles[0])

@@ -9,7 +9,7 @@ import apsw
 
 from ...clock import Millis
 from ...job import MAX_CRASHES, Claimed
-from ...outcome import Outcome, encode_failure, Failure
+from ...outcome import Failure, Outcome, encode_failure
 from ..protocol import Demand
 from .connection import statement
 from .rows import claimed
@@ -73,7 +73,9 @@ def claim(
 
     ``turn`` rotates which lane is asked first, so that no lane is always the one cut short.
     """
-    paused = {row[0] for row in connection.execute("SELECT name FROM queues WHERE paused_at IS NOT NULL")}
+    paused = {
+        row[0] for row in connection.execute("SELECT name FROM queues WHERE paused_at IS NOT NULL")
+    }
     pairs = [
         pair
         for pair in lanes_with_work(connection)
@@ -99,7 +101,13 @@ def claim(
                     claimed(row)
                     for row in connection.execute(
                         statement("claim"),
-                        {"lane": lane, "runner": runner, "limit": share, "worker": demand.worker, "now": now},
+                        {
+                            "lane": lane,
+                            "runner": runner,
+                            "limit": share,
+                            "worker": demand.worker,
+                            "now": now,
+                        },
                     )
                 ]
                 rows.sort(key=lambda job: (-job.priority, job.due_at, job.id))

@@ -54,7 +54,9 @@ def translated(path: str) -> Iterator[None]:
 def translate(error: apsw.Error, path: str) -> StoreError:
     """What an error of SQLite means for whoever uses the store at ``path``."""
     if isinstance(error, apsw.FullError):
-        return StoreUnavailable(f"no space left for {path}: nothing was stored; free some and try again")
+        return StoreUnavailable(
+            f"no space left for {path}: nothing was stored; free some and try again"
+        )
     if isinstance(error, apsw.NotADBError):
         return StoreRefused(f"{path} is not a SQLite database: choose another path")
     if isinstance(error, apsw.CorruptError):
@@ -62,7 +64,9 @@ def translate(error: apsw.Error, path: str) -> StoreError:
     if isinstance(error, apsw.BusyError | apsw.LockedError):
         return StoreUnavailable(f"{path} is locked by another program: {error}")
     if isinstance(error, apsw.ReadOnlyError):
-        return StoreRefused(f"{path} cannot be written: check the rights of the file and its folder")
+        return StoreRefused(
+            f"{path} cannot be written: check the rights of the file and its folder"
+        )
     if isinstance(error, apsw.CantOpenError):
         return StoreRefused(f"{path} cannot be opened: check the folder and its rights")
     if isinstance(error, apsw.IOError):

@@ -100,7 +100,11 @@ class SqliteStore:
                 f"connection={type(connection).__qualname__} cannot enqueue here: this store takes "
                 "an apsw.Connection to its own file"
             )
-        if not connection.filename or not os.path.exists(connection.filename) or not os.path.samefile(connection.filename, self.path):
+        if (
+            not connection.filename
+            or not os.path.exists(connection.filename)
+            or not os.path.samefile(connection.filename, self.path)
+        ):
             raise StoreRefused(
                 f"the connection is to {connection.filename or 'memory'}, the jobs are in "
                 f"{self.path}: a transaction cannot span both"
@@ -423,4 +427,3 @@ def _insert(connection: apsw.Connection, job: NewJob, now: Millis) -> Inserted:
         return Inserted(job.id, "stored")
     same = connection.execute(statement("same_content"), values).get
     return Inserted(job.id, "present" if same else "conflict")
-

@@ -38,7 +38,7 @@ CREATE INDEX jobs_running ON jobs (worker) WHERE state = 'running';
 CREATE INDEX jobs_cancelling ON jobs (worker) WHERE state = 'running' AND cancel_requested = 1;
 CREATE INDEX jobs_expiring ON jobs (expires_at)
     WHERE expires_at IS NOT NULL AND state IN ('blocked', 'scheduled', 'available', 'retryable');
-CREATE INDEX jobs_final ON jobs (state, finished_at) WHERE state IN ('completed', 'cancelled', 'discarded');
+CREATE INDEX jobs_final ON jobs (state, finished_at) WHERE finished_at IS NOT NULL;
 
 -- Attempts that failed, crashed or were cancelled; a completed one is told by the job's own row.
 CREATE TABLE attempts (

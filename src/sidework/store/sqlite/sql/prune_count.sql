@@ -1,3 +1,3 @@
 -- The moment that the newest :keep completed jobs reach back to, or no row when there are fewer.
 SELECT finished_at FROM jobs INDEXED BY jobs_final
-WHERE state = 'completed' ORDER BY finished_at DESC LIMIT 1 OFFSET :keep
+WHERE state = 'completed' AND finished_at IS NOT NULL ORDER BY finished_at DESC LIMIT 1 OFFSET :keep

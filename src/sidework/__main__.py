@@ -1,0 +1,5 @@
+"""``python -m sidework``."""
+
+from sidework.cli.main import main
+
+main()

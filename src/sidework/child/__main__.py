@@ -1,0 +1,39 @@
+"""``python -m sidework.child APP FD PARENT KIND CONCURRENCY THREADS``: how a worker starts a child."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import sys
+
+from ..errors import SideworkError
+from ..tasks.finding import find_app
+from ..wire import ImportFailed
+from .child import Child
+from .life import die_with_parent
+from .link import Link
+from .solo import Solo
+
+
+def main(spec: str, descriptor: str, parent: str, kind: str, concurrency: str, threads: str) -> int:
+    """Import the app, then serve the worker at the other end of the socket."""
+    die_with_parent(int(parent))
+    # Control-C goes to the whole terminal; the worker decides what becomes of its children.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    link = Link(socket.socket(fileno=int(descriptor)))
+    try:
+        app = find_app(spec)
+    except SideworkError as error:
+        link.send(ImportFailed(str(error)))
+        return 1
+    if kind == "solo":
+        Solo(app, link).serve()
+    else:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        asyncio.run(Child(app, link, int(concurrency), int(threads), own_process=True).serve())
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(*sys.argv[1:]))

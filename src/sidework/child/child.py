@@ -1,0 +1,91 @@
+"""A child: receives jobs, runs them on its loop and in its threads, sends how they ended."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+
+from ..tasks.finding import AppLike
+from ..wire import Cancel, Done, HandedBack, Hello, Hold, Ping, Pong, Run, Stop, TakeBack, TaskInfo
+from .executor import Attempt, attempt_of
+from .life import hold
+from .link import Link
+from .loop import Loop
+from .threads import Threads
+from .watchdog import Watchdog
+
+
+def hello(app: AppLike) -> Hello:
+    """What the worker must know of this app."""
+    tasks = []
+    for name in app.registry.names():
+        options = app.registry.get(name).task_options
+        timeout = None if options.timeout is None else round(options.timeout * 1000)
+        tasks.append(TaskInfo(name, options.runner, timeout))
+    return Hello(app.url, tasks, app.retention)
+
+
+class Child:
+    """Serves one worker until told to stop, or until the worker is gone."""
+
+    def __init__(
+        self, app: AppLike, link: Link, concurrency: int, threads: int, *, own_process: bool
+    ) -> None:
+        self._app = app
+        self._link = link
+        self._concurrency = concurrency
+        self._threads_count = threads
+        self._own_process = own_process
+
+    async def serve(self) -> None:
+        """Run until the end; on return nothing of it runs any more."""
+        loop = Loop(self._concurrency, self._link)
+        threads = Threads(self._threads_count, self._link)
+        watchdog = Watchdog(loop, threads, self._link, threading.get_ident())
+        ended = asyncio.Event()
+        reader = threading.Thread(
+            target=self._read, args=(loop, threads, ended), name="sidework-reader", daemon=True
+        )
+        reader.start()
+        self._link.send(hello(self._app))
+        await ended.wait()
+        await loop.finish()
+        await asyncio.to_thread(threads.finish)
+        watchdog.close()
+        self._link.close()
+
+    def _read(self, loop: Loop, threads: Threads, ended: asyncio.Event) -> None:
+        for message in self._link.receive():
+            if isinstance(message, Run):
+                self._accept(message, loop, threads)
+            elif isinstance(message, Cancel):
+                for seq in message.seqs:
+                    loop.loop.call_soon_threadsafe(loop.cancel, seq, message.why)
+                    threads.cancel(seq, message.why)
+            elif isinstance(message, TakeBack):
+                self._link.send(HandedBack([*loop.take_back(), *threads.take_back()]))
+            elif isinstance(message, Ping):
+                self._link.send(Pong())
+            elif isinstance(message, Hold):
+                hold(message.path, message.number)
+            elif isinstance(message, Stop):
+                loop.loop.call_soon_threadsafe(ended.set)
+                return
+        # The worker is gone without a word: nobody can record what still runs here.
+        if self._own_process:
+            os._exit(1)
+        loop.loop.call_soon_threadsafe(ended.set)
+
+    def _accept(self, message: Run, loop: Loop, threads: Threads) -> None:
+        for_loop: list[tuple[int, Attempt]] = []
+        for seq, job in zip(message.seqs, message.jobs, strict=True):
+            attempt = attempt_of(job, self._app.registry, self._app.hooks)
+            if not isinstance(attempt, Attempt):
+                self._link.send(Done([seq], [attempt]))
+            elif attempt.task.is_coroutine:
+                for_loop.append((seq, attempt))
+            else:
+                threads.accept(seq, attempt)
+        if for_loop:
+            loop.post(for_loop)

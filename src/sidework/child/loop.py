@@ -1,0 +1,97 @@
+"""Coroutines on the child's event loop: at most ``concurrency`` at a time, outcomes in batches."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+
+from ..outcome import Outcome
+from ..wire import Done, Started
+from .executor import Attempt
+from .link import Link
+
+
+class Loop:
+    """Lives on one event loop; only ``post`` and ``take_back`` are called from other threads."""
+
+    def __init__(self, concurrency: int, link: Link) -> None:
+        self._concurrency = concurrency
+        self._link = link
+        self._waiting: deque[tuple[int, Attempt]] = deque()
+        self._running: dict[int, tuple[Attempt, asyncio.Task[None]]] = {}
+        self._seqs: list[int] = []
+        self._outcomes: list[Outcome] = []
+        self._flushing = False
+        self.loop = asyncio.get_running_loop()
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    @property
+    def busy(self) -> bool:
+        """Whether any coroutine runs."""
+        return bool(self._running)
+
+    def post(self, items: Sequence[tuple[int, Attempt]]) -> None:
+        """Accept attempts, from any thread."""
+        self._waiting.extend(items)
+        self.loop.call_soon_threadsafe(self._start)
+
+    def take_back(self) -> list[int]:
+        """What has not been started; from any thread (a deque's pop is atomic)."""
+        taken = []
+        while True:
+            try:
+                taken.append(self._waiting.pop()[0])
+            except IndexError:
+                return taken
+
+    def cancel(self, seq: int, why: str) -> None:
+        """Cancel one that runs; call it on the loop."""
+        found = self._running.get(seq)
+        if found is not None:
+            attempt, task = found
+            attempt.stopped_why = why
+            attempt.running.ask_to_stop()
+            task.cancel()
+
+    async def finish(self) -> None:
+        """Wait until nothing runs."""
+        await self._empty.wait()
+        self._flush()
+
+    def _start(self) -> None:
+        started = []
+        while len(self._running) < self._concurrency:
+            try:
+                seq, attempt = self._waiting.popleft()
+            except IndexError:
+                break
+            task = self.loop.create_task(self._run(seq, attempt))
+            self._running[seq] = (attempt, task)
+            started.append(seq)
+        if started:
+            self._empty.clear()
+            # A task made here runs in a later turn of the loop: this is sent before its first line.
+            self._link.send(Started(started))
+
+    async def _run(self, seq: int, attempt: Attempt) -> None:
+        outcome = await attempt.run_coroutine()
+        del self._running[seq]
+        self._seqs.append(seq)
+        self._outcomes.append(outcome)
+        if not self._flushing:
+            self._flushing = True
+            # Whatever else ends in this turn of the loop goes out with it.
+            self.loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        if self._seqs:
+            seqs, self._seqs = self._seqs, []
+            outcomes, self._outcomes = self._outcomes, []
+            self._link.send(Done(seqs, outcomes))
+        if self._waiting:
+            self._start()
+        elif not self._running:
+            self._empty.set()

@@ -1,0 +1,81 @@
+"""Sees what cannot report itself: a blocked event loop, a thread past its deadline.
+
+A blocked loop is told within a second, with its stack. While native code holds the GIL no Python
+runs, this thread included: for that the interpreter's own C-level timer dumps the stacks.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import sys
+import threading
+import traceback
+
+from ..clock import monotonic
+from ..outcome import clean
+from ..wire import Warn
+from .link import Link
+from .loop import Loop
+from .threads import Threads
+
+_LOOK_SECONDS = 0.25
+_BLOCKED_SECONDS = 0.5
+_HELD_SECONDS = 1.0
+
+
+class Watchdog:
+    """A daemon thread of the child."""
+
+    def __init__(self, loop: Loop, threads: Threads, link: Link, main: int) -> None:
+        self._loop, self._threads, self._link, self._main = loop, threads, link, main
+        self._answered = monotonic()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sidework-watchdog", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._stop.set()
+        self._thread.join()
+        faulthandler.cancel_dump_traceback_later()
+
+    def _answer(self) -> None:
+        self._answered = monotonic()
+
+    def _run(self) -> None:
+        told_loop = False
+        told: set[int] = set()
+        asked = self._answered
+        while not self._stop.wait(_LOOK_SECONDS):
+            faulthandler.dump_traceback_later(_HELD_SECONDS, exit=False)
+            now = monotonic()
+            if self._answered >= asked:
+                asked, told_loop = now, False
+                try:
+                    self._loop.loop.call_soon_threadsafe(self._answer)
+                except RuntimeError:
+                    return  # the loop is closed: the child ends
+            elif now - asked > _BLOCKED_SECONDS and not told_loop:
+                told_loop = True
+                self._link.send(
+                    Warn(
+                        "the event loop is blocked; coroutines of this child wait",
+                        self._stack(self._main),
+                    )
+                )
+            for seq, (attempt, ident) in list(self._threads.running.items()):
+                deadline = attempt.running.deadline
+                if deadline is not None and now >= deadline and seq not in told:
+                    told.add(seq)
+                    attempt.stopped_why = "timeout"
+                    attempt.running.ask_to_stop()
+                    line = (
+                        f"job {attempt.running.id} ({attempt.job.task}) is past its timeout of "
+                        f"{attempt.timeout} s in a thread, which cannot be stopped"
+                    )
+                    self._link.send(Warn(line, self._stack(ident)))
+            told &= set(self._threads.running)
+
+    def _stack(self, ident: int) -> str:
+        frame = sys._current_frames().get(ident)
+        return "" if frame is None else clean("".join(traceback.format_stack(frame)), 16_000)

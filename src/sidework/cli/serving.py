@@ -1,0 +1,110 @@
+"""``sidework worker`` and ``sidework run``."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from typing import Any
+
+import click
+
+from ..errors import BadValue, StoreRefused
+from ..store.opening import open_store, sqlite_path
+from ..store.protocol import Store
+
+
+@click.command()
+@click.argument("app")
+@click.option("--queues", default="", help="Only these queues, separated by commas.")
+@click.option(
+    "--children", type=click.IntRange(1, 256), default=os.cpu_count() or 1, show_default=True
+)
+@click.option(
+    "--threads", type=click.IntRange(1, 1000), default=8, show_default=True, help="Per child."
+)
+@click.option("--concurrency", type=click.IntRange(1, 10_000), default=100, show_default=True,
+              help="Coroutines at a time, per child.")  # fmt: skip
+@click.option(
+    "--grace", type=float, default=30.0, show_default=True, help="Seconds to finish when stopped."
+)
+def worker(
+    app: str, queues: str, children: int, threads: int, concurrency: int, grace: float
+) -> None:
+    """Run the jobs of APP (module, module:app or path/to/file.py) until stopped.
+
+    SIGTERM or Control-C drains: what runs may end, what has not begun is handed back. A second
+    Control-C leaves at once.
+    """
+    from ..worker.crew import Crew
+    from ..worker.worker import Worker, install_signals
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    lanes = tuple(one for one in queues.split(",") if one)
+    crew = Crew(app, children, children, concurrency, threads)
+    log = logging.getLogger("sidework.worker")
+    working = Worker(crew, _open_when_there, lanes, grace, lambda: log.info("ready for %s", app))
+    install_signals(working)
+    working.run()
+
+
+def _open_when_there(url: str) -> Store:
+    """A worker never makes the database: it waits until the app has."""
+    told = False
+    while True:
+        try:
+            return open_store(url, create=False)
+        except StoreRefused:
+            path = sqlite_path(url)
+            if path is None or os.path.exists(path):
+                raise
+            if not told:
+                told = True
+                logging.getLogger("sidework.worker").info(
+                    "no database at %s yet; waiting for the app to enqueue its first job", path
+                )
+            time.sleep(0.1)
+
+
+@click.command()
+@click.argument("task")
+@click.argument("arguments", nargs=-1)
+@click.option("--wait", is_flag=True, help="Wait for the result and print it as JSON.")
+@click.option("--timeout", default=None, help="How long to wait, like 30s.")
+def run(task: str, arguments: tuple[str, ...], wait: bool, timeout: str | None) -> None:
+    """Enqueue TASK (module:task) with ARGUMENTS: JSON values or plain text; name=value by name."""
+    from ..tasks.finding import find_app
+
+    app: Any = find_app(task)
+    place, _, attribute = task.partition(":")
+    if not attribute:
+        raise BadValue(f"{task}: say which task, like {place}:name")
+    module = next((n for n in app.registry.names() if n.endswith(f":{attribute}")), task)
+    found = app.registry.get(module)
+    args, kwargs = [], {}
+    for text in arguments:
+        name, equals, value = text.partition("=")
+        if equals and name.isidentifier():
+            kwargs[name] = _value(value)
+        else:
+            args.append(_value(text))
+    try:
+        job = found.enqueue(*args, **kwargs)
+    except TypeError as wrong:
+        raise BadValue(str(wrong)) from None
+    if not wait:
+        click.echo(job.id)
+        return
+    job.wait(timeout=timeout)
+    raw = job.info().result
+    if raw is None:
+        job.result(timeout=1)
+    click.echo((raw or b"\x01null")[1:].decode())
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

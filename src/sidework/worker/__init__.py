@@ -1,0 +1,1 @@
+"""The worker: claims, dispatches, records, keeps house. It runs no user code."""

@@ -1,0 +1,118 @@
+"""The crew: starts children, replaces those that die, ends those that must."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+from ..clock import monotonic
+from .peer import Peer
+
+log = logging.getLogger("sidework.worker")
+
+GRACE_AFTER_TERM = 5.0
+"""Seconds between SIGTERM and SIGKILL for a solo child that is to end its job."""
+
+_RESPAWN_FIRST, _RESPAWN_MOST = 0.05, 5.0
+
+
+class Crew:
+    """The children of one worker. ``spec`` is how a child finds the app."""
+
+    def __init__(self, spec: str, children: int, solo: int, concurrency: int, threads: int) -> None:
+        self.spec = spec
+        self.children = children
+        self.solo = solo
+        self.concurrency = concurrency
+        self.threads = threads
+        self.peers: list[Peer] = []
+        self._numbers = 0
+        self._failures = 0
+        self._not_before = 0.0
+
+    def refill(self) -> list[Peer]:
+        """Start shared children until there are enough; a bit later each time one fails at once."""
+        new: list[Peer] = []
+        while (
+            sum(not peer.solo for peer in self.peers) < self.children
+            and monotonic() >= self._not_before
+        ):
+            new.append(self.start(solo=False))
+        return new
+
+    def start(self, *, solo: bool) -> Peer:
+        """Start a child. It inherits its end of the pipe and nothing else."""
+        ours, theirs = socket.socketpair()
+        try:
+            process = subprocess.Popen(
+                [
+                    sys.executable, "-m", "sidework.child", self.spec, str(theirs.fileno()),
+                    str(os.getpid()), "solo" if solo else "shared", str(self.concurrency),
+                    str(self.threads),
+                ],
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        return self.add(ours, process, solo=solo)
+
+    def add(
+        self, sock: socket.socket, process: subprocess.Popen[bytes] | None, *, solo: bool
+    ) -> Peer:
+        """Count a child in."""
+        peer = Peer(
+            self._numbers,
+            sock,
+            process,
+            {"process": 1} if solo else {"loop": self.concurrency, "thread": self.threads},
+            solo=solo,
+        )
+        self._numbers += 1
+        self.peers.append(peer)
+        return peer
+
+    def remove(self, peer: Peer) -> str:
+        """Count a dead child out; how it ended, in words."""
+        peer.gone = True
+        self.peers.remove(peer)
+        peer.socket.close()
+        if peer.process is None:
+            return "ended"
+        if not peer.stopping:
+            self.kill(peer)  # its pipe is closed: whatever is left of it serves nobody
+        code = peer.process.wait()
+        if not peer.ready:
+            self._failures += 1
+            wait = min(_RESPAWN_MOST, _RESPAWN_FIRST * 2.0**self._failures)
+            self._not_before = monotonic() + wait
+        else:
+            self._failures = 0
+        if code < 0:
+            return f"killed by {signal.Signals(-code).name}"
+        return f"exit code {code}"
+
+    def idle_solo(self) -> Peer | None:
+        """A solo child that has nothing to do."""
+        return next((p for p in self.peers if p.solo and not p.jobs and not p.stopping), None)
+
+    def solo_places(self) -> int:
+        """How many more jobs could run alone now, starting children for them if need be."""
+        return max(0, self.solo - sum(1 for peer in self.peers if peer.solo and peer.jobs))
+
+    def kill(self, peer: Peer) -> None:
+        """End it at once."""
+        if peer.process is not None and peer.process.poll() is None:
+            peer.process.kill()
+
+    def terminate(self, peer: Peer) -> None:
+        """Ask a solo child to end its job."""
+        if peer.process is not None and peer.process.poll() is None:
+            peer.process.terminate()

@@ -1,0 +1,147 @@
+"""One child as the worker sees it: its pipe, what it holds, and how much more it should get.
+
+Writing never blocks: what the pipe does not take stays here, so that the worker can always read,
+and two full pipes never wait for each other.
+"""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+
+from ..clock import monotonic
+from ..job import Claimed, Runner
+from ..wire import Run, ToChild, ToWorker, Unframer, decode_to_worker, frame
+
+WINDOW_SECONDS = 0.05
+"""Beyond what it can start now, a child holds what it will finish in this time: enough to ride out
+a commit, little enough that a slow job has no crowd locked up behind it."""
+
+MOST_AHEAD = 1000
+_RECEIVE = 1024 * 1024
+
+
+class Peer:
+    """A child with its jobs. ``process`` is ``None`` for the one inside an embedded worker."""
+
+    def __init__(
+        self,
+        number: int,
+        sock: socket.socket,
+        process: subprocess.Popen[bytes] | None,
+        capacity: dict[Runner, int],
+        *,
+        solo: bool,
+    ) -> None:
+        sock.setblocking(False)
+        self.number = number
+        self.socket = sock
+        self.process = process
+        self.capacity = capacity
+        self.solo = solo
+        self.ready = False
+        self.stopping = False
+        self.gone = False
+        self.jobs: dict[int, Claimed] = {}
+        self.started: dict[int, float] = {}
+        self.holding: dict[Runner, int] = dict.fromkeys(capacity, 0)
+        self.killed_for: dict[int, str] = {}
+        self.asked_at: float | None = None
+        self.progress_at = monotonic()
+        self._seq = 0
+        self._rate: dict[Runner, float] = dict.fromkeys(capacity, 0.0)
+        self._finished: dict[Runner, int] = dict.fromkeys(capacity, 0)
+        self._measured_at = monotonic()
+        self._out = bytearray()
+        self._unframer = Unframer()
+
+    @property
+    def name(self) -> str:
+        """How logs call it."""
+        pid = "in this process" if self.process is None else f"pid {self.process.pid}"
+        return f"{'solo ' if self.solo else ''}child {self.number} ({pid})"
+
+    @property
+    def wants_to_write(self) -> bool:
+        """Whether something waits for the pipe."""
+        return bool(self._out)
+
+    @property
+    def unstarted(self) -> int:
+        """How many of its jobs have not begun."""
+        return len(self.jobs) - len(self.started)
+
+    def places(self, runner: Runner) -> int:
+        """How many more jobs of this runner it should get now."""
+        if not self.ready or self.stopping or self.gone or runner not in self.capacity:
+            return 0
+        ahead = 0 if self.solo else min(MOST_AHEAD, int(self._rate[runner] * WINDOW_SECONDS))
+        return max(0, self.capacity[runner] + ahead - self.holding[runner])
+
+    def give(self, jobs: list[Claimed]) -> None:
+        """Hand it these jobs."""
+        seqs = list(range(self._seq, self._seq + len(jobs)))
+        self._seq += len(jobs)
+        for seq, job in zip(seqs, jobs, strict=True):
+            self.jobs[seq] = job
+            self.holding[self._kind(job)] += 1
+        self.progress_at = monotonic()
+        self.send(Run(seqs, jobs))
+
+    def take(self, seq: int, *, finished: bool) -> Claimed | None:
+        """The job of a seq, which it holds no longer."""
+        job = self.jobs.pop(seq, None)
+        self.started.pop(seq, None)
+        self.killed_for.pop(seq, None)
+        if job is not None:
+            self.holding[self._kind(job)] -= 1
+            if finished:
+                self._finished[self._kind(job)] += 1
+        return job
+
+    def measure(self, now: float) -> None:
+        """Bring the rate of finished jobs up to date; called often, counts at most every 20 ms."""
+        passed = now - self._measured_at
+        if passed < 0.02:
+            return
+        for runner, count in self._finished.items():
+            self._rate[runner] += (count / passed - self._rate[runner]) * min(1.0, passed / 0.1)
+            self._finished[runner] = 0
+        self._measured_at = now
+
+    def send(self, message: ToChild) -> None:
+        """Queue a message and write what the pipe takes."""
+        self._out += frame(message)
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what the pipe takes now."""
+        while self._out and not self.gone:
+            try:
+                sent = self.socket.send(self._out)
+            except BlockingIOError:
+                return
+            except OSError:
+                self._out.clear()  # dead: reading will say so
+                return
+            del self._out[:sent]
+
+    def receive(self) -> tuple[list[ToWorker], bool]:
+        """Whole messages that have come; and whether the child's end is closed."""
+        messages: list[ToWorker] = []
+        for _ in range(8):  # bounded: a talkative child does not starve the others
+            try:
+                data = self.socket.recv(_RECEIVE)
+            except BlockingIOError:
+                return messages, False
+            except OSError:
+                return messages, True
+            if not data:
+                return messages, True
+            messages += [decode_to_worker(body) for body in self._unframer.feed(data)]
+            if len(data) < _RECEIVE:
+                return messages, False
+        return messages, False
+
+    def _kind(self, job: Claimed) -> Runner:
+        return "process" if self.solo else job.runner
