@@ -36,13 +36,13 @@ class Demand(Struct, frozen=True):
 class Turn(Struct, frozen=True):
     """What one turn of a worker brought: a verdict per outcome, and the jobs claimed.
 
-    ``took[i]`` is False when outcome i lost its claim. ``short`` says that there was less to claim
-    than was asked for. ``next_due`` is when the next waiting job becomes due.
+    ``took[i]`` is False when outcome i lost its claim. ``short`` names the runners for
+    which there was less to claim than was asked for. ``next_due`` is when the next waiting job becomes due.
     """
 
     took: list[bool]
     claimed: list[Claimed]
-    short: bool
+    short: frozenset[Runner]
     next_due: Millis | None
 
 

@@ -15,7 +15,7 @@ from ..clock import monotonic, now_ms
 from ..duration import text_of
 from ..errors import SideworkError, StoreError, StoreRefused
 from ..ids import id_text
-from ..job import Claimed, Runner
+from ..job import RUNNERS, Claimed, Runner
 from ..outcome import Failure, Outcome, encode_failure
 from ..retry import delay_seconds
 from ..store.protocol import Demand, Listener, Store
@@ -77,7 +77,8 @@ class Worker:
         self._chores: Chores | None = None
         self._timeouts: dict[str, int | None] = {}
         self._outcomes: list[Outcome] = []
-        self._hungry = True
+        # Runners for which there may be jobs to claim: a hint, refreshed by bells and by time.
+        self._hungry: set[Runner] = set(RUNNERS)
         self._next_due: int | None = None
         self._version = -1
         self._looked = self._scanned = self._pinged = self._swept = 0.0
@@ -122,7 +123,7 @@ class Worker:
             elif key.data == "wake":
                 self._drain_socket()
             elif self._bell is not None and self._bell.read():
-                self._hungry = True
+                self._hungry.update(RUNNERS)
                 self._swept = 0.0
         now = monotonic()
         for peer in self._crew.peers:
@@ -156,7 +157,7 @@ class Worker:
             return self._retry_at - now
         if self._outcomes:
             return 0.0
-        if self._hungry and any(self._places().values()):
+        if any(count for runner, count in self._places().items() if runner in self._hungry):
             return 0.0
         wait = SAFETY_SECONDS
         if self._next_due is not None:
@@ -166,14 +167,16 @@ class Worker:
     def _hints(self, now: float) -> None:
         assert self._store is not None
         if self._next_due is not None and self._next_due <= now_ms():
-            self._hungry, self._next_due = True, None
+            self._next_due = None
+            self._hungry.update(RUNNERS)
         if now - self._scanned >= SCAN_SECONDS:
-            self._hungry = True
+            self._hungry.update(RUNNERS)
         if not self._hungry and now - self._looked >= SAFETY_SECONDS:
             self._looked = now
             version = self._store.version()
             if version != self._version:
-                self._version, self._hungry = version, True
+                self._version = version
+                self._hungry.update(RUNNERS)
 
     def _places(self) -> dict[Runner, int]:
         if self._stops or self.fatal:
@@ -194,9 +197,10 @@ class Worker:
             left = MOST_OUTCOMES
             places: dict[Runner, int] = {}
             for runner, count in self._places().items():
-                places[runner] = min(count, left)
-                left -= places[runner]
-            if any(places.values()):
+                if count and runner in self._hungry:
+                    places[runner] = min(count, left)
+                    left -= places[runner]
+            if places:
                 demand = Demand(self._worker, places, self._lanes)
         if not batch and demand is None:
             return
@@ -209,7 +213,7 @@ class Worker:
         self._next_due = turn.next_due
         if demand is not None:
             self._scanned = now
-            self._hungry = not turn.short
+            self._hungry -= turn.short
             self._dispatch(turn.claimed)
 
     def _dispatch(self, jobs: list[Claimed]) -> None:
@@ -263,7 +267,7 @@ class Worker:
                 job = peer.take(seq, finished=False)
                 if job is not None:
                     self._outcomes.append(_released(job, "handed back before it started"))
-                    self._hungry = True
+                    self._hungry.update(RUNNERS)
         elif isinstance(message, Hello):
             self._welcome(peer, message)
         elif isinstance(message, ImportFailed):
@@ -297,7 +301,7 @@ class Worker:
         peer.ready = True
         if self._life is not None and peer.process is not None:
             peer.send(Hold(self._life, peer.number))
-        self._hungry = True
+        self._hungry.update(RUNNERS)
 
     def _bury(self, peer: Peer) -> None:
         """A child has died: what it had started has crashed, the rest was never touched."""
@@ -316,7 +320,7 @@ class Worker:
             else:
                 self._outcomes.append(_crashed(job, how, alone=len(started) == 1))
             peer.take(seq, finished=False)
-        self._hungry = True
+        self._hungry.update(RUNNERS)
 
     def _ended_by_us(self, job: Claimed, why: str) -> Outcome:
         if why == "released":

@@ -8,7 +8,7 @@ from typing import Any
 import apsw
 
 from ...clock import Millis
-from ...job import MAX_CRASHES, Claimed
+from ...job import MAX_CRASHES, Claimed, Runner
 from ...outcome import Failure, Outcome, encode_failure
 from ..protocol import Demand
 from .connection import statement
@@ -68,8 +68,8 @@ def lanes_with_work(connection: apsw.Connection) -> list[tuple[str, str]]:
 
 def claim(
     connection: apsw.Connection, demand: Demand, turn: int, now: Millis
-) -> tuple[list[Claimed], bool]:
-    """Take what the demand has places for, shared evenly among open lanes; and whether it was less.
+) -> tuple[list[Claimed], frozenset[Runner]]:
+    """Take what the demand has places for, shared evenly among open lanes; and for which runners it was less.
 
     ``turn`` rotates which lane is asked first, so that no lane is always the one cut short.
     """
@@ -82,7 +82,7 @@ def claim(
         if pair[0] not in paused and (not demand.lanes or pair[0] in demand.lanes)
     ]
     taken: list[Claimed] = []
-    short = False
+    short: set[Runner] = set()
     for runner, places in demand.places.items():
         if places <= 0:
             continue
@@ -116,8 +116,9 @@ def claim(
                 if len(rows) == share:
                     fuller.append(lane)
             lanes = fuller
-        short = short or left > 0
-    return taken, short
+        if left > 0:
+            short.add(runner)
+    return taken, frozenset(short)
 
 
 def rescue(connection: apsw.Connection, worker: int, limit: int, now: Millis) -> list[bytes]:

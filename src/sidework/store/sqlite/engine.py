@@ -14,7 +14,17 @@ import msgspec
 
 from ...clock import Millis, now_ms
 from ...errors import StoreRefused
-from ...job import AttemptRow, Inserted, JobFilter, JobRow, NewJob, QueueRow, WorkerRow
+from ...job import (
+    AttemptRow,
+    Claimed,
+    Inserted,
+    JobFilter,
+    JobRow,
+    NewJob,
+    QueueRow,
+    Runner,
+    WorkerRow,
+)
 from ...outcome import Outcome
 from ..combining import Combiner
 from ..protocol import Demand, Listener, Turn
@@ -200,7 +210,8 @@ class SqliteStore:
 
         def work(connection: apsw.Connection) -> Turn:
             took = claiming.record(connection, outcomes, moment)
-            claimed, short = [], False
+            claimed: list[Claimed] = []
+            short: frozenset[Runner] = frozenset()
             if demand is not None:
                 bounds = {"now": moment, "limit": PROMOTE_LIMIT}
                 expired[:] = [row[0] for row in connection.execute(statement("expire"), bounds)]
