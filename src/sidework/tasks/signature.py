@@ -18,6 +18,11 @@ from ..codec import TypeHooks, decode, encode
 from ..errors import BadTask, BadValue
 
 
+_BY_POSITION = frozenset(
+    {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
+)
+
+
 class Signature:
     """How one function is called, stored and called again."""
 
@@ -26,11 +31,30 @@ class Signature:
         self._hooks = hooks
         self._signature = inspect.signature(function)
         self._function = function
+        parameters = self._signature.parameters.values()
+        # A call by position that gives every argument needs no binding: the names are these.
+        self._names = (
+            tuple(self._signature.parameters)
+            if all(about.kind in _BY_POSITION for about in parameters)
+            else None
+        )
         self._kind: Any = None
         self._returns: Any = None
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         """The call as stored bytes; ``TypeError`` as the plain call would, ``BadValue`` for values."""
+        if self._names is not None and not kwargs and len(args) == len(self._names):
+            named = dict(zip(self._names, args, strict=True))
+        else:
+            named = self._by_name(args, kwargs)
+        raw = encode(named, self._hooks, f"the arguments of {self._name}")
+        try:
+            decode(raw, self._struct(), self._hooks)
+        except (BadValue, ValueError, TypeError) as wrong:
+            raise TypeError(f"{self._name}: {wrong}") from None
+        return raw
+
+    def _by_name(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         try:
             bound = self._signature.bind(*args, **kwargs)
         except TypeError as wrong:
@@ -44,13 +68,7 @@ class Signature:
                 named["**"] = value
             else:
                 named[parameter] = value
-        what = f"the arguments of {self._name}"
-        raw = encode(named, self._hooks, what)
-        try:
-            decode(raw, self._struct(), self._hooks)
-        except (BadValue, ValueError, TypeError) as wrong:
-            raise TypeError(f"{self._name}: {wrong}") from None
-        return raw
+        return named
 
     def unbind(self, raw: bytes) -> tuple[list[Any], dict[str, Any]]:
         """The stored call as positional and keyword arguments, in the annotated types."""

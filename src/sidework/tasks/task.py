@@ -9,7 +9,7 @@ from typing import Any, Generic, ParamSpec, TypedDict, TypeVar, cast
 from uuid import UUID
 
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from ..clock import to_millis
 from ..codec import TypeHooks
@@ -97,6 +97,7 @@ class Task(Generic[P, R, C]):
         self.signature = Signature(function, self.name, hooks)
         self.hooks = hooks
         self._app = app
+        self._plain: Enqueue[P, R] = Enqueue(self, {})
         self.__name__ = getattr(function, "__name__", self.name)
         self.__doc__ = function.__doc__
         self.__module__ = function.__module__
@@ -112,15 +113,15 @@ class Task(Generic[P, R, C]):
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """Store a job; durable when this returns. ``TypeError`` for a wrong call, ``BadValue`` for
         arguments that cannot be stored, ``StoreError`` when the store cannot; then nothing is."""
-        return Enqueue(self, {}).enqueue(*args, **kwargs)
+        return self._plain.enqueue(*args, **kwargs)
 
     async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """``enqueue`` for coroutines."""
-        return await Enqueue(self, {}).aenqueue(*args, **kwargs)
+        return await self._plain.aenqueue(*args, **kwargs)
 
     def bind(self, *args: P.args, **kwargs: P.kwargs) -> Bound[R]:
         """The task with these arguments, for ``app.enqueue_many``."""
-        return Enqueue(self, {}).bind(*args, **kwargs)
+        return self._plain.bind(*args, **kwargs)
 
     def options(self, **options: Any) -> Enqueue[P, R]:
         """This task with options for one job: ``delay, run_after, priority, queue_name, retries,
@@ -133,8 +134,9 @@ class Task(Generic[P, R, C]):
             )
         return Enqueue(self, cast(EnqueueOptions, options))
 
-    def new_job(self, raw: bytes, options: EnqueueOptions) -> NewJob:
-        """The job as it is handed over; ``BadValue`` for options that make no sense."""
+    def template(self, options: EnqueueOptions) -> NewJob:
+        """The job as it is handed over, but for its id and arguments; ``BadValue`` for options that
+        make no sense."""
         own = self.task_options
         if "delay" in options and "run_after" in options:
             raise BadValue("delay and run_after cannot both be given: choose one")
@@ -151,9 +153,9 @@ class Task(Generic[P, R, C]):
         ):
             raise BadValue(f"tags={tags!r}: expected a list of printable texts")
         return NewJob(
-            id=parse_id(options["id"]) if "id" in options else new_id(),
+            id=parse_id(options["id"]) if "id" in options else b"",
             task=self.name,
-            args=raw,
+            args=b"",
             lane=check_queue(options.get("queue_name", own.queue)),
             runner=own.runner,
             priority=check_priority(options.get("priority", own.priority)),
@@ -176,13 +178,16 @@ class Enqueue(Generic[P, R]):
 
     def __init__(self, task: Task[P, R, Any], options: EnqueueOptions) -> None:
         self._task = task
-        self._options = options
+        self._connection = options.get("connection")
+        template = task.template(options)
+        self._id = template.id
+        self._rest = astuple(template)[3:]
 
     def bind(self, *args: P.args, **kwargs: P.kwargs) -> Bound[R]:
         """The task with arguments and options, not yet stored."""
         raw = self._task.signature.bind(args, kwargs)
-        job = self._task.new_job(raw, self._options)
-        return Bound(self._task, job, self._options.get("connection"))
+        job = NewJob(self._id or new_id(), self._task.name, raw, *self._rest)
+        return Bound(self._task, job, self._connection)
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """Store a job; on ``connection`` it is there when the caller commits."""

@@ -28,7 +28,7 @@ from ...job import (
 from ...outcome import Outcome
 from ..combining import Combiner
 from ..protocol import Demand, Listener, Turn
-from . import bells, claiming, upkeep
+from . import bells, claiming, inserting, upkeep
 from .connection import statement, translated
 from .life import Life, is_dead
 from .place import check_place
@@ -37,7 +37,6 @@ from .rows import (
     JOB_COLUMNS,
     WORKER_COLUMNS,
     attempt_row,
-    insert_parameters,
     job_row,
     worker_row,
 )
@@ -92,9 +91,7 @@ class SqliteStore:
     ) -> list[list[Inserted] | BaseException]:
         return self._session.write(
             lambda connection: [
-                [_insert(connection, job, at) for job in jobs]
-                for jobs, now in commands
-                for at in (now_ms() if now is None else now,)
+                inserting.insert(connection, jobs, _at(now)) for jobs, now in commands
             ]
         )
 
@@ -120,7 +117,7 @@ class SqliteStore:
                 f"{self.path}: a transaction cannot span both"
             )
         with translated(self.path):
-            inserted = _insert(connection, job, now_ms() if now is None else now)
+            (inserted,) = inserting.insert(connection, [job], _at(now))
         # Not committed yet as a rule: then this rings too early, and the safety net finds the job.
         self.ring_work()
         return inserted
@@ -430,11 +427,3 @@ class SqliteStore:
 
 def _at(now: Millis | None) -> Millis:
     return now_ms() if now is None else now
-
-
-def _insert(connection: apsw.Connection, job: NewJob, now: Millis) -> Inserted:
-    values = insert_parameters(job, now)
-    if connection.execute(statement("insert"), values).fetchone() is not None:
-        return Inserted(job.id, "stored")
-    same = connection.execute(statement("same_content"), values).get
-    return Inserted(job.id, "present" if same else "conflict")

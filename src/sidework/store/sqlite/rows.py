@@ -52,26 +52,26 @@ def claimed(row: tuple[Any, ...]) -> Claimed:
     )  # fmt: skip
 
 
-def insert_parameters(job: NewJob, now: Millis) -> dict[str, Any]:
+def insert_parameters(job: NewJob, now: Millis) -> tuple[Any, ...]:
     """What ``insert.sql`` takes; a due time that has passed means now."""
     due = job.due_at if job.due_at is not None else now + job.delay
     expires = job.expires_at
     if expires is None and job.expires_in is not None:
         expires = now + job.expires_in
-    return {
-        "id": job.id,
-        "task": job.task,
-        "lane": job.lane,
-        "state": "scheduled" if due > now else "available",
-        "runner": job.runner,
-        "priority": job.priority,
-        "due_at": due if due > now else now,
-        "max_attempts": job.max_attempts,
-        "now": now,
-        "expires_at": expires,
-        "timeout": job.timeout,
-        "backoff": job.backoff,
-        "on_crash": job.on_crash,
-        "tags": "[]" if not job.tags else msgspec.json.encode(job.tags).decode(),
-        "args": job.args,
-    }
+    return (
+        job.id,
+        job.task,
+        job.lane,
+        "scheduled" if due > now else "available",
+        job.runner,
+        job.priority,
+        due if due > now else now,
+        job.max_attempts,
+        now,
+        expires,
+        job.timeout,
+        job.backoff,
+        job.on_crash,
+        "[]" if not job.tags else msgspec.json.encode(job.tags).decode(),
+        job.args,
+    )
