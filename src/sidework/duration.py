@@ -54,9 +54,9 @@ def _parse(text: str, name: str) -> float:
 
 def text_of(value: float) -> str:
     """Seconds for people: ``0.25 -> '250ms'``, ``90 -> '1m 30s'``."""
-    if value < 1:
+    if value < 0.9995:
         return f"{value * 1000:.0f}ms"
-    if value < 60:
+    if value < 59.95:
         return f"{value:.1f}".rstrip("0").rstrip(".") + "s"
     left, parts = round(value), []
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):

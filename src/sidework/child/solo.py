@@ -85,7 +85,7 @@ class Solo:
         os._exit(1)  # the worker is gone without a word
 
     def _drop(self) -> list[int]:
-        dropped = []
+        dropped: list[int] = []
         while True:
             try:
                 item = self._jobs.get_nowait()

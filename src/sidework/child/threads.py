@@ -42,7 +42,7 @@ class Threads:
 
     def take_back(self) -> list[int]:
         """What has not been started, and now never will be here."""
-        taken = []
+        taken: list[int] = []
         while True:
             try:
                 item = self._waiting.get_nowait()

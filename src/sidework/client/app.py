@@ -136,7 +136,7 @@ class Sidework:
         runner: Runner | None = None,
     ) -> TaskDecorator: ...
 
-    def task(self, function: Any = None, /, *, name: str | None = None, **options: Any) -> Any:
+    def task(self, function: Any = None, *, name: str | None = None, **options: Any) -> Any:
         """Declare a task.
 
         ``queue``: its line of jobs. ``priority``: −100 to 100, higher is more urgent. ``retries``:

@@ -10,13 +10,14 @@ import threading
 from concurrent.futures import Future
 
 from ..errors import StoreError
+from ..job import JobRow
 from ..state import FINAL
 from ..store.protocol import Store
 
 _SAFETY_SECONDS = 0.25
 _CHUNK = 500
 
-Waited = Future["JobRow | None"]
+Waited = Future[JobRow | None]
 
 
 class Waiter:

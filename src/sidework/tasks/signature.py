@@ -17,7 +17,6 @@ import msgspec
 from ..codec import TypeHooks, decode, encode
 from ..errors import BadTask, BadValue
 
-
 _BY_POSITION = frozenset(
     {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
 )

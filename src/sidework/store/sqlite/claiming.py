@@ -124,7 +124,7 @@ def claim(
 def rescue(connection: apsw.Connection, worker: int, limit: int, now: Millis) -> list[bytes]:
     """Bring back at most ``limit`` jobs of a dead worker; the ids of those that became final."""
     failure = encode_failure(Failure("WorkerDied", "the worker died while this attempt ran"))
-    rows = connection.execute(
+    rows: list[Any] = connection.execute(
         statement("rescue"),
         {"worker": worker, "limit": limit, "max_crashes": MAX_CRASHES, "now": now},
     ).fetchall()

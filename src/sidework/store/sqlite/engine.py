@@ -164,7 +164,7 @@ class SqliteStore:
 
     def cancel(self, job_id: bytes, note: str, now: Millis | None = None) -> str | None:
         """Cancel a waiting job, or ask a running one; its state now, ``None`` when it was final."""
-        state = self._one(statement("cancel"), id=job_id, note=note, now=_at(now))
+        state: str | None = self._one(statement("cancel"), id=job_id, note=note, now=_at(now))
         if state == "cancelled":
             self.ring_done([job_id])
         elif state is not None:
@@ -241,7 +241,7 @@ class SqliteStore:
         life = Life(self.path + "-workers", f"{pid}-{os.urandom(4).hex()}")
 
         def work(connection: apsw.Connection) -> WorkerRow:
-            row = connection.execute(
+            row: Any = connection.execute(
                 "INSERT INTO workers (host, pid, life, started_at, seen_at, queues) "
                 f"VALUES (?, ?, ?, ?, ?, ?) RETURNING {WORKER_COLUMNS}",
                 (host, pid, life.path, moment, moment, msgspec.json.encode(list(queues)).decode()),
@@ -404,7 +404,8 @@ class SqliteStore:
 
     def version(self) -> int:
         """A number that changes when another connection has committed: the safety net."""
-        return self._session.read(lambda connection: int(connection.pragma("data_version")))  # type: ignore[arg-type]
+        version: Any = self._session.read(lambda connection: connection.pragma("data_version"))
+        return int(version)
 
     # Upkeep -------------------------------------------------------------------------------------
 

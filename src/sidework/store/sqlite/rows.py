@@ -38,8 +38,10 @@ def attempt_row(row: tuple[Any, ...]) -> AttemptRow:
 
 def worker_row(row: tuple[Any, ...]) -> WorkerRow:
     """A row of ``WORKER_COLUMNS``."""
-    *head, queues = row
-    return WorkerRow(*head, msgspec.json.decode(queues, type=tuple[str, ...]))
+    id_, host, pid, life, started, seen, queues = row
+    return WorkerRow(
+        id_, host, pid, life, started, seen, msgspec.json.decode(queues, type=tuple[str, ...])
+    )
 
 
 def claimed(row: tuple[Any, ...]) -> Claimed:

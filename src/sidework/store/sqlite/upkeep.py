@@ -25,8 +25,11 @@ def checkpoint(connection: apsw.Connection) -> None:
 
 def info(connection: apsw.Connection, path: str) -> dict[str, Any]:
     """Sizes in bytes, jobs by state, schema and settings."""
-    counts = dict(connection.execute("SELECT state, count(*) FROM jobs GROUP BY state").fetchall())
-    page = connection.pragma("page_size")
+    counts: list[Any] = connection.execute(
+        "SELECT state, count(*) FROM jobs GROUP BY state"
+    ).fetchall()
+    page: Any = connection.pragma("page_size")
+    free: Any = connection.pragma("freelist_count")
     return {
         "engine": "sqlite",
         "path": path,
@@ -34,8 +37,8 @@ def info(connection: apsw.Connection, path: str) -> dict[str, Any]:
         "schema": connection.pragma("user_version"),
         "file_bytes": os.path.getsize(path),
         "wal_bytes": os.path.getsize(path + "-wal") if os.path.exists(path + "-wal") else 0,
-        "free_bytes": int(connection.pragma("freelist_count")) * int(page),  # type: ignore[arg-type]
-        "jobs": counts,
+        "free_bytes": free * page,
+        "jobs": dict(counts),
         "workers": connection.execute("SELECT count(*) FROM workers").get,
     }
 
