@@ -1,4 +1,4 @@
-"""``python -m sidework.child APP FD PARENT KIND CONCURRENCY THREADS``: how a worker starts a child."""
+"""``python -m sidework.child FD PARENT KIND CONCURRENCY THREADS APP...``: how a worker starts a child."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import socket
 import sys
 
 from ..errors import SideworkError
-from ..tasks.finding import find_app
+from ..tasks.finding import find_apps
 from ..wire import ImportFailed
 from .child import Child
 from .life import die_with_parent
@@ -16,14 +16,16 @@ from .link import Link
 from .solo import Solo
 
 
-def main(spec: str, descriptor: str, parent: str, kind: str, concurrency: str, threads: str) -> int:
+def main(
+    descriptor: str, parent: str, kind: str, concurrency: str, threads: str, *specs: str
+) -> int:
     """Import the app, then serve the worker at the other end of the socket."""
     die_with_parent(int(parent))
     # Control-C goes to the whole terminal; the worker decides what becomes of its children.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     link = Link(socket.socket(fileno=int(descriptor)))
     try:
-        app = find_app(spec)
+        app = find_apps(specs)
     except SideworkError as error:
         link.send(ImportFailed(str(error)))
         return 1

@@ -80,7 +80,7 @@ class Child:
     def _accept(self, message: Run, loop: Loop, threads: Threads) -> None:
         for_loop: list[tuple[int, Attempt]] = []
         for seq, job in zip(message.seqs, message.jobs, strict=True):
-            attempt = attempt_of(job, self._app.registry, self._app.hooks)
+            attempt = attempt_of(job, self._app.registry)
             if not isinstance(attempt, Attempt):
                 self._link.send(Done([seq], [attempt]))
             elif attempt.task.is_coroutine:

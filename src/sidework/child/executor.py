@@ -10,7 +10,7 @@ import os
 from typing import Any
 
 from ..clock import monotonic
-from ..codec import TypeHooks, encode
+from ..codec import encode
 from ..errors import BadTask, BadValue
 from ..ids import id_text
 from ..job import Claimed
@@ -38,10 +38,9 @@ class Stopped(BaseException):
 class Attempt:
     """One execution of a claimed job."""
 
-    def __init__(self, job: Claimed, task: Task[Any, Any, Any], hooks: TypeHooks) -> None:
+    def __init__(self, job: Claimed, task: Task[Any, Any, Any]) -> None:
         self.job = job
         self.task = task
-        self.hooks = hooks
         self.timeout = job.timeout / 1000 if job.timeout is not None else task.task_options.timeout
         deadline = None if self.timeout is None else monotonic() + self.timeout
         self.running = RunningJob(
@@ -84,7 +83,7 @@ class Attempt:
     def _completed(self, value: Any) -> Outcome:
         job = self.job
         try:
-            raw = encode(value, self.hooks, f"the result of {job.task}")
+            raw = encode(value, self.task.hooks, f"the result of {job.task}")
         except BadValue as error:
             return self._unfit(error)
         return Outcome(job.id, job.fence, job.attempt, "completed", raw)
@@ -143,7 +142,7 @@ class Attempt:
         )
 
 
-def attempt_of(job: Claimed, registry: Registry, hooks: TypeHooks) -> Attempt | Outcome:
+def attempt_of(job: Claimed, registry: Registry) -> Attempt | Outcome:
     """The attempt for a claimed job; an ``Outcome`` at once when its task is not known here."""
     task = registry.find(job.task)
     if task is None:
@@ -151,4 +150,4 @@ def attempt_of(job: Claimed, registry: Registry, hooks: TypeHooks) -> Attempt | 
         return Outcome(
             job.id, job.fence, job.attempt, "snoozed", None, UNKNOWN_TASK_WAIT, None, note
         )
-    return Attempt(job, task, hooks)
+    return Attempt(job, task)

@@ -47,7 +47,7 @@ class Solo:
             self._link.send(Done([seq], [self._run(seq, job)]))
 
     def _run(self, seq: int, job: Claimed) -> Outcome:
-        attempt = attempt_of(job, self._app.registry, self._app.hooks)
+        attempt = attempt_of(job, self._app.registry)
         if not isinstance(attempt, Attempt):
             return attempt
         self._link.send(Started([seq]))

@@ -14,7 +14,7 @@ COMMANDS = {
     "worker": ("serving", "worker"),
     "run": ("serving", "run"),
     "jobs": ("jobs", "jobs"),
-    "explain": ("jobs", "explain"),
+    "explain": ("explain", "explain"),
     "queues": ("queues", "queues"),
     "db": ("database", "database"),
     "doctor": ("doctor", "doctor"),
@@ -49,4 +49,7 @@ class Lazy(click.Group):
 @click.group(cls=Lazy)
 @click.version_option(package_name="sidework")
 def main() -> None:
-    """Asynchronous job processing for Python."""
+    """Asynchronous job processing for Python.
+
+    Exit codes: 0 done, 1 failed (one line on stderr says why), 2 used wrongly.
+    """

@@ -42,7 +42,7 @@ class EmbeddedWorker:
         if self._worker is not None:
             raise SideworkError("this worker was started already; app.worker() makes another")
         self._app.store  # noqa: B018 - opened here, so that what is wrong is told here
-        crew = Crew(self._app.file or self._app.module, 0, 1, self._concurrency, self._threads)
+        crew = Crew([self._app.file or self._app.module], 0, 1, self._concurrency, self._threads)
         ours, theirs = socket.socketpair()
         peer = crew.add(ours, None, solo=False)
         worker = Worker(crew, open_store, self._queues, on_ready=self._ready.set)

@@ -9,9 +9,11 @@ import importlib
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from ..codec import TypeHooks
+from msgspec import Struct
+
 from ..errors import AppNotFound
 from .naming import name_of_file
 from .registry import Registry
@@ -22,11 +24,36 @@ class AppLike(Protocol):
     """What a worker's child needs of an app."""
 
     registry: Registry
-    hooks: TypeHooks
     retention: dict[str, int]
 
     @property
     def url(self) -> str: ...
+
+
+class Several(Struct):
+    """Apps that one worker serves together: one store, all their tasks."""
+
+    url: str
+    registry: Registry
+    retention: dict[str, int]
+
+
+def find_apps(specs: Sequence[str]) -> AppLike:
+    """The app that all these lead to, or several on one store as one; else ``AppNotFound``."""
+    found = {id(app): (spec, app) for spec in specs for app in (find_app(spec),)}
+    (first_spec, first), *others = found.values()
+    if not others:
+        return first
+    registry = Registry()
+    for spec, app in found.values():
+        if app.url != first.url:
+            raise AppNotFound(
+                f"{first_spec} is on {first.url} and {spec} on {app.url}: "
+                "one worker serves one store; start a worker for each"
+            )
+        for name in app.registry.names():
+            registry.add(app.registry.get(name))
+    return Several(first.url, registry, first.retention)
 
 
 def find_app(spec: str) -> AppLike:

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 
 from ..clock import monotonic
 from .peer import Peer
@@ -21,10 +22,12 @@ _RESPAWN_FIRST, _RESPAWN_MOST = 0.05, 5.0
 
 
 class Crew:
-    """The children of one worker. ``spec`` is how a child finds the app."""
+    """The children of one worker. ``specs`` are how a child finds the apps."""
 
-    def __init__(self, spec: str, children: int, solo: int, concurrency: int, threads: int) -> None:
-        self.spec = spec
+    def __init__(
+        self, specs: Sequence[str], children: int, solo: int, concurrency: int, threads: int
+    ) -> None:
+        self.specs = specs
         self.children = children
         self.solo = solo
         self.concurrency = concurrency
@@ -50,9 +53,9 @@ class Crew:
         try:
             process = subprocess.Popen(
                 [
-                    sys.executable, "-m", "sidework.child", self.spec, str(theirs.fileno()),
+                    sys.executable, "-m", "sidework.child", str(theirs.fileno()),
                     str(os.getpid()), "solo" if solo else "shared", str(self.concurrency),
-                    str(self.threads),
+                    str(self.threads), *self.specs,
                 ],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,

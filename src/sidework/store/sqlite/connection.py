@@ -30,12 +30,14 @@ BUSY_MILLISECONDS = 10_000
 @functools.cache
 def statement(name: str) -> str:
     """The text of one verb's ``.sql`` file."""
-    return resources.files(__spec__.parent).joinpath("sql", f"{name}.sql").read_text("utf-8")
+    return (
+        resources.files("sidework.store.sqlite").joinpath("sql", f"{name}.sql").read_text("utf-8")
+    )
 
 
 def migrations() -> list[str]:
     """The texts of the numbered migrations, in order."""
-    folder = resources.files(__spec__.parent).joinpath("migrations")
+    folder = resources.files("sidework.store.sqlite").joinpath("migrations")
     names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
     return [folder.joinpath(name).read_text("utf-8") for name in names]
 

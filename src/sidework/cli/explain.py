@@ -1,0 +1,93 @@
+"""``sidework explain``: why a job does not run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from ..ids import id_text
+from ..job import JobFilter, JobRow
+from ..outcome import decode_failure
+from ..state import FINAL, State
+from ..store.protocol import Store
+from .choosing import as_json, on_store
+from .jobs import job_of
+from .showing import ago, show_json
+
+_AHEAD = 1000
+
+
+@click.command()
+@on_store
+@click.argument("job_id", metavar="ID")
+@as_json
+def explain(store: Store, job_id: str, as_json: bool) -> None:
+    """Say why job ID is not running, and what to do."""
+    row = job_of(store, job_id)
+    reasons = list(reasons_of(store, row))
+    if as_json:
+        show_json({"id": id_text(row.id), "state": row.state, "reasons": reasons})
+        return
+    click.echo(f"job {id_text(row.id)} ({row.task}) is {row.state}")
+    for reason in reasons:
+        click.echo(f"- {reason}")
+
+
+def reasons_of(store: Store, row: JobRow) -> Iterator[str]:
+    """Each reason as one line, the most decisive first."""
+    if row.state in FINAL:
+        yield f"it ended {ago(row.finished_at)}{_because(store, row)}"
+        yield "to run it again: sidework jobs retry " + id_text(row.id)
+        return
+    if row.state is State.RUNNING:
+        yield f"it runs since {ago(row.started_at)} at worker {row.worker}, attempt {row.attempt}"
+        if row.cancel_requested:
+            yield "it was asked to cancel; a thread must look at current_job().should_stop itself"
+        return
+    paused = next((q for q in store.queues() if q.name == row.lane and q.paused_at), None)
+    if paused is not None:
+        why = f": {paused.paused_why}" if paused.paused_why else ""
+        yield f"queue {row.lane} was paused {ago(paused.paused_at)} by {paused.paused_by}{why}"
+        yield f"to go on: sidework queues resume {row.lane}"
+    if row.state is State.BLOCKED:
+        yield "it waits for jobs that it depends on"
+    if row.state is State.SCHEDULED:
+        yield f"it is due {ago(row.due_at)}{': ' + row.note if row.note else ''}"
+    if row.state is State.RETRYABLE:
+        yield f"its attempt {row.attempt} of {row.max_attempts} failed; again {ago(row.due_at)}"
+        yield f"the failure{_because(store, row)}"
+    if row.state is State.AVAILABLE and row.note:
+        yield f"it was brought back: {row.note}"
+    if row.crashes:
+        yield f"its process died {row.crashes} times; it runs alone until it ends well"
+    yield from _workers(store, row)
+    if row.state is State.AVAILABLE and paused is None:
+        yield _ahead(store, row)
+
+
+def _workers(store: Store, row: JobRow) -> Iterator[str]:
+    living = store.workers()
+    if not living:
+        yield "no worker is running on this store: start one by sidework worker APP"
+    elif not any(not worker.queues or row.lane in worker.queues for worker in living):
+        served = ", ".join(sorted({queue for worker in living for queue in worker.queues}))
+        yield f"no running worker serves queue {row.lane}; they serve {served}"
+
+
+def _ahead(store: Store, row: JobRow) -> str:
+    before = 0
+    page = store.page(JobFilter(states=(State.AVAILABLE,), lanes=(row.lane,)), None, _AHEAD)
+    mine = (-row.priority, row.due_at, row.id)
+    before = sum((-one.priority, one.due_at, one.id) < mine for one in page)
+    if len(page) == _AHEAD:
+        return f"its queue holds more than {_AHEAD} jobs that are ready"
+    return f"{before} jobs of its queue are ahead of it" if before else "it is next in its queue"
+
+
+def _because(store: Store, row: JobRow) -> str:
+    attempts = store.attempts(row.id)
+    failure = decode_failure(attempts[-1].failure) if attempts else None
+    if failure is not None and row.state is not State.COMPLETED:
+        return f": {failure.kind}: {failure.message}"
+    return f": {row.note}" if row.note else ""
