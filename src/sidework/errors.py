@@ -13,6 +13,7 @@
     └── StoreError               the store could not do what was asked
         ├── StoreUnavailable     it may work later: locked, out of space, gone
         ├── StoreRefused         it will not work as it stands: wrong file, place or connection
+        │   └── StoreMissing     … there is no database yet, and making it is not this caller's part
         ├── StoreDamaged         the file's content is damaged
         └── SchemaMismatch       the file was made by a newer Sidework
 
@@ -92,6 +93,10 @@ class StoreUnavailable(StoreError):
 
 class StoreRefused(StoreError):
     """The store will not do it as things stand: wrong file, wrong place, wrong connection."""
+
+
+class StoreMissing(StoreRefused):
+    """There is no database yet: the app makes it at its first enqueue; workers and tools never do."""
 
 
 class StoreDamaged(StoreError):

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import logging
 import os
-import time
 from typing import Any
 
 import click
 
-from ..errors import BadValue, StoreRefused
-from ..store.opening import open_store, sqlite_path
+from ..errors import BadValue
+from ..job import check_queue
+from ..store.opening import open_store
 from ..store.protocol import Store
+from .choosing import chosen_apps
 
 
 @click.command()
-@click.argument("app")
+@click.argument("apps", metavar="APP...", nargs=-1)
 @click.option("--queues", default="", help="Only these queues, separated by commas.")
 @click.option(
     "--children", type=click.IntRange(1, 256), default=os.cpu_count() or 1, show_default=True
@@ -30,9 +31,11 @@ from ..store.protocol import Store
     "--grace", type=float, default=30.0, show_default=True, help="Seconds to finish when stopped."
 )
 def worker(
-    app: str, queues: str, children: int, threads: int, concurrency: int, grace: float
+    apps: tuple[str, ...], queues: str, children: int, threads: int, concurrency: int, grace: float
 ) -> None:
-    """Run the jobs of APP (module, module:app or path/to/file.py) until stopped.
+    """Run the jobs of each APP (module, module:app or path/to/file.py) until stopped.
+
+    Without APP that of the nearest pyproject.toml: [tool.sidework] app = "shop.jobs".
 
     SIGTERM or Control-C drains: what runs may end, what has not begun is handed back. A second
     Control-C leaves at once.
@@ -41,30 +44,20 @@ def worker(
     from ..worker.worker import Worker, install_signals
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    lanes = tuple(one for one in queues.split(",") if one)
-    crew = Crew(app, children, children, concurrency, threads)
+    specs = chosen_apps(apps)
+    lanes = tuple(check_queue(one.strip()) for one in queues.split(",") if one.strip())
+    crew = Crew(specs, children, children, concurrency, threads)
     log = logging.getLogger("sidework.worker")
-    working = Worker(crew, _open_when_there, lanes, grace, lambda: log.info("ready for %s", app))
+    working = Worker(
+        crew, _open_existing, lanes, grace, lambda: log.info("ready for %s", ", ".join(specs))
+    )
     install_signals(working)
     working.run()
 
 
-def _open_when_there(url: str) -> Store:
+def _open_existing(url: str) -> Store:
     """A worker never makes the database: it waits until the app has."""
-    told = False
-    while True:
-        try:
-            return open_store(url, create=False)
-        except StoreRefused:
-            path = sqlite_path(url)
-            if path is None or os.path.exists(path):
-                raise
-            if not told:
-                told = True
-                logging.getLogger("sidework.worker").info(
-                    "no database at %s yet; waiting for the app to enqueue its first job", path
-                )
-            time.sleep(0.1)
+    return open_store(url, create=False)
 
 
 @click.command()

@@ -40,6 +40,7 @@ class Peer:
         self.capacity = capacity
         self.solo = solo
         self.ready = False
+        self.held = False
         self.stopping = False
         self.gone = False
         self.jobs: dict[int, Claimed] = {}

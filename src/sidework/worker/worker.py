@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from ..clock import monotonic, now_ms
 from ..duration import text_of
-from ..errors import SideworkError, StoreError, StoreRefused
+from ..errors import SideworkError, StoreError, StoreMissing, StoreRefused
 from ..ids import id_text
 from ..job import RUNNERS, Claimed, Runner
 from ..outcome import Failure, Outcome, encode_failure
@@ -75,6 +75,8 @@ class Worker:
         self._worker = 0
         self._life: str | None = None
         self._chores: Chores | None = None
+        self._hello: Hello | None = None
+        self._told_missing = False
         self._timeouts: dict[str, int | None] = {}
         self._outcomes: list[Outcome] = []
         # Runners for which there may be jobs to claim: a hint, refreshed by bells and by time.
@@ -133,6 +135,8 @@ class Worker:
             self._selector.modify(peer.socket, events, peer)
         if self._store is not None:
             self._guarded(now)
+        elif self._hello is not None and self.fatal is None:
+            self._begin()
 
     def _guarded(self, now: float) -> None:
         if now < self._retry_at:
@@ -284,24 +288,43 @@ class Worker:
     def _welcome(self, peer: Peer, hello: Hello) -> None:
         self._timeouts.update({task.name: task.timeout for task in hello.tasks})
         if self._store is None:
-            try:
-                store = self._open_store(hello.url)
-                row = store.register(socket.gethostname(), os.getpid(), self._lanes)
-                bell = store.listen("work")
-            except StoreError as error:
-                self.fatal = str(error)
-                return
-            self._store, self._worker, self._life = store, row.id, row.life
-            self._bell = bell
-            if bell.fileno() >= 0:
-                self._selector.register(bell.fileno(), selectors.EVENT_READ, "bell")
-            self._chores = Chores(lambda: self._open_store(hello.url), hello.retention)
-            self._chores.start()
-            self._on_ready()
+            self._hello = hello
+            self._begin()
         peer.ready = True
-        if self._life is not None and peer.process is not None:
-            peer.send(Hold(self._life, peer.number))
+        self._hold(peer)
         self._hungry.update(RUNNERS)
+
+    def _begin(self) -> None:
+        """Open the store and be known in it; while there is none, only wait for it."""
+        assert self._hello is not None
+        url = self._hello.url
+        try:
+            store = self._open_store(url)
+            row = store.register(socket.gethostname(), os.getpid(), self._lanes)
+            bell = store.listen("work")
+        except StoreMissing as missing:
+            if not self._told_missing:
+                self._told_missing = True
+                log.info("waiting: %s", missing)
+            return
+        except StoreError as error:
+            self.fatal = str(error)
+            return
+        self._store, self._worker, self._life = store, row.id, row.life
+        self._bell = bell
+        if bell.fileno() >= 0:
+            self._selector.register(bell.fileno(), selectors.EVENT_READ, "bell")
+        self._chores = Chores(lambda: self._open_store(url), self._hello.retention)
+        self._chores.start()
+        for peer in self._crew.peers:
+            self._hold(peer)
+        self._on_ready()
+
+    def _hold(self, peer: Peer) -> None:
+        """Have a child hold its byte of the life file: death is told only when it, too, is gone."""
+        if self._life is not None and peer.process is not None and peer.ready and not peer.held:
+            peer.held = True
+            peer.send(Hold(self._life, peer.number))
 
     def _bury(self, peer: Peer) -> None:
         """A child has died: what it had started has crashed, the rest was never touched."""

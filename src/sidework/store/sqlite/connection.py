@@ -16,6 +16,7 @@ from ...errors import (
     SideworkError,
     StoreDamaged,
     StoreError,
+    StoreMissing,
     StoreRefused,
     StoreUnavailable,
 )
@@ -82,7 +83,7 @@ def open_connection(path: str, *, create: bool) -> apsw.Connection:
     if create:
         flags |= apsw.SQLITE_OPEN_CREATE
     if not create and not os.path.exists(path):
-        raise StoreRefused(f"there is no database at {path}: the app makes it at its first enqueue")
+        raise StoreMissing(f"there is no database at {path}: the app makes it at its first enqueue")
     with translated(path):
         connection = apsw.Connection(path, flags=flags, statementcachesize=200)
         try:
