@@ -1,0 +1,174 @@
+"""``sidework demo``: real work in a real worker, one of whose children is killed in the middle."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..clock import monotonic
+from ..codec import TypeHooks, decode
+from ..errors import SideworkError
+from ..state import State
+
+_PATIENCE = 60.0
+_FLAKY = 40
+"""Every fortieth file fails at its first attempt."""
+
+
+@click.command()
+@click.option("--files", type=click.IntRange(20), default=1500, show_default=True)
+def demo(files: int) -> None:
+    """Compress and count the words of the standard library; a child is killed, nothing is lost."""
+    paths = _sources(files)
+    with tempfile.TemporaryDirectory(prefix="sidework-demo-") as folder:
+        os.environ["SIDEWORK_URL"] = os.path.join(folder, "demo.db")
+        from .demo_app import app, squeeze
+
+        began = monotonic()
+        bound = (squeeze.bind(path, at % _FLAKY == 0) for at, path in enumerate(paths))
+        app.enqueue_many(bound)
+        click.echo(
+            f"{len(paths):,} jobs handed over in {monotonic() - began:.2f} s: durable in one file"
+        )
+        with open(os.path.join(folder, "worker.log"), "w+", encoding="utf-8") as log:
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "sidework", "worker", "sidework.cli.demo_app", "--children", "2"],
+                stderr=log,
+            )  # fmt: skip
+            try:
+                took, killed = _watch(app, worker, len(paths))
+            finally:
+                worker.send_signal(signal.SIGTERM)
+                worker.wait(30)
+            log.seek(0)
+            told = log.read()
+        lost = _report(app, paths, took, killed, told)
+        app.close()
+    if lost:
+        raise SideworkError(f"{lost} jobs were lost: please report this")
+
+
+def _sources(most: int) -> list[str]:
+    folder = sysconfig.get_path("stdlib")
+    found = sorted(
+        str(path)
+        for path in Path(folder).rglob("*.py")
+        if "site-packages" not in path.parts and path.is_file() and os.access(path, os.R_OK)
+    )
+    # Spread over the whole library, whatever its size.
+    step = max(1, len(found) // most)
+    return found[::step][:most]
+
+
+def _watch(app: Any, worker: subprocess.Popen[bytes], total: int) -> tuple[float, int]:
+    """Wait for the last job, kill a child on the way; seconds from the first job, the child's pid."""
+    began, first, killed = monotonic(), 0.0, 0
+    pause = threading.Event()
+    with _progress(total) as show:
+        while True:
+            counts = {q.name: q.counts for q in app.store.queues()}["default"]
+            done = sum(counts.get(str(state), 0) for state in ("completed", "discarded"))
+            first = first or (monotonic() if done else 0.0)
+            if not killed and done >= total // 3:
+                children = _children(worker.pid)
+                if children:
+                    killed = children[0]
+                    os.kill(killed, signal.SIGKILL)
+            show(done, killed)
+            if done >= total:
+                return monotonic() - first, killed
+            if worker.poll() is not None:
+                raise SideworkError(f"the worker ended with exit code {worker.returncode}")
+            if monotonic() - began > _PATIENCE:
+                raise SideworkError(f"only {done} of {total} jobs ended in {_PATIENCE:.0f} s")
+            pause.wait(0.03)
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Any]:
+    if not sys.stdout.isatty():
+        told: list[int] = []
+
+        def say(done: int, killed: int) -> None:
+            if killed and not told:
+                told.append(killed)
+                click.echo(f"{done:,} done; child {killed} was killed with SIGKILL, work goes on")
+
+        yield say
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    bar = Progress(BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+    with bar:
+        task = bar.add_task("working", total=total)
+        yield lambda done, killed: bar.update(
+            task,
+            completed=done,
+            description=f"child {killed} was killed, work goes on" if killed else "working",
+        )
+
+
+def _children(parent: int) -> list[int]:
+    listed = Path(f"/proc/{parent}/task/{parent}/children")
+    if listed.exists():
+        return [int(pid) for pid in listed.read_text().split()]
+    out = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True)
+    pairs = [line.split() for line in out.stdout.splitlines()]
+    return [int(pid) for pid, ppid in pairs if int(ppid) == parent]
+
+
+def _report(app: Any, paths: list[str], took: float, killed: int, told: str) -> int:
+    """The table; how many jobs were lost: files without a result that fits them."""
+    from .demo_app import Squeezed
+    from .showing import show_table
+
+    results: dict[str, Squeezed] = {}
+    failed = crashed = 0
+    for row in app.jobs():
+        path = decode(row.args, dict[str, Any], TypeHooks())["path"]
+        if row.state is State.COMPLETED and row.result is not None:
+            results[path] = decode(row.result, Squeezed, TypeHooks())
+        if row.fence > 2:  # claimed more than once
+            outcomes = [one.outcome for one in app.store.attempts(row.id)]
+            failed += outcomes.count("retry")
+            crashed += outcomes.count("crashed")
+    lost = sum(path not in results or results[path].size != os.path.getsize(path) for path in paths)
+    size = sum(one.size for one in results.values())
+    small = sum(one.compressed for one in results.values())
+    show_table(
+        ("what", "how much"),
+        [
+            ("jobs", f"{len(paths):,}"),
+            ("words counted", f"{sum(one.words for one in results.values()):,}"),
+            ("megabytes", f"{size / 1e6:.1f} squeezed to {small / 1e6:.1f}"),
+            ("failures retried", f"{failed}"),
+            (
+                "child killed with SIGKILL",
+                f"pid {killed}" if killed else "none: all was done before",
+            ),
+            ("jobs it was running, run again", f"{crashed}"),
+            ("jobs lost", f"{lost} (each result compared with its file)"),
+            ("jobs/s", f"{len(paths) / took:,.0f}"),
+        ],
+    )
+    if killed and "SIGKILL" not in told:
+        raise SideworkError(f"the worker did not tell of the killed child:\n{told}")
+    click.echo(
+        "Where to go next: write hello.py from the README, then\n"
+        "  sidework worker hello                    in one terminal\n"
+        "  sidework run hello:add 2 3 --wait        in another\n"
+        "  sidework jobs list --app hello           what became of it\n"
+        "  docs/start.md                            the rest"
+    )
+    return lost

@@ -1,0 +1,125 @@
+"""``sidework doctor``: what an installation and a store look like, and what is wrong with them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Iterator
+from statistics import median
+
+import click
+from msgspec import Struct
+
+from ..clock import monotonic
+from ..duration import text_of
+from ..errors import SideworkError, StoreError, StoreMissing
+from ..store.opening import sqlite_path
+from .choosing import as_json, chosen_store
+from .showing import show_json
+
+_SLOW_COMMIT = 0.05
+
+
+class Finding(Struct):
+    """One line of the doctor's; a problem says in ``advice`` what to do."""
+
+    what: str
+    value: str
+    advice: str = ""
+
+
+@click.command()
+@click.option("--app", envvar="SIDEWORK_APP", help="The app: module, module:app or a path.")
+@click.option("--url", help="The store itself, like jobs.db, instead of an app.")
+@as_json
+def doctor(app: str | None, url: str | None, as_json: bool) -> None:
+    """Look at the installation, the place of the store and the workers; exit code 1 on a problem."""
+    findings = [*_installed(), *_store(app, url)]
+    problems = sum(bool(one.advice) for one in findings)
+    if as_json:
+        show_json([{"what": f.what, "value": f.value, "advice": f.advice} for f in findings])
+    else:
+        for one in findings:
+            click.echo(f"{'!!' if one.advice else 'ok'}  {one.what:<16} {one.value}")
+            if one.advice:
+                click.echo(f"    {'':<16} -> {one.advice}")
+    sys.exit(1 if problems else 0)
+
+
+def _installed() -> Iterator[Finding]:
+    import apsw
+
+    yield Finding("python", f"{platform.python_version()} on {platform.platform()}")
+    version = apsw.sqlite_lib_version()
+    old = tuple(int(part) for part in version.split(".")) < (3, 51, 3)
+    yield Finding(
+        "sqlite",
+        f"{version} (in apsw {apsw.apsw_version()})",
+        "it can corrupt a file that several processes use: pip install -U apsw" if old else "",
+    )
+
+
+def _store(app: str | None, url: str | None) -> Iterator[Finding]:
+    try:
+        store = chosen_store(app, url)
+    except StoreMissing as missing:
+        yield Finding("store", f"{missing}; nothing is wrong with that")
+        return
+    except SideworkError as wrong:
+        kind = "store" if isinstance(wrong, StoreError) else "app"
+        yield Finding(kind, str(wrong), "see the line above")
+        return
+    try:
+        yield Finding("store", store.url)
+        info = store.info()
+        yield Finding("schema", str(info["schema"]))
+        path = sqlite_path(store.url)
+        if path is not None:
+            slow = _commit_seconds(os.path.dirname(path))
+            yield Finding(
+                "commit",
+                f"{text_of(slow)} (median of 20)",
+                f"over {text_of(_SLOW_COMMIT)}: put the store on a faster local disk"
+                if slow > _SLOW_COMMIT
+                else "",
+            )
+        damage = store.check()
+        yield Finding(
+            "content",
+            damage[0] if damage else "not damaged",
+            "stop the workers and restore a backup" if damage else "",
+        )
+        workers = store.workers()
+        waiting = info["jobs"].get("available", 0)
+        yield Finding(
+            "workers",
+            ", ".join(f"{worker.host} pid {worker.pid}" for worker in workers) or "none",
+            f"{waiting} jobs wait: start one by sidework worker APP"
+            if waiting and not workers
+            else "",
+        )
+        for queue in store.queues():
+            if queue.paused_at is not None:
+                yield Finding("paused", f"{queue.name} by {queue.paused_by}: {queue.paused_why}")
+    finally:
+        store.close()
+
+
+def _commit_seconds(folder: str) -> float:
+    """How long a durable commit takes there, on a file of its own: the median of 20."""
+    import apsw
+
+    took = []
+    with tempfile.TemporaryDirectory(prefix=".sidework-doctor-", dir=folder) as place:
+        connection = apsw.Connection(os.path.join(place, "probe.db"))
+        connection.pragma("journal_mode", "WAL")
+        connection.pragma("synchronous", "FULL")
+        connection.execute("CREATE TABLE probe (at REAL)")
+        for _ in range(20):
+            began = monotonic()
+            connection.execute("INSERT INTO probe VALUES (?)", (began,))
+            took.append(monotonic() - began)
+        connection.close()
+    return median(took)
