@@ -54,6 +54,8 @@ def _parse(text: str, name: str) -> float:
 
 def text_of(value: float) -> str:
     """Seconds for people: ``0.25 -> '250ms'``, ``90 -> '1m 30s'``."""
+    if value < 0.01:
+        return f"{value * 1000:.1f}".rstrip("0").rstrip(".") + "ms"
     if value < 0.9995:
         return f"{value * 1000:.0f}ms"
     if value < 59.95:

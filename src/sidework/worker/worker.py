@@ -276,8 +276,9 @@ class Worker:
             self._welcome(peer, message)
         elif isinstance(message, ImportFailed):
             if self._store is None:
-                self.fatal = message.line
-            log.error("%s cannot start: %s", peer.name, message.line)
+                self.fatal = message.line  # told by whoever called run()
+            else:
+                log.error("%s cannot start: %s", peer.name, message.line)
         elif isinstance(message, Pong):
             self._pongs.pop(peer.number, None)
         elif isinstance(message, Warn):
