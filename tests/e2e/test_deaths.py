@@ -1,0 +1,203 @@
+"""Children and workers that die, drain or never come up: nothing is lost, nobody else is hurt."""
+
+from __future__ import annotations
+
+import os
+import signal
+from time import monotonic
+
+import pytest
+
+from conftest import Place, until
+from e2e.conftest import Ways
+from sidework import JobFailed, State
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def go(ways: Ways, tag: int) -> None:
+    (ways.place.folder / f"go-{tag}").touch()
+
+
+def test_a_killed_child_is_replaced_and_its_jobs_run_again(ways: Ways) -> None:
+    """I5: those that ran have crashed and run alone next; those that waited lose nothing."""
+    worker = ways.place.worker("ways", "--children", "1", "--threads", "2")
+    jobs = [ways.wait_thread.enqueue(tag) for tag in range(5)]
+    until(lambda: ways.runs(0) and ways.runs(1), "two runs")
+    (child,) = worker.children()
+    os.kill(child, signal.SIGKILL)
+    for tag in range(5):
+        go(ways, tag)
+    assert [job.result(timeout=20) for job in jobs] == ["went"] * 5
+    assert [job.info().attempt for job in jobs] == [1] * 5
+    assert [[row.outcome for row in job.attempts()] for job in jobs[:2]] == [["crashed"]] * 2
+    assert [job.attempts() for job in jobs[2:]] == [[]] * 3
+    assert ways.runs(0)[-1][2] != ways.runs(0)[0][2]
+    assert worker.stop() == 0
+
+
+@pytest.mark.parametrize("how", ["exit", "kill", "segfault"])
+def test_a_job_that_kills_its_process_is_quarantined(ways: Ways, how: str) -> None:
+    """I5, FAULTS row 12: three runs, the last two alone; neighbours end well."""
+    ways.place.worker("ways", "--children", "1", "--threads", "4")
+    poison = ways.die.enqueue(666, how)
+    neighbours = [ways.thread.enqueue(tag) for tag in range(50)]
+    with pytest.raises(JobFailed, match="ProcessDied"):
+        poison.result(timeout=20)
+    assert len(ways.runs(666)) == 3
+    assert len({pid for *_, pid in ways.runs(666)}) == 3
+    for tag, job in enumerate(neighbours):
+        assert job.result(timeout=20) == tag + 1
+        assert len(ways.runs(tag)) <= 2
+
+
+def test_at_most_once_is_kept_through_a_crash(ways: Ways) -> None:
+    ways.place.worker("ways", "--children", "1")
+    with pytest.raises(JobFailed):
+        ways.die_once.enqueue(1).result(timeout=20)
+    assert len(ways.runs(1)) == 1
+
+
+def test_a_killed_workers_jobs_run_again_within_two_seconds(ways: Ways) -> None:
+    """I7, and its children die with it."""
+    first = ways.place.worker("ways", "--children", "2")
+    jobs = [ways.wait_coroutine.enqueue(tag) for tag in range(3)]
+    until(lambda: all(ways.runs(tag) for tag in range(3)), "three runs")
+    second = ways.place.worker("ways", "--children", "1")
+    children = first.children()
+    first.process.kill()
+    died = monotonic()
+    until(lambda: all(len(ways.runs(tag)) == 2 for tag in range(3)), "the runs again")
+    assert monotonic() - died <= 2.0
+    until(lambda: not any(alive(child) for child in children), "the children's end")
+    for tag in range(3):
+        go(ways, tag)
+    assert [job.result(timeout=20) for job in jobs] == ["went"] * 3
+    assert all(job.info().attempt == 1 for job in jobs)
+    assert second.stop() == 0
+
+
+def test_a_living_worker_is_never_rescued_from(ways: Ways) -> None:
+    """I7: a worker that is stopped, not dead, keeps its jobs."""
+    first = ways.place.worker("ways", "--children", "1")
+    job = ways.wait_coroutine.enqueue(1)
+    until(lambda: ways.runs(1), "the run")
+    os.kill(first.pid, signal.SIGSTOP)
+    ways.place.worker("ways", "--children", "1")
+    other = ways.thread.enqueue(2)
+    assert other.result(timeout=20) == 3
+    assert ways.app.store.rescue() == 0
+    assert job.state is State.RUNNING
+    os.kill(first.pid, signal.SIGCONT)
+    go(ways, 1)
+    assert job.result(timeout=20) == "went"
+    assert len(ways.runs(1)) == 1
+
+
+def test_sigterm_finishes_what_runs_and_hands_back_the_rest(ways: Ways) -> None:
+    """FAULTS row 14: nothing lost, no attempt spent."""
+    worker = ways.place.worker("ways", "--children", "1", "--threads", "1")
+    running, *waiting = [ways.wait_thread.enqueue(tag) for tag in range(20)]
+    until(lambda: ways.runs(0), "the run")
+    worker.process.terminate()
+    worker.says("draining")
+    go(ways, 0)
+    assert worker.process.wait(20) == 0
+    assert running.result(timeout=1) == "went"
+    for job in waiting:
+        assert (job.state, job.info().attempt) == (State.AVAILABLE, 0)
+    assert ways.app.store.workers() == []
+
+
+def test_a_drain_past_its_grace_hands_back_what_runs(ways: Ways) -> None:
+    worker = ways.place.worker("ways", "--children", "1", "--grace", "0.2")
+    jobs = [task.enqueue(at) for at, task in enumerate(
+        (ways.wait_thread, ways.wait_coroutine, ways.wait_process))]  # fmt: skip
+    until(lambda: all(ways.runs(tag) for tag in range(3)), "three runs")
+    assert worker.stop() == 0
+    for job in jobs:
+        assert (job.state, job.info().attempt) == (State.AVAILABLE, 0)
+
+
+def test_a_second_sigint_leaves_at_once(ways: Ways) -> None:
+    """FAULTS row 14."""
+    worker = ways.place.worker("ways", "--children", "1")
+    jobs = [ways.wait_thread.enqueue(1), ways.wait_coroutine.enqueue(2)]
+    until(lambda: ways.runs(1) and ways.runs(2), "two runs")
+    worker.process.send_signal(signal.SIGINT)
+    worker.says("draining")
+    began = monotonic()
+    worker.process.send_signal(signal.SIGINT)
+    assert worker.process.wait(20) == 0
+    assert monotonic() - began < 2
+    for job in jobs:
+        assert (job.state, job.info().attempt) == (State.AVAILABLE, 0)
+
+
+def test_an_idle_worker_ends_at_once(ways: Ways) -> None:
+    worker = ways.place.worker("ways", "--children", "2")
+    children = worker.children()
+    began = monotonic()
+    assert worker.stop() == 0
+    assert monotonic() - began < 3
+    assert not any(alive(child) for child in children)
+
+
+def test_an_unknown_task_is_held_without_spending_an_attempt(ways: Ways) -> None:
+    """FAULTS row 15, on one machine: an old worker meets a new task."""
+    old = ways.place.write("old/ways.py", "from sidework import Sidework\napp = Sidework()\n")
+    worker = ways.place.worker(str(old), "--children", "1")
+    job = ways.thread.enqueue(1)
+    until(lambda: job.state is State.SCHEDULED, "the snooze")
+    assert "not known to the worker" in (job.info().note or "")
+    assert job.info().attempt == 0
+    assert worker.stop() == 0
+    ways.place.worker("ways", "--children", "1")
+    assert job.result(timeout=20) == 2
+    assert job.info().attempt == 1
+
+
+def test_two_workers_share_the_work_and_run_nothing_twice(ways: Ways) -> None:
+    """I1."""
+    for _ in range(2):
+        ways.place.worker("ways", "--children", "1")
+    ways.app.enqueue_many(ways.thread.bind(tag) for tag in range(400))
+    until(lambda: all(row.state is State.COMPLETED for row in ways.app.jobs()), "all ends")
+    assert all(len(ways.runs(tag)) == 1 for tag in range(400))
+
+
+def test_with_every_bell_cut_all_still_ends(place: Place, ways: Ways) -> None:
+    """I10: the sockets are gone for client and worker alike."""
+    ways.place.worker("ways", "--children", "1")
+    folder = ways.app.store._bell_folder
+    assert os.listdir(folder)
+    for name in os.listdir(folder):
+        os.unlink(os.path.join(folder, name))
+    os.chmod(folder, 0o500)
+    jobs = [ways.thread.enqueue(tag) for tag in range(5)]
+    for name in os.listdir(folder):
+        os.unlink(os.path.join(folder, name))
+    assert [job.result(timeout=20) for job in jobs] == [1, 2, 3, 4, 5]
+
+
+def test_a_paused_queue_waits_and_goes_on(ways: Ways) -> None:
+    ways.place.worker("ways", "--children", "1")
+    ways.app.store.pause("mail", "me", "test")
+    held = ways.thread.options(queue_name="mail").enqueue(1)
+    assert ways.thread.enqueue(2).result(timeout=20) == 3
+    assert held.state is State.AVAILABLE
+    ways.app.store.resume("mail")
+    assert held.result(timeout=20) == 2
+
+
+def test_a_worker_serves_the_queues_that_it_is_told(ways: Ways) -> None:
+    ways.place.worker("ways", "--children", "1", "--queues", "mail,web")
+    held = ways.thread.enqueue(1)
+    assert ways.thread.options(queue_name="web").enqueue(2).result(timeout=20) == 3
+    assert held.state is State.AVAILABLE
