@@ -42,7 +42,9 @@ class Child:
         """Run until the end; on return nothing of it runs any more."""
         loop = Loop(self._concurrency, self._link)
         threads = Threads(self._threads_count, self._link)
-        watchdog = Watchdog(loop, threads, self._link, threading.get_ident())
+        watchdog = Watchdog(
+            loop, threads, self._link, threading.get_ident(), own_process=self._own_process
+        )
         ended = asyncio.Event()
         reader = threading.Thread(
             target=self._read, args=(loop, threads, ended), name="sidework-reader", daemon=True

@@ -26,8 +26,13 @@ _HELD_SECONDS = 1.0
 class Watchdog:
     """A daemon thread of the child."""
 
-    def __init__(self, loop: Loop, threads: Threads, link: Link, main: int) -> None:
+    def __init__(
+        self, loop: Loop, threads: Threads, link: Link, main: int, *, own_process: bool
+    ) -> None:
         self._loop, self._threads, self._link, self._main = loop, threads, link, main
+        # The timer is one per process: inside a user's program it is not ours to set.
+        self._own_process = own_process
+        self._arm()
         self._answered = monotonic()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sidework-watchdog", daemon=True)
@@ -37,7 +42,12 @@ class Watchdog:
         """End the thread."""
         self._stop.set()
         self._thread.join()
-        faulthandler.cancel_dump_traceback_later()
+        if self._own_process:
+            faulthandler.cancel_dump_traceback_later()
+
+    def _arm(self) -> None:
+        if self._own_process:
+            faulthandler.dump_traceback_later(_HELD_SECONDS, exit=False)
 
     def _answer(self) -> None:
         self._answered = monotonic()
@@ -47,7 +57,7 @@ class Watchdog:
         told: set[int] = set()
         asked = self._answered
         while not self._stop.wait(_LOOK_SECONDS):
-            faulthandler.dump_traceback_later(_HELD_SECONDS, exit=False)
+            self._arm()
             now = monotonic()
             if self._answered >= asked:
                 asked, told_loop = now, False
