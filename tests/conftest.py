@@ -35,11 +35,15 @@ class Place:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.url = str(folder / "jobs.db")
+        self.without_url = False
         self.started: list[subprocess.Popen[str]] = []
 
     @property
     def env(self) -> dict[str, str]:
-        return {**os.environ, "SIDEWORK_URL": self.url, "PYTHONUNBUFFERED": "1"}
+        env = {**os.environ, "SIDEWORK_URL": self.url, "PYTHONUNBUFFERED": "1"}
+        if self.without_url:
+            del env["SIDEWORK_URL"]
+        return env
 
     def write(self, name: str, text: str) -> Path:
         path = self.folder / name

@@ -15,6 +15,9 @@ from msgspec import Struct
 from .job import Claimed, Runner
 from .outcome import Outcome
 
+Why = Literal["cancelled", "released", "timeout"]
+"""Why an attempt is to end: asked by a person, its worker stops, or its time is over."""
+
 
 class TaskInfo(Struct, array_like=True, frozen=True):
     """What the worker must know of a task: where it runs and its own time limit (ms)."""
@@ -35,13 +38,10 @@ class Run(Struct, tag="run", array_like=True, frozen=True):
 
 
 class Cancel(Struct, tag="cancel", array_like=True, frozen=True):
-    """Someone asked to cancel these; those not started yet are simply not started.
-
-    ``why``: ``"cancelled"`` by a person, or ``"released"``: this worker must stop.
-    """
+    """End these; those not started yet are handed back."""
 
     seqs: list[int]
-    why: Literal["cancelled", "released"]
+    why: Why
 
 
 class TakeBack(Struct, tag="takeback", array_like=True, frozen=True):

@@ -201,3 +201,21 @@ def test_a_worker_serves_the_queues_that_it_is_told(ways: Ways) -> None:
     held = ways.thread.enqueue(1)
     assert ways.thread.options(queue_name="web").enqueue(2).result(timeout=20) == 3
     assert held.state is State.AVAILABLE
+
+
+@pytest.mark.parametrize("kind", ["coroutine", "thread"])
+def test_a_job_cancelled_while_it_waits_in_a_child_never_starts(ways: Ways, kind: str) -> None:
+    size = "--concurrency" if kind == "coroutine" else "--threads"
+    ways.place.worker("ways", "--children", "1", size, "1")
+    task = getattr(ways, f"wait_{kind}")
+    # A fast crowd first, so that the child's window is wide and it holds more than it can run.
+    ways.app.enqueue_many(getattr(ways, kind).bind(9999) for _ in range(3000))
+    jobs = [task.enqueue(tag) for tag in range(20)]
+    until(lambda: ways.runs(0), "the first run")
+    last = jobs[-1]
+    last.cancel()
+    for tag in range(20):
+        go(ways, tag)
+    assert last.wait(timeout=20) is State.CANCELLED
+    assert [job.result(timeout=20) for job in jobs[:-1]] == ["went"] * 19
+    assert ways.runs(19) == []

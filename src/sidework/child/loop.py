@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from ..outcome import Outcome
-from ..wire import Done, Started
+from ..wire import Done, HandedBack, Started
 from .executor import Attempt
 from .link import Link
 
@@ -20,6 +20,7 @@ class Loop:
         self._link = link
         self._waiting: deque[tuple[int, Attempt]] = deque()
         self._running: dict[int, tuple[Attempt, asyncio.Task[None]]] = {}
+        self._unwanted: set[int] = set()
         self._seqs: list[int] = []
         self._outcomes: list[Outcome] = []
         self._flushing = False
@@ -49,7 +50,10 @@ class Loop:
     def cancel(self, seq: int, why: str) -> None:
         """Cancel one that runs; call it on the loop."""
         found = self._running.get(seq)
-        if found is not None:
+        if found is None:
+            # Not begun, or ended already: the second is forgotten with the child.
+            self._unwanted.add(seq)
+        else:
             attempt, task = found
             attempt.stopped_why = why
             attempt.running.ask_to_stop()
@@ -67,6 +71,10 @@ class Loop:
                 seq, attempt = self._waiting.popleft()
             except IndexError:
                 break
+            if seq in self._unwanted:
+                self._unwanted.discard(seq)
+                self._link.send(HandedBack([seq]))
+                continue
             task = self.loop.create_task(self._run(seq, attempt))
             self._running[seq] = (attempt, task)
             started.append(seq)

@@ -1,7 +1,8 @@
 """A solo child: one job at a time, on the main thread of a process of its own.
 
-There a signal can reach it: SIGTERM raises in the job's code, which may clean up; a job that does
-not end then is killed with its process, and only it.
+There a signal can reach it: SIGTERM raises in the job's code, which may clean up. The reader sends
+it once it knows why, so that the reason is never guessed. A job that does not end then, or a process
+whose GIL is held, is killed by the worker, and only it.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Solo:
         self._link = link
         self._jobs: queue.SimpleQueue[tuple[int, Claimed] | None] = queue.SimpleQueue()
         self._why: dict[int, str] = {}
-        self._current: int | None = None
+        self._current = -1
 
     def serve(self) -> None:
         """Run jobs until told to stop."""
@@ -44,7 +45,10 @@ class Solo:
                 self._link.close()
                 return
             seq, job = item
-            self._link.send(Done([seq], [self._run(seq, job)]))
+            if seq in self._why:
+                self._link.send(HandedBack([seq]))
+            else:
+                self._link.send(Done([seq], [self._run(seq, job)]))
 
     def _run(self, seq: int, job: Claimed) -> Outcome:
         attempt = attempt_of(job, self._app.registry)
@@ -53,6 +57,8 @@ class Solo:
         self._link.send(Started([seq]))
         try:
             self._current = seq
+            if seq in self._why:  # asked between the look above and here: no signal was sent
+                raise Stopped(self._why[seq])
             if attempt.task.is_coroutine:
                 return asyncio.run(attempt.run_coroutine())
             return attempt.run()
@@ -60,11 +66,12 @@ class Solo:
             # The signal came in the few lines around the attempt: it counts all the same.
             return attempt.failed(stopped)
         finally:
-            self._current = None
+            self._current = -1
 
     def _terminated(self, signum: int, frame: FrameType | None) -> None:
-        if self._current is not None:
-            raise Stopped(self._why.get(self._current, "timeout"))
+        # Sent for one job, it may arrive when the next has begun: only a job that was named ends.
+        if self._current in self._why:
+            raise Stopped(self._why[self._current])
 
     def _read(self) -> None:
         for message in self._link.receive():
@@ -73,6 +80,9 @@ class Solo:
                     self._jobs.put(item)
             elif isinstance(message, Cancel):
                 self._why.update(dict.fromkeys(message.seqs, message.why))
+                if self._current in self._why:
+                    # To the main thread itself: there it ends a blocking call as well.
+                    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
             elif isinstance(message, TakeBack):
                 self._link.send(HandedBack(self._drop()))
             elif isinstance(message, Ping):

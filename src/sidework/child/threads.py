@@ -20,6 +20,7 @@ class Threads:
         self._lock = threading.Lock()
         self._idle = 0
         self._made: list[threading.Thread] = []
+        self._unwanted: set[int] = set()
         self.running: dict[int, tuple[Attempt, int]] = {}
 
     def accept(self, seq: int, attempt: Attempt) -> None:
@@ -35,6 +36,7 @@ class Threads:
 
     def cancel(self, seq: int, why: str) -> None:
         """A thread cannot be stopped: its flag is raised, and its code may ask."""
+        self._unwanted.add(seq)
         found = self.running.get(seq)
         if found is not None:
             found[0].stopped_why = why
@@ -72,10 +74,15 @@ class Threads:
             done: Done | None = None
             while item is not None:
                 seq, attempt = item
-                self.running[seq] = (attempt, me)
-                # The last outcome and the next start in one piece; before the first line of code.
-                self._link.send(*([done] if done else []), Started([seq]))
-                done = Done([seq], [attempt.run()])
+                self.running[seq] = (attempt, me)  # before the look: a cancel is seen here or there
+                if seq in self._unwanted and not attempt.running.should_stop:
+                    self._link.send(*([done] if done else []), HandedBack([seq]))
+                    done = None
+                else:
+                    # The last outcome and the next start in one piece, before the first line of code.
+                    self._link.send(*([done] if done else []), Started([seq]))
+                    done = Done([seq], [attempt.run()])
+                self._unwanted.discard(seq)
                 del self.running[seq]
                 try:
                     item = self._waiting.get_nowait()

@@ -16,7 +16,7 @@ from .peer import Peer
 log = logging.getLogger("sidework.worker")
 
 GRACE_AFTER_TERM = 5.0
-"""Seconds between SIGTERM and SIGKILL for a solo child that is to end its job."""
+"""Seconds that a solo child has to end its job when asked; then it is killed."""
 
 _RESPAWN_FIRST, _RESPAWN_MOST = 0.05, 5.0
 
@@ -114,8 +114,3 @@ class Crew:
         """End it at once."""
         if peer.process is not None and peer.process.poll() is None:
             peer.process.kill()
-
-    def terminate(self, peer: Peer) -> None:
-        """Ask a solo child to end its job."""
-        if peer.process is not None and peer.process.poll() is None:
-            peer.process.terminate()

@@ -11,7 +11,7 @@ import subprocess
 
 from ..clock import monotonic
 from ..job import Claimed, Runner
-from ..wire import Run, ToChild, ToWorker, Unframer, decode_to_worker, frame
+from ..wire import Run, ToChild, ToWorker, Unframer, Why, decode_to_worker, frame
 
 WINDOW_SECONDS = 0.05
 """Beyond what it can start now, a child holds what it will finish in this time: enough to ride out
@@ -46,7 +46,7 @@ class Peer:
         self.jobs: dict[int, Claimed] = {}
         self.started: dict[int, float] = {}
         self.holding: dict[Runner, int] = dict.fromkeys(capacity, 0)
-        self.killed_for: dict[int, str] = {}
+        self.killed_for: dict[int, Why] = {}
         self.asked_at: float | None = None
         self.progress_at = monotonic()
         self._seq = 0

@@ -33,6 +33,7 @@ from ..wire import (
     TakeBack,
     ToWorker,
     Warn,
+    Why,
 )
 from .chores import Chores
 from .crew import GRACE_AFTER_TERM, Crew
@@ -346,7 +347,7 @@ class Worker:
             peer.take(seq, finished=False)
         self._hungry.update(RUNNERS)
 
-    def _ended_by_us(self, job: Claimed, why: str) -> Outcome:
+    def _ended_by_us(self, job: Claimed, why: Why) -> Outcome:
         if why == "released":
             return _released(job, "its worker stopped")
         if why == "cancelled":
@@ -401,29 +402,22 @@ class Worker:
                 continue
             if peer.asked_at is not None and now - peer.asked_at > GRACE_AFTER_TERM and peer.jobs:
                 self._crew.kill(peer)
-            for seq, since in peer.started.items():
+            for seq, since in list(peer.started.items()):
                 job = peer.jobs[seq]
                 limit = job.timeout if job.timeout is not None else self._timeouts.get(job.task)
                 if limit is not None and seq not in peer.killed_for and now - since > limit / 1000:
-                    self._end_solo(peer, seq, "timeout", now)
+                    self._cancel(peer, [seq], "timeout")
             if not peer.jobs:
                 peer.asked_at = None
 
-    def _cancel(self, peer: Peer, seqs: list[int], why: str) -> None:
+    def _cancel(self, peer: Peer, seqs: list[int], why: Why) -> None:
         fresh = [seq for seq in seqs if seq not in peer.killed_for]
         if not fresh:
             return
-        peer.send(Cancel(fresh, "cancelled" if why == "cancelled" else "released"))
-        for seq in fresh:
-            if peer.solo and seq in peer.started:
-                self._end_solo(peer, seq, why, monotonic())
-            else:
-                peer.killed_for[seq] = why
-
-    def _end_solo(self, peer: Peer, seq: int, why: str, now: float) -> None:
-        peer.killed_for[seq] = why
-        peer.asked_at = now
-        self._crew.terminate(peer)
+        peer.send(Cancel(fresh, why))
+        peer.killed_for.update(dict.fromkeys(fresh, why))
+        if peer.solo:
+            peer.asked_at = monotonic()
 
     # Leaving ------------------------------------------------------------------------------------
 

@@ -96,6 +96,7 @@ def open_connection(path: str, *, create: bool) -> apsw.Connection:
 
 
 def _configure(connection: apsw.Connection, path: str) -> None:
+    _version(connection, path)  # nothing of another program's database is touched
     if connection.pragma("page_count") == 0:
         # auto_vacuum can only be chosen while the file is empty.
         connection.pragma("auto_vacuum", "INCREMENTAL")

@@ -1,0 +1,354 @@
+"""Bad input gets one line and loses nothing: every case of the list, each as a user would meet it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from conftest import Place, until
+from sidework import (
+    BadTask,
+    BadValue,
+    JobFailed,
+    JobNotFound,
+    SchemaMismatch,
+    Sidework,
+    StoreDamaged,
+    StoreRefused,
+    WaitTimeout,
+)
+
+
+def named(text: str) -> str:
+    return f"echo {text}"
+
+
+def other(text: str) -> str:
+    return text
+
+
+def anything(value: Any) -> Any:
+    return value
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Any:
+    made = Sidework(str(tmp_path / "jobs.db"))
+    yield made
+    made.close()
+
+
+def one_line(error: BaseException) -> str:
+    text = str(error)
+    assert text
+    assert "\n" not in text
+    return text
+
+
+CYCLE: list[Any] = []
+CYCLE.append(CYCLE)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [float("nan"), float("inf"), [1.0, float("nan")], "\ud800", {"\ud800": 1}, CYCLE, object(),
+     {1: {(): 2}}, "x" * 5_000_000, lambda: 0],
+    ids=["nan", "inf", "nan inside", "surrogate", "surrogate key", "cycle", "object", "tuple key",
+         "5 MB", "function"],
+)  # fmt: skip
+def test_a_value_that_cannot_be_stored(app: Sidework, value: object) -> None:
+    task = app.task(anything)
+    with pytest.raises(BadValue) as told:
+        task.enqueue(value)
+    assert "anything" in one_line(told.value)
+    with pytest.raises(BadValue):
+        app.enqueue_many([task.bind(value)])
+    assert list(app.jobs()) == []
+
+
+@pytest.mark.parametrize(
+    "value", ["a\x00b", 2**63, 2**64 - 1, -(2**63), 10**30, 1e308, "é\U0001f600", ""]
+)
+def test_a_value_that_looks_odd_comes_back_equal(app: Sidework, value: object) -> None:
+    task = app.task(anything)
+    try:
+        job = task.enqueue(value)
+    except BadValue as refused:  # beyond 64 bits the encoder refuses: by type, and in one line
+        one_line(refused)
+        assert isinstance(value, int)
+        assert value == 10**30
+        return
+    with app.worker():
+        assert job.result(timeout=10) == value
+
+
+def test_a_wrong_call(app: Sidework) -> None:
+    task = app.task(named)
+    for args, kwargs in (((), {}), (("a", "b"), {}), ((), {"txt": "a"}), ((5,), {})):
+        with pytest.raises(TypeError) as told:
+            task.enqueue(*args, **kwargs)
+        assert "named" in one_line(told.value)
+    assert list(app.jobs()) == []
+
+
+def test_two_tasks_of_one_name(app: Sidework) -> None:
+    app.task(named, name="same")
+    with pytest.raises(BadTask, match="two tasks are called 'same'"):
+        app.task(other, name="same")
+
+
+def test_what_cannot_be_a_task(app: Sidework) -> None:
+    def nested() -> None: ...
+
+    for wrong, says in ((lambda: None, "a lambda"), (nested, "inside a function"), (5, "function")):
+        with pytest.raises(BadTask, match=says) as told:
+            app.task(wrong)  # type: ignore[call-overload]
+        one_line(told.value)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"que": "mail"}, {"queue": "a b"}, {"retries": -1}, {"priority": 1000}, {"timeout": "soon"},
+     {"backoff": "later"}, {"runner": "gpu"}, {"on_crash": "panic"}],
+    ids=lambda each: "-".join(each) if isinstance(each, dict) else None,
+)  # fmt: skip
+def test_unknown_or_senseless_task_options(app: Sidework, options: dict[str, Any]) -> None:
+    with pytest.raises((BadValue, BadTask)) as told:
+        app.task(**options)(named)
+    assert next(iter(options)).removeprefix("que") in one_line(told.value)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"que": "mail"}, {"queue_name": "a/b"}, {"delay": -1}, {"delay": "1h", "run_after": 5},
+     {"run_after": "tomorrow"}, {"tags": "abc"}, {"tags": ["a\x00"]}, {"id": "7"}, {"retries": True},
+     {"expires": "x"}, {"priority": 0.5}, {"backoff": lambda n: n}],
+    ids=lambda each: "-".join(each) if isinstance(each, dict) else None,
+)  # fmt: skip
+def test_unknown_or_senseless_job_options(app: Sidework, options: dict[str, Any]) -> None:
+    task = app.task(named)
+    with pytest.raises(BadValue) as told:
+        task.options(**options).enqueue("a")
+    one_line(told.value)
+    assert list(app.jobs()) == []
+
+
+def test_a_task_that_is_not_registered(app: Sidework) -> None:
+    from sidework import TaskNotFound
+
+    app.task(named)
+    with pytest.raises(TaskNotFound, match=r"test_bad_input:named"):
+        app.registry.get("nothing")
+
+
+def test_a_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(StoreRefused, match="there is no folder") as told:
+        Sidework(str(tmp_path / "no" / "jobs.db")).task(named).enqueue("a")
+    one_line(told.value)
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    """As a user without rights (root may write everywhere), in a process of its own."""
+    tmp_path.chmod(0o555)
+    for parent in tmp_path.parents:
+        if parent.stat().st_uid == os.getuid() and parent != Path("/"):
+            parent.chmod(parent.stat().st_mode | 0o055)
+    done = subprocess.run(
+        [sys.executable, "-c",
+         "import os, sys\n"
+         "import sidework.store.sqlite.engine\n"
+         "from sidework.store.opening import open_store\n"
+         "os.getuid() == 0 and os.setuid(65534)\n"
+         "open_store(sys.argv[1])", str(tmp_path / "jobs.db")],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert "is not writable" in done.stderr.splitlines()[-1]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    path.write_bytes(b"my only copy of something else\n" * 200)
+    before = path.read_bytes()
+    with pytest.raises(StoreRefused, match="is not a SQLite database") as told:
+        Sidework(str(path)).task(named).enqueue("a")
+    one_line(told.value)
+    assert path.read_bytes() == before
+
+
+def test_another_programs_database(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.db"
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE mine (x)")
+    connection.commit()
+    connection.close()
+    with pytest.raises(StoreRefused, match="another program's database"):
+        Sidework(str(path)).task(named).enqueue("a")
+    connection = sqlite3.connect(path)
+    assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("mine",)]
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+    connection.close()
+
+
+def test_a_newer_schema_is_refused_and_left_alone(app: Sidework) -> None:
+    app.task(named).enqueue("a")
+    path = app.url.removeprefix("sqlite:///")
+    app.close()
+    connection = apsw.Connection(path)
+    connection.pragma("user_version", 99)
+    connection.close()
+    with pytest.raises(SchemaMismatch, match="schema 99"):
+        app.task(named).enqueue("b")
+
+
+def test_an_older_schema_is_brought_up(tmp_path: Path) -> None:
+    """Schema 0 is a file that was made and left empty: the oldest there is."""
+    path = tmp_path / "jobs.db"
+    apsw.Connection(str(path)).close()
+    app = Sidework(str(path))
+    app.task(named).enqueue("a")
+    assert app.store.info()["schema"] >= 1
+    app.close()
+
+
+def test_a_damaged_file_is_told_and_not_written(tmp_path: Path) -> None:
+    app = Sidework(str(tmp_path / "jobs.db"))
+    task = app.task(named)
+    app.enqueue_many(task.bind("a" * 200) for _ in range(2000))
+    app.store.checkpoint()
+    app.close()
+    path = tmp_path / "jobs.db"
+    content = bytearray(path.read_bytes())
+    for page in range(2, len(content) // 4096):
+        content[page * 4096 : page * 4096 + 8] = b"\xde\xad\xbe\xef" * 2
+    path.write_bytes(content)
+    with pytest.raises(StoreDamaged, match="is damaged") as told:
+        for _ in app.jobs():
+            pass
+    one_line(told.value)
+    assert app.store.check() != []
+    with pytest.raises(StoreDamaged):
+        app.enqueue_many(task.bind("b") for _ in range(100))
+    app.close()
+    assert path.read_bytes() == bytes(content)
+
+
+FULL = """
+    import os, sys
+    from sidework import Sidework, StoreUnavailable
+
+    app = Sidework(sys.argv[1] + "/jobs.db")
+
+    @app.task
+    def keep(text: str) -> None: ...
+
+    acknowledged = []
+    try:
+        while True:
+            acknowledged.append(keep.enqueue("x" * 20_000).id)
+    except StoreUnavailable as full:
+        assert "no space left" in str(full) or "disk" in str(full), full
+        assert "\\n" not in str(full)
+    there = {app.handle_of(row).id for row in app.jobs()}
+    assert set(acknowledged) == there, (len(acknowledged), len(there))
+    os.unlink(sys.argv[1] + "/ballast")
+    acknowledged.append(keep.enqueue("after").id)
+    assert {app.handle_of(row).id for row in app.jobs()} == set(acknowledged)
+    assert app.store.check() == []
+    print("healed after", len(acknowledged))
+"""
+
+
+def test_a_full_disk_acknowledges_nothing_false_and_heals(place: Place) -> None:
+    """FAULTS row 19: on a small file system of its own."""
+    script = place.write("full.py", FULL)
+    mount = place.folder / "small"
+    mount.mkdir()
+    words = (
+        f"mount -t tmpfs -o size=3m none '{mount}' && head -c 1000000 /dev/zero > '{mount}/ballast'"
+        f" && '{sys.executable}' '{script}' '{mount}'"
+    )
+    done = subprocess.run(
+        ["unshare", "--map-root-user", "--mount", "sh", "-c", words],
+        capture_output=True, text=True, env=place.env, timeout=60,
+    )  # fmt: skip
+    if "unshare" in done.stderr:
+        pytest.skip(f"no mounts in a name space of one's own here: {done.stderr.strip()}")
+    assert done.stdout.startswith("healed after"), done.stderr
+
+
+def test_a_job_id_that_is_not_there(app: Sidework) -> None:
+    with pytest.raises(JobNotFound, match="there is no job") as told:
+        app.job("0198c1a2-7d3e-7c44-9f00-1b2c3d4e5f60")
+    one_line(told.value)
+    with pytest.raises(BadValue, match="is not a job id"):
+        app.job("seven")
+
+
+def test_a_handle_from_another_store(app: Sidework, tmp_path: Path) -> None:
+    job = app.task(named).enqueue("a")
+    stranger = Sidework(str(tmp_path / "other.db"))
+    with pytest.raises(JobNotFound, match=r"other\.db"):
+        stranger.job(job.id)
+    stranger.close()
+
+
+def test_a_result_of_a_failed_job_and_a_wait_too_short(app: Sidework) -> None:
+    task = app.task(broken)
+    job = task.enqueue()
+    with pytest.raises(WaitTimeout, match="is a worker running") as late:
+        job.result(timeout=0.05)
+    one_line(late.value)
+    with app.worker(), pytest.raises(JobFailed) as failed:
+        job.result(timeout=10)
+    assert str(failed.value).splitlines()[0].endswith("ZeroDivisionError: division by zero")
+    assert "in broken" in failed.value.remote_traceback
+
+
+def broken() -> None:
+    _ = 1 / 0
+
+
+def test_a_sqlite3_connection_is_refused_with_the_reason(app: Sidework, tmp_path: Path) -> None:
+    task = app.task(named)
+    task.enqueue("a")
+    connection = sqlite3.connect(":memory:")
+    with pytest.raises(StoreRefused, match=r"use|open the file with apsw\.Connection") as told:
+        task.options(connection=connection).enqueue("b")
+    one_line(told.value)
+    elsewhere = apsw.Connection(str(tmp_path / "elsewhere.db"))
+    with pytest.raises(StoreRefused, match="cannot span both"):
+        task.options(connection=elsewhere).enqueue("b")
+    with pytest.raises(StoreRefused, match="apsw"):
+        task.options(connection=object()).enqueue("b")
+    assert len(list(app.jobs())) == 1
+
+
+def test_an_app_that_a_child_cannot_import(place: Place) -> None:
+    place.write("bad.py", "from sidework import Sidework\napp = Sidework()\nimport nothing_there\n")
+    done = place.sidework("worker", "bad")
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        f"sidework: bad: ModuleNotFoundError: No module named 'nothing_there' "
+        f"(at {place.folder}/bad.py:3)"
+    ]
+
+
+def test_an_app_that_breaks_while_the_worker_runs(place: Place) -> None:
+    """A deploy gone wrong: the worker says so, tries again, and recovers without a restart."""
+    good = "from sidework import Sidework\napp = Sidework()\n@app.task\ndef f() -> int: return 1\n"
+    place.write("shop.py", good)
+    place.sidework("run", "shop:f")
+    worker = place.worker("shop", "--children", "1")
+    place.write("shop.py", "raise RuntimeError('half deployed')\n")
+    os.kill(worker.children()[0], 9)
+    worker.says("half deployed")
+    place.write("shop.py", good)
+    until(lambda: place.sidework("run", "shop:f", "--wait", "--timeout", "10s").stdout == "1\n")
