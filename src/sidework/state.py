@@ -70,5 +70,7 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = MappingProxyType(
         (_S.AVAILABLE, _E.FAIL): _S.RETRYABLE,
         (_S.AVAILABLE, _E.DISCARD): _S.DISCARDED,
         (_S.AVAILABLE, _E.SNOOZE): _S.SCHEDULED,
+        (_S.AVAILABLE, _E.RELEASE): _S.AVAILABLE,
+        (_S.AVAILABLE, _E.QUARANTINE): _S.DISCARDED,
     }
 )

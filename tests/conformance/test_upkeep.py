@@ -1,0 +1,190 @@
+"""Queues, chores, bells and what an operator does; and that no verb is without a case."""
+
+from __future__ import annotations
+
+import inspect
+import select
+import threading
+from pathlib import Path
+
+import pytest
+
+from sidework.errors import StoreRefused
+from sidework.state import State
+from sidework.store import protocol
+from sidework.store.opening import open_store
+from sidework.store.protocol import RETENTION, Demand
+
+from .conftest import NOW, Bench, new, outcome
+
+DAY = 24 * 3_600_000
+
+
+def test_queues_count_by_state(bench: Bench) -> None:
+    bench.running(lane="b")
+    bench.put(lane="a")
+    bench.put(lane="a", delay=5)
+    bench.store.pause("c", "me", "why", NOW)
+    a, b, c = bench.store.queues()
+    assert (a.name, a.counts) == ("a", {"available": 1, "scheduled": 1})
+    assert (b.name, b.counts) == ("b", {"running": 1})
+    assert (c.name, c.paused_at, c.paused_by, c.paused_why) == ("c", NOW, "me", "why")
+
+
+def test_a_turn_at_a_chore_is_given_once(bench: Bench) -> None:
+    others = [bench.open() for _ in range(3)]
+    assert [store.take_turn("prune", 100, NOW) for store in (bench.store, *others)].count(True) == 1
+    assert bench.store.take_turn("prune", 100, NOW + 99) is False
+    assert bench.store.take_turn("other", 100, NOW + 99) is True
+    assert others[0].take_turn("prune", 100, NOW + 100) is True
+
+
+def test_promote_is_bounded_and_in_order(bench: Bench) -> None:
+    ids = [bench.put(delay=10 - n) for n in range(5)]
+    assert bench.store.promote(2, NOW + 100) == 2
+    assert [bench.row(job).state is State.AVAILABLE for job in ids] == [False] * 3 + [True] * 2
+    assert bench.store.promote(9, NOW + 100) == 3
+    assert bench.store.promote(9, NOW + 100) == 0
+
+
+def test_expire_is_bounded(bench: Bench) -> None:
+    for _ in range(3):
+        bench.put(expires_in=5)
+    assert bench.store.expire(2, NOW + 5) == 2
+    assert bench.store.expire(2, NOW + 5) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "state"),
+    [("completed", "completed"), ("discarded", "discarded"), ("cancelled", "cancelled")],
+)
+def test_prune_by_age(bench: Bench, kind: str, state: str) -> None:
+    job = bench.running()
+    bench.record(outcome(job, kind))
+    age = RETENTION[f"{state}_age"]
+    live = bench.put()
+    assert bench.store.prune(RETENTION, 100, NOW + age - 1) == 0
+    assert bench.store.prune(RETENTION, 100, NOW + age) == 1
+    assert bench.store.get([job.id]) == [None]
+    assert bench.store.attempts(job.id) == []
+    assert bench.row(live).state is State.AVAILABLE
+
+
+def test_prune_by_count_keeps_the_newest(bench: Bench) -> None:
+    ids = []
+    for late in range(10):
+        bench.now = NOW + late
+        job = bench.running()
+        bench.record(outcome(job, "completed"))
+        ids.append(job.id)
+    kept = {**RETENTION, "completed_count": 4}
+    assert bench.store.prune(kept, 2, bench.now) == 2
+    assert bench.store.prune(kept, 100, bench.now) == 4
+    assert [row is not None for row in bench.store.get(ids)] == [False] * 6 + [True] * 4
+
+
+def test_bells_ring_across_connections(bench: Bench) -> None:
+    """I10: a hint that comes; that all goes on without it is shown end to end."""
+    other = bench.open()
+    work, done = other.listen("work"), other.listen("done")
+    try:
+        job_id = bench.put()
+        assert select.select([work.fileno()], [], [], 5)[0]
+        assert work.read()
+        (job,) = bench.claim()
+        bench.record(outcome(job, "completed"))
+        assert select.select([done.fileno()], [], [], 5)[0]
+        assert done.read()[-1] == job_id
+        bench.store.ring_done([])
+        bench.store.ring_work()
+        assert work.read() == [b""]
+    finally:
+        work.close()
+        done.close()
+
+
+def test_the_version_tells_of_others_commits(bench: Bench) -> None:
+    """I10: the safety net."""
+    other = bench.open()
+    before = other.version()
+    assert other.version() == before
+    bench.put()
+    assert other.version() != before
+
+
+def test_info_and_check(bench: Bench) -> None:
+    bench.put()
+    assert bench.store.info()["jobs"] == {"available": 1}
+    assert bench.store.info()["workers"] == 1
+    bench.store.checkpoint()
+    assert bench.store.check() == []
+
+
+def test_a_backup_is_whole_while_others_write(bench: Bench, tmp_path: Path) -> None:
+    """Batches of ten go in at once: a copy has each batch whole, or not at all."""
+    stop = threading.Event()
+    other = bench.open()
+
+    def write() -> None:
+        while not stop.is_set():
+            other.insert([new() for _ in range(10)], NOW)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for turn in range(3):
+            bench.store.backup(str(tmp_path / f"copy-{turn}.db"))
+    finally:
+        stop.set()
+        writer.join()
+    for turn in range(3):
+        copy = open_store(f"sqlite:///{tmp_path}/copy-{turn}.db", create=False)
+        assert copy.check() == []
+        assert copy.info()["jobs"].get("available", 0) % 10 == 0
+        copy.close()
+    with pytest.raises(StoreRefused, match="exists"):
+        bench.store.backup(str(tmp_path / "copy-0.db"))
+
+
+def test_vacuum_gives_back_and_loses_nothing(bench: Bench) -> None:
+    bench.store.insert([new(args=b"\x01" + b"1" * 2000) for _ in range(2000)], NOW)
+    kept = bench.put()
+    while jobs := [job for job in bench.claim(500) if job.id != kept]:
+        bench.record(*(outcome(job, "completed") for job in jobs))
+    while bench.store.prune({**RETENTION, "completed_age": 0}, 500, NOW + 1):
+        pass
+    bench.store.checkpoint()
+    before = bench.store.info()["file_bytes"]
+    bench.store.vacuum()
+    assert bench.store.info()["file_bytes"] < before / 2
+    assert bench.row(kept).id == kept
+
+
+def test_a_worker_that_retires_leaves_nothing_behind(bench: Bench) -> None:
+    """I5, I7."""
+    worker = bench.store.register("host", 7, ("mail",), NOW)
+    assert worker.queues == ("mail",)
+    job_id = bench.put()
+    bench.store.turn([], Demand(worker.id, {"thread": 1}), NOW)
+    bench.store.retire(worker.id)
+    assert bench.row(job_id).state is State.AVAILABLE
+    assert [row.id for row in bench.store.workers()] == [bench.worker]
+
+
+def test_closing_and_going_on(bench: Bench) -> None:
+    job_id = bench.put()
+    bench.store.close()
+    assert bench.row(job_id).id == job_id
+
+
+def test_every_verb_has_a_case() -> None:
+    nouns = ("Jobs", "Claims", "Workers", "Queues", "Chores", "Bells", "Upkeep", "Store")
+    verbs = {
+        name
+        for noun in nouns
+        for name, value in vars(getattr(protocol, noun)).items()
+        if inspect.isfunction(value) and not name.startswith("_")
+    }
+    text = "".join(path.read_text() for path in Path(__file__).parent.glob("*.py"))
+    assert {verb for verb in verbs if f".{verb}(" not in text} == set()
+    assert len(verbs) >= 25

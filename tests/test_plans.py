@@ -1,0 +1,76 @@
+"""How SQLite runs each statement, on a fresh, a full and a bloated table: by its index, unsorted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import apsw
+import pytest
+
+from sidework.ids import new_id
+from sidework.job import NewJob
+from sidework.store.sqlite.connection import open_connection, statement
+from sidework.store.sqlite.inserting import insert
+
+FOLDER = Path(statement.__wrapped__.__code__.co_filename).parent / "sql"
+INDEX = {
+    "cancelling": "jobs_cancelling",
+    "claim": "jobs_available",
+    "expire": "jobs_expiring",
+    "next_due": "jobs_due",
+    "next_lane": "jobs_available",
+    "promote": "jobs_due",
+    "prune_age": "jobs_final",
+    "prune_count": "jobs_final",
+    "rescue": "jobs_running",
+}
+BY_KEY = {"cancel", "complete", "delete", "keep_attempt", "retry", "same_content", "settle"}
+NO_TABLE = {"insert", "turn"}
+
+
+@pytest.fixture(params=["fresh", "full", "bloated"], scope="module")
+def connection(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[apsw.Connection]:
+    path = tmp_path_factory.mktemp("plans") / "jobs.db"
+    made = open_connection(str(path), create=True)
+    if request.param != "fresh":
+        with made:
+            insert(made, [NewJob(new_id(), "m:f", b"\x01{}") for _ in range(20_000)], 5)
+            made.execute(
+                "UPDATE jobs SET state = 'completed', finished_at = 7 "
+                "WHERE id > (SELECT id FROM jobs ORDER BY id LIMIT 1 OFFSET 50)"
+            )
+        if request.param == "bloated":
+            made.execute("DELETE FROM jobs WHERE state = 'completed'")
+        made.execute("ANALYZE")
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.sql")))
+def test_a_statement_reads_only_what_it_may_take(connection: apsw.Connection, name: str) -> None:
+    assert name in {*INDEX, *BY_KEY, *NO_TABLE}, "say here how the new statement must be run"
+    plan = [
+        row[3]
+        for row in connection.execute("EXPLAIN QUERY PLAN " + statement(name), _bindings(name))
+    ]
+    told = "\n".join(plan)
+    assert "TEMP B-TREE" not in told, told
+    # A partial index may be scanned (all of it is wanted); the table itself never is.
+    scans = [line for line in plan if line.startswith("SCAN") and "INDEX" not in line]
+    assert not [line for line in scans if "jobs" in line or "attempts" in line], told
+    if name in INDEX:
+        assert f"INDEX {INDEX[name]}" in told, told
+    if name in BY_KEY:
+        assert "PRIMARY KEY (id=?)" in told, told
+
+
+def _bindings(name: str) -> object:
+    if name == "insert":
+        return (None,) * 15
+    if name == "same_content":
+        return (None,) * 4
+    return dict.fromkeys(re.findall(r"[:](\w+)", statement(name)))

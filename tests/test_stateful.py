@@ -1,0 +1,283 @@
+"""The store against a model of a page, step by step, on a real file with the time moved by hand.
+
+Promises I3, I4, I5 and I6 at every step. ``SIDEWORK_EXAMPLES`` makes it longer.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
+
+from sidework.ids import new_id
+from sidework.job import MAX_CRASHES, Claimed, NewJob
+from sidework.outcome import Outcome
+from sidework.state import FINAL, TRANSITIONS, WAITING, Event, State
+from sidework.store.opening import open_store
+from sidework.store.protocol import Demand
+
+EXAMPLES = int(os.environ.get("SIDEWORK_EXAMPLES", "25"))
+KINDS = [
+    "completed",
+    "retry",
+    "discarded",
+    "cancelled",
+    "snoozed",
+    "released",
+    "crashed",
+    "crashed alone",
+]
+
+
+@dataclass
+class Model:
+    """A job as it should be."""
+
+    id: bytes
+    priority: int
+    lane: str
+    due: int
+    max_attempts: int
+    expires: int | None
+    state: State
+    runner: str = "thread"
+    attempt: int = 0
+    crashes: int = 0
+    asked: bool = False
+    fence: int = 0
+    seen: list[int] = field(default_factory=list)
+
+    def go(self, event: Event) -> None:
+        self.state = TRANSITIONS[self.state, event]
+
+
+class Machine(RuleBasedStateMachine):
+    """Rules are verbs; each changes the model as the words say, then the store is compared."""
+
+    claims = Bundle("claims")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.mkdtemp()
+        self.store = open_store(f"sqlite:///{self.folder}/jobs.db")
+        self.now = 1_000_000
+        self.worker = self.store.register("host", 1, (), self.now).id
+        self.jobs: dict[bytes, Model] = {}
+        self.paused: set[str] = set()
+
+    def teardown(self) -> None:
+        self.store.close()
+        shutil.rmtree(self.folder)
+
+    @rule(
+        priority=st.sampled_from([-5, 0, 5]),
+        lane=st.sampled_from(["a", "b"]),
+        delay=st.sampled_from([0, 0, 10]),
+        attempts=st.integers(1, 3),
+        expires=st.sampled_from([None, None, 15]),
+    )
+    def enqueue(
+        self, priority: int, lane: str, delay: int, attempts: int, expires: int | None
+    ) -> None:
+        job = NewJob(
+            new_id(), "m:f", b"\x01{}", lane=lane, priority=priority, delay=delay,
+            max_attempts=attempts, expires_in=expires,
+        )  # fmt: skip
+        assert self.store.insert([job], self.now)[0].verdict == "stored"
+        self.jobs[job.id] = Model(
+            job.id, priority, lane, self.now + delay, attempts,
+            None if expires is None else self.now + expires,
+            State.SCHEDULED if delay else State.AVAILABLE,
+        )  # fmt: skip
+
+    @rule(target=claims, runner=st.sampled_from(["thread", "process"]), limit=st.integers(1, 4))
+    def claim(self, runner: Any, limit: int) -> Any:
+        turn = self.store.turn([], Demand(self.worker, {runner: limit}), self.now)
+        self._expire()
+        self._promote()
+        open_ = [
+            job
+            for job in self.jobs.values()
+            if job.state is State.AVAILABLE and job.runner == runner and job.lane not in self.paused
+        ]
+        assert len(turn.claimed) == min(limit, len(open_))
+        for lane in ("a", "b"):  # I6, in each lane
+            line = sorted(
+                (job for job in open_ if job.lane == lane),
+                key=lambda job: (-job.priority, job.due, job.id),
+            )
+            got = [one.id for one in turn.claimed if one.lane == lane]
+            assert got == [job.id for job in line[: len(got)]]
+        for one in turn.claimed:
+            job = self.jobs[one.id]
+            job.go(Event.CLAIM)
+            job.attempt += 1
+            assert one.attempt == job.attempt
+            assert not job.seen or one.fence > job.seen[-1]
+            job.seen.append(one.fence)
+            job.fence = one.fence
+        return multiple(*turn.claimed)
+
+    @rule(one=claims, kind=st.sampled_from(KINDS), delay=st.sampled_from([0, 10]))
+    def record(self, one: Claimed, kind: str, delay: int) -> None:
+        """With a claim that may have been lost long ago."""
+        alone = kind == "crashed alone"
+        outcome = Outcome(
+            one.id, one.fence, one.attempt, kind.split()[0], b"\x011" if kind == "completed" else None,
+            delay, b"{}" if kind == "retry" else None, alone=alone,
+        )  # fmt: skip
+        (took,) = self.store.turn([outcome], None, self.now).took
+        job = self.jobs.get(one.id)
+        if job is None or job.fence != one.fence:
+            assert not took
+            return
+        assert took
+        job.fence = -1
+        asked, job.asked = job.asked, False
+        job.attempt = one.attempt - (kind in ("snoozed", "released", "crashed", "crashed alone"))
+        if kind in ("retry", "snoozed"):
+            job.due = self.now + delay
+        crashed = kind.startswith("crashed")
+        job.crashes = job.crashes + 1 if crashed else job.crashes if kind == "released" else 0
+        if crashed:
+            job.runner = "process"
+        if kind == "completed":
+            job.go(Event.COMPLETE)
+        elif kind == "discarded":
+            job.go(Event.DISCARD)
+        elif alone and job.crashes >= MAX_CRASHES:
+            job.go(Event.QUARANTINE)
+        elif kind == "cancelled" or asked:
+            job.go(Event.CANCEL)
+        elif kind == "retry":
+            job.go(Event.DISCARD if one.attempt >= job.max_attempts else Event.FAIL)
+        elif kind == "snoozed":
+            job.go(Event.SNOOZE)
+        else:
+            job.go(Event.RELEASE)
+
+    @rule(data=st.data())
+    def cancel(self, data: Any) -> None:
+        job = self._pick(data)
+        if job is None:
+            return
+        told = self.store.cancel(job.id, "x", self.now)
+        if job.state in FINAL:
+            assert told is None
+        elif job.state is State.RUNNING:
+            assert told == "running"
+            job.asked = True
+        else:
+            assert told == "cancelled"
+            job.go(Event.CANCEL)
+            job.fence = -1
+
+    @rule(data=st.data())
+    def retry(self, data: Any) -> None:
+        job = self._pick(data)
+        if job is None:
+            return
+        assert self.store.retry(job.id, self.now) is (job.state in FINAL)
+        if job.state in FINAL:
+            job.go(Event.RETRY)
+            job.due, job.expires, job.crashes = self.now, None, 0
+            job.max_attempts = max(job.max_attempts, job.attempt + 1)
+
+    @rule(data=st.data())
+    def delete(self, data: Any) -> None:
+        job = self._pick(data)
+        if job is not None:
+            assert self.store.delete(job.id) is (job.state in FINAL)
+            if job.state in FINAL:
+                del self.jobs[job.id]
+
+    @rule()
+    def lose_the_worker(self) -> None:
+        """Its jobs come back with their fence; a result that it still holds may land."""
+        self.store.retire(self.worker)
+        self.worker = self.store.register("host", 1, (), self.now).id
+        for job in self.jobs.values():
+            if job.state is State.RUNNING:
+                job.attempt -= 1
+                job.crashes += 1
+                asked, job.asked = job.asked, False
+                if job.runner == "process" and job.crashes >= MAX_CRASHES:
+                    job.go(Event.QUARANTINE)
+                    job.fence = -1
+                elif asked:
+                    job.go(Event.CANCEL)
+                    job.fence = -1
+                else:
+                    job.go(Event.RESCUE)
+                if job.crashes >= 2:
+                    job.runner = "process"
+
+    @rule(lane=st.sampled_from(["a", "b"]), on=st.booleans())
+    def pause(self, lane: str, on: bool) -> None:
+        if on:
+            self.store.pause(lane, "me", "x", self.now)
+            self.paused.add(lane)
+        else:
+            assert self.store.resume(lane) is (lane in self.paused)
+            self.paused.discard(lane)
+
+    @rule(step=st.sampled_from([1, 10, 20]))
+    def pass_time(self, step: int) -> None:
+        self.now += step
+
+    @rule()
+    def chores(self) -> None:
+        self.store.expire(100, self.now)
+        self._expire()
+        self.store.promote(100, self.now)
+        self._promote()
+
+    @rule(one=consumes(claims))
+    def forget(self, one: Claimed) -> None:
+        """Keeps the bundle small."""
+
+    @invariant()
+    def same(self) -> None:
+        rows = self.store.get(list(self.jobs))
+        for row, job in zip(rows, self.jobs.values(), strict=True):
+            assert row is not None
+            assert (row.state, row.attempt, row.crashes) == (job.state, job.attempt, job.crashes)
+            assert (row.runner, row.due_at, row.max_attempts) == (
+                job.runner,
+                job.due,
+                job.max_attempts,
+            )
+            assert row.cancel_requested is job.asked
+            assert 0 <= row.attempt <= row.max_attempts
+            assert (row.finished_at is not None) is (row.state in FINAL)
+
+    def _pick(self, data: Any) -> Model | None:
+        return (
+            data.draw(st.sampled_from(sorted(self.jobs.values(), key=lambda j: j.id)))
+            if self.jobs
+            else None
+        )
+
+    def _expire(self) -> None:
+        for job in self.jobs.values():
+            if job.state in WAITING and job.expires is not None and job.expires <= self.now:
+                job.go(Event.CANCEL)
+                job.fence = -1
+
+    def _promote(self) -> None:
+        for job in self.jobs.values():
+            if job.state in (State.SCHEDULED, State.RETRYABLE) and job.due <= self.now:
+                job.go(Event.DUE)
+
+
+TestStore = Machine.TestCase
+TestStore.settings = settings(
+    max_examples=EXAMPLES, stateful_step_count=40, deadline=None,
+    suppress_health_check=list(HealthCheck),
+)  # fmt: skip
