@@ -1,0 +1,82 @@
+"""The documentation runs: every Python block, every command's name, every link, every public name."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import sidework
+from conftest import Place
+from sidework.cli.main import COMMANDS
+from sidework.state import TRANSITIONS
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.M | re.S)
+SNIPPETS = [
+    (page.relative_to(ROOT).as_posix(), at, text)
+    for page in PAGES
+    for at, (kind, text) in enumerate(BLOCK.findall(page.read_text("utf-8")))
+    if kind == "python"
+]
+SAYS = {
+    "README.md-0": "5\n",
+    "README.md-1": "welcome 7, attempt 1\nscheduled True\n1000 handed over\n499500\n",
+    "docs/start.md-0": "order 1: 9.90 paid\nValueError after 3 attempts\n",
+    "docs/start.md-1": "content of https://example.org\ndone True\n",
+    "docs/start.md-2": "1 job\n",
+}
+
+
+def test_the_snippets_are_found() -> None:
+    counted = {f"{page}-{n}" for page in {p for p, *_ in SNIPPETS}
+               for n in range(sum(p == page for p, *_ in SNIPPETS))}  # fmt: skip
+    assert counted == set(SAYS)
+
+
+@pytest.mark.parametrize(("page", "at", "text"), SNIPPETS, ids=[f"{p}-{n}" for p, n, _ in SNIPPETS])
+def test_a_snippet_prints_what_it_should(place: Place, page: str, at: int, text: str) -> None:
+    place.without_url = True
+    place.write("snippet.py", text)
+    done = place.python("snippet.py")
+    number = sum(1 for p, n, _ in SNIPPETS if p == page and n < at)
+    assert (done.stdout, done.stderr) == (SAYS[f"{page}-{number}"], "")
+
+
+def test_the_example_is_the_readmes() -> None:
+    def code(text: str) -> list[str]:
+        return [line for line in text.splitlines() if line and not line.startswith('"""')]
+
+    example = (ROOT / "examples" / "hello.py").read_text()
+    assert code(example) == code(SNIPPETS[0][2])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_and_links_lead_somewhere(page: Path) -> None:
+    text = page.read_text("utf-8")
+    for command in re.findall(r"^sidework (\w+)", text, re.M):
+        assert command in COMMANDS, command
+    for target in re.findall(r"\]\((?!http)([^)#]+)", text):
+        assert (page.parent / target).exists(), target
+    for path in re.findall(r"`((?:tests|src|scripts|docs)/[\w/.]+)`", text):
+        assert (ROOT / path).exists(), path
+
+
+def test_the_diagram_is_the_table() -> None:
+    """docs/promises.md holds what ``sidework.state`` says; this prints it when it does not."""
+    lines = ["| from | event | to |", "|---|---|---|"]
+    lines += [f"| {state} | {event} | {to} |" for (state, event), to in TRANSITIONS.items()]
+    assert "\n".join(lines) in (ROOT / "docs" / "promises.md").read_text("utf-8"), "\n".join(lines)
+
+
+def test_every_public_name_has_a_docstring() -> None:
+    for name in sidework.__all__:
+        assert getattr(sidework, name).__doc__, name
+
+
+def test_the_version_is_one() -> None:
+    told = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert told == sidework.__version__
