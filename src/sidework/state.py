@@ -62,8 +62,8 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = MappingProxyType(
         (_S.RUNNING, _E.RESCUE): _S.AVAILABLE,
         (_S.RUNNING, _E.QUARANTINE): _S.DISCARDED,
         (_S.RUNNING, _E.CANCEL): _S.CANCELLED,
-        **{(state, _E.CANCEL): _S.CANCELLED for state in WAITING},
-        **{(state, _E.RETRY): _S.AVAILABLE for state in FINAL},
+        **{(state, _E.CANCEL): _S.CANCELLED for state in _S if state in WAITING},
+        **{(state, _E.RETRY): _S.AVAILABLE for state in _S if state in FINAL},
         # A result held through an outage still lands on a job that was rescued and not claimed
         # again: its fence is unchanged, so the claim is still the last one (promise I3).
         (_S.AVAILABLE, _E.COMPLETE): _S.COMPLETED,
