@@ -68,6 +68,42 @@ def test_a_statement_reads_only_what_it_may_take(connection: apsw.Connection, na
         assert "PRIMARY KEY (id=?)" in told, told
 
 
+LIMITED = {
+    "claim": {"lane": "default", "runner": "thread", "limit": 10, "worker": 1, "now": 9},
+    "expire": {"now": 9, "limit": 10},
+    "next_due": {},
+    "next_lane": {"lane": "default", "runner": "thread"},
+    "promote": {"now": 9, "limit": 10},
+    "prune_age": {"state": "completed", "before": 9, "limit": 10},
+    "cancelling": {"worker": 1},
+    "rescue": {"worker": 1, "limit": 10, "max_crashes": 3, "now": 9},
+}
+
+
+@pytest.mark.parametrize("name", LIMITED)
+def test_a_statement_takes_as_many_steps_whatever_waits(tmp_path: Path, name: str) -> None:
+    """A plan may name the right index and still read through all of it: the machine's steps tell."""
+    made = open_connection(str(tmp_path / "jobs.db"), create=True)
+    with made:
+        insert(made, [NewJob(new_id(), "m:f", b"\x01{}") for _ in range(20_000)], 5)
+        made.execute(
+            "UPDATE jobs SET state = 'completed', finished_at = 7 "
+            "WHERE id > (SELECT id FROM jobs ORDER BY id LIMIT 1 OFFSET 10000)"
+        )
+    steps = 0
+
+    def count() -> bool:
+        nonlocal steps
+        steps += 100
+        return False
+
+    made.set_progress_handler(count, 100)
+    made.execute(statement(name), LIMITED[name]).fetchall()
+    made.set_progress_handler(None)
+    made.close()
+    assert steps <= 3000
+
+
 def _bindings(name: str) -> object:
     if name == "insert":
         return (None,) * 15

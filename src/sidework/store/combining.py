@@ -1,9 +1,10 @@
 """Combining (group commit): callers that meet share one transaction.
 
-A caller puts its command in the line and tries to become the leader. The leader takes everything
-that is queued, runs it as one batch, and hands out the results; what queued during its commit is
-the next batch. No writer thread to hop to, no artificial delay. A caller that waits for its own
-command holds at most one place in the line, so the line is bounded by the number of callers.
+The first caller leads: it runs its command together with whatever has queued, hands out the results,
+and passes the lead to the first that queued meanwhile. So what queues during one commit is the next
+batch: no writer thread to hop to, no artificial delay. Each caller waits on a lock of its own: with
+one lock for all, a caller that is done would still stand in line behind every other to learn it (64
+callers: 7k jobs/s, against 40k).
 """
 
 from __future__ import annotations
@@ -11,17 +12,30 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 C = TypeVar("C")
 R = TypeVar("R")
 
 
+class _Seat(Generic[C, R]):
+    """A caller in the line. It wakes once: with its result, or to lead."""
+
+    __slots__ = ("command", "leads", "result", "wakes")
+
+    def __init__(self, command: C) -> None:
+        self.command = command
+        self.wakes = threading.Lock()
+        self.wakes.acquire()
+        self.leads = False
+        self.result: R | BaseException | None = None
+
+
 class Combiner(Generic[C, R]):
     """Runs commands of callers in batches; ``run`` gets them in order, gives a result for each.
 
-    A result may be an exception: it is raised at its caller only.
+    A result may be an exception: it is raised at its caller only. ``weigh`` says how much of ``cap``
+    a command takes of its batch; a command heavier than that goes alone.
     """
 
     def __init__(
@@ -33,46 +47,60 @@ class Combiner(Generic[C, R]):
         self._run = run
         self._weigh = weigh
         self._cap = cap
-        self._line: deque[tuple[C, Future[R]]] = deque()
-        self._lead = threading.Lock()
+        self._guard = threading.Lock()
+        self._busy = False
+        self._line: deque[_Seat[C, R]] = deque()
 
     def submit(self, command: C) -> R:
         """Run the command, alone or with others; returns its result or raises its error."""
-        # Alone: nothing to share, so no future and no second look at the line.
-        if not self._line and self._lead.acquire(blocking=False):
-            try:
-                if not self._line:
-                    (result,) = self._run([command])
-                    if isinstance(result, BaseException):
-                        raise result
-                    return result
-            finally:
-                self._lead.release()
-                # Whoever queued meanwhile waits for the lock itself, not for a call from us.
-        future: Future[R] = Future()
-        self._line.append((command, future))
-        # Whoever gets the lock serves the head of the line until its own command is done. A caller
-        # cannot be forgotten: it either finds its future done, or takes the lock and does it.
-        while not future.done():
-            with self._lead:
-                if not future.done():
-                    self._serve()
-        return future.result()
-
-    def _serve(self) -> None:
-        batch: list[tuple[C, Future[R]]] = []
-        weight = 0
-        while self._line and (not batch or weight + self._weigh(self._line[0][0]) <= self._cap):
-            batch.append(self._line.popleft())
-            weight += self._weigh(batch[-1][0])
+        with self._guard:
+            seat = None if not self._busy else _Seat[C, R](command)
+            if seat is not None:
+                self._line.append(seat)
+            self._busy = True
+        if seat is not None:
+            seat.wakes.acquire()
+            if not seat.leads:
+                return _result(seat.result)
         try:
-            results = self._run([command for command, _ in batch])
-        except BaseException as error:  # noqa: BLE001 - every caller of the batch must hear of it
-            for _, future in batch:
-                future.set_exception(error)
-            return
-        for (_, future), result in zip(batch, results, strict=True):
-            if isinstance(result, BaseException):
-                future.set_exception(result)
-            else:
-                future.set_result(result)
+            return self._lead(command)
+        finally:
+            self._pass_on()
+
+    def _lead(self, command: C) -> R:
+        """Run the command with those that wait now."""
+        batch: list[_Seat[C, R]] = []
+        weight = self._weigh(command)
+        with self._guard:
+            while self._line:
+                weight += self._weigh(self._line[0].command)
+                if weight > self._cap:
+                    break
+                batch.append(self._line.popleft())
+        try:
+            own, *others = self._run([command, *(seat.command for seat in batch)])
+        except BaseException as error:
+            for seat in batch:
+                seat.result = error
+                seat.wakes.release()
+            raise
+        for seat, result in zip(batch, others, strict=True):
+            seat.result = result
+            seat.wakes.release()
+        return _result(own)
+
+    def _pass_on(self) -> None:
+        """Someone leads as long as someone waits; a caller that came under the guard sees which."""
+        with self._guard:
+            if not self._line:
+                self._busy = False
+                return
+            seat = self._line.popleft()
+        seat.leads = True
+        seat.wakes.release()
+
+
+def _result(result: R | BaseException | None) -> R:
+    if isinstance(result, BaseException):
+        raise result
+    return cast(R, result)

@@ -5,6 +5,7 @@ Enqueues never share a transaction with records; both take the same fair ticket.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -89,11 +90,18 @@ class SqliteStore:
     def _insert_batch(
         self, commands: Sequence[tuple[Sequence[NewJob], Millis | None]]
     ) -> list[list[Inserted] | BaseException]:
-        return self._session.write(
-            lambda connection: [
-                inserting.insert(connection, jobs, _at(now)) for jobs, now in commands
-            ]
-        )
+        def work(connection: apsw.Connection) -> list[list[Inserted] | BaseException]:
+            done: list[list[Inserted] | BaseException] = []
+            # Callers of one moment become one insert, whose verdicts are dealt out again.
+            for moment, group in itertools.groupby(commands, key=lambda command: command[1]):
+                several = [jobs for jobs, _ in group]
+                verdicts = iter(
+                    inserting.insert(connection, [j for jobs in several for j in jobs], _at(moment))
+                )
+                done += [list(itertools.islice(verdicts, len(jobs))) for jobs in several]
+            return done
+
+        return self._session.write(work)
 
     def insert_on(self, connection: Any, job: NewJob, now: Millis | None = None) -> Inserted:
         """Store the job on the caller's own connection: it is there when the caller commits."""
