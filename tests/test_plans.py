@@ -12,7 +12,7 @@ import pytest
 from sidework.ids import new_id
 from sidework.job import NewJob
 from sidework.store.sqlite.connection import open_connection, statement
-from sidework.store.sqlite.inserting import insert
+from sidework.store.sqlite.inserting import insert_wide as insert
 
 FOLDER = Path(statement.__wrapped__.__code__.co_filename).parent / "sql"
 INDEX = {

@@ -16,6 +16,7 @@ from .errors import BadValue
 
 _FREE = 74
 _LOW = 62
+_DRAW = 10
 
 
 class IdFactory:
@@ -25,17 +26,24 @@ class IdFactory:
         self._lock = threading.Lock()
         self._millis = 0
         self._free = 0
+        self._pool, self._drawn = b"", 0
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._reset)
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
         self._millis = 0
+        self._pool, self._drawn = b"", 0
 
     def make(self) -> bytes:
         """A new id as 16 bytes, greater than every id this factory made before."""
-        bits = int.from_bytes(os.urandom(10), "big")
         with self._lock:
+            if len(self._pool) - self._drawn < _DRAW:
+                # Drawn in bulk: each call to the system lets go of the GIL, and 64 threads that
+                # make ids would hand it around at every one.
+                self._pool, self._drawn = os.urandom(_DRAW * 200), 0
+            bits = int.from_bytes(self._pool[self._drawn : self._drawn + _DRAW], "big")
+            self._drawn += _DRAW
             millis = now_ms()
             if millis > self._millis:
                 self._millis = millis

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import apsw
@@ -48,6 +48,8 @@ MOST_ROWS = 500
 
 PROMOTE_LIMIT = 1000
 
+Insert = Callable[[apsw.Connection, Sequence[NewJob], Millis], list[Inserted]]
+
 _FINAL = ("completed", "cancelled", "discarded")
 
 
@@ -84,24 +86,31 @@ class SqliteStore:
         done: list[Inserted] = []
         for start in range(0, len(jobs), MOST_ROWS):
             done += self._inserts.submit((jobs[start : start + MOST_ROWS], now))
-            self.ring_work()
         return done
 
     def _insert_batch(
         self, commands: Sequence[tuple[Sequence[NewJob], Millis | None]]
     ) -> list[list[Inserted] | BaseException]:
-        def work(connection: apsw.Connection) -> list[list[Inserted] | BaseException]:
+        def work(
+            connection: apsw.Connection, insert: Insert
+        ) -> list[list[Inserted] | BaseException]:
             done: list[list[Inserted] | BaseException] = []
             # Callers of one moment become one insert, whose verdicts are dealt out again.
             for moment, group in itertools.groupby(commands, key=lambda command: command[1]):
                 several = [jobs for jobs, _ in group]
-                verdicts = iter(
-                    inserting.insert(connection, [j for jobs in several for j in jobs], _at(moment))
+                together = (
+                    several[0] if len(several) == 1 else [j for jobs in several for j in jobs]
                 )
+                verdicts = iter(insert(connection, together, _at(moment)))
                 done += [list(itertools.islice(verdicts, len(jobs))) for jobs in several]
             return done
 
-        return self._session.write(work)
+        try:
+            stored = self._session.write(lambda c: work(c, inserting.insert_wide))
+        except inserting.SomeWereThere:
+            stored = self._session.write(lambda c: work(c, inserting.insert))
+        self.ring_work()  # once for all who shared the commit
+        return stored
 
     def insert_on(self, connection: Any, job: NewJob, now: Millis | None = None) -> Inserted:
         """Store the job on the caller's own connection: it is there when the caller commits."""
