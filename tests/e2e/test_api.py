@@ -272,3 +272,26 @@ def test_forked_programs_go_on_with_the_same_app(ways: Ways) -> None:
         results = [ways.app.job(row.id).result(timeout=10) for row in ways.app.jobs()]
     assert sorted(results) == [1, 2, 3, 4, 11, 21, 31]
     assert list(itertools.islice(ways.app.jobs(state="available"), 1)) == []
+
+
+def test_coroutines_that_enqueue_together_each_get_their_own_answer(ways: Ways) -> None:
+    """I12: gathered into shared commits, a conflict is told to its caller and to nobody else."""
+    taken = ways.thread.enqueue(0)
+
+    async def one(n: int) -> str:
+        if n % 50 == 7:
+            with pytest.raises(JobConflict):
+                await ways.thread.options(id=taken.id).aenqueue(n)
+            return taken.id
+        return (await ways.thread.aenqueue(n)).id
+
+    async def main() -> list[str]:
+        slow = asyncio.create_task(one(1))
+        await asyncio.sleep(0)
+        slow.cancel()
+        return await asyncio.gather(*(one(n) for n in range(300)))
+
+    ids = asyncio.run(main())
+    rows = {ways.app.handle_of(row).id: row.args for row in ways.app.jobs()}
+    for n, job in enumerate(ids):
+        assert rows[job] == (b'\x01{"a":0}' if n % 50 == 7 else b'\x01{"a":%d}' % n)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 import threading
@@ -13,7 +12,7 @@ from ..codec import TypeHooks
 from ..duration import Duration, seconds
 from ..errors import BadValue, JobConflict, JobNotFound
 from ..ids import id_text, parse_id
-from ..job import JobFilter, JobRow, NewJob, OnCrash, Runner
+from ..job import Inserted, JobFilter, JobRow, NewJob, OnCrash, Runner
 from ..retry import Backoff
 from ..state import State
 from ..store.opening import absolute, open_store
@@ -21,6 +20,7 @@ from ..store.protocol import RETENTION
 from ..tasks.naming import module_name
 from ..tasks.registry import Registry
 from ..tasks.task import Bound, Exceptions, Task, checked_options
+from .gathering import Gatherer
 from .handle import Handle
 from .waiter import Waiter
 
@@ -72,6 +72,7 @@ class Sidework:
         self._lock = threading.Lock()
         self._store: Store | None = None
         self._waiter: Waiter | None = None
+        self._gatherer = Gatherer(lambda rows: self.store.insert(rows))
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._forked)
 
@@ -178,17 +179,22 @@ class Sidework:
             inserted = self.store.insert(rows)
         else:
             inserted = [self.store.insert_on(connection, job) for job in rows]
+        return self._handles(inserted, returns)
+
+    def _handles(self, inserted: Iterable[Inserted], returns: Any) -> list[Any]:
+        handles: list[Any] = []
         for one in inserted:
             if one.verdict == "conflict":
                 raise JobConflict(
                     f"job {id_text(one.id)} exists with another task or other arguments: "
                     "an id names one job for ever"
                 )
-        return [Handle(self, job.id, returns) for job in rows]
+            handles.append(Handle(self, one.id, returns))
+        return handles
 
     async def asubmit(self, jobs: Iterable[NewJob], returns: Any) -> list[Any]:
         """``submit`` for coroutines: the event loop goes on, and callers that meet share a commit."""
-        return await asyncio.to_thread(self.submit, jobs, returns, None)
+        return self._handles(await self._gatherer.insert(list(jobs)), returns)
 
     def enqueue_many(self, bound: Iterable[Bound[R]]) -> int:
         """Store many jobs, streamed in chunks of 500, each chunk durable by itself; how many.
