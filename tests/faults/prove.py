@@ -1,0 +1,119 @@
+"""``scripts/prove``: repeats a row in rounds, keeps the figures after each, writes the page."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from .planted import BUGS, caught
+from .rows import ROWS
+
+ROOT = Path(__file__).parents[2]
+KEPT = ROOT / "docs" / "reliability.json"
+PAGE = ROOT / "docs" / "reliability.md"
+_ROUND = {1: 10, 4: 50, 14: 10, 17: 60, 31: 200}
+"""Size of one round: after each the figures are kept, so that a cut run goes on."""
+
+
+def main() -> int:
+    """0 when nothing was wrong."""
+    parser = argparse.ArgumentParser(prog="scripts/prove")
+    parser.add_argument("row", type=int, choices=[*ROWS, 33])
+    parser.add_argument("--size", type=int, default=0, help="how many faults, by default all")
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+    if given.row == 33:
+        return _planted(kept)
+    run, _, full, _ = ROWS[given.row]
+    told = kept.setdefault(str(given.row), {"rounds": [], "bad": []})
+    wanted = given.size or full
+    seed = given.seed + len(told["rounds"])
+    while sum(_size(one) for one in told["rounds"]) < wanted and not told["bad"]:
+        folder = Path(tempfile.mkdtemp(prefix="sidework-prove-"))
+        one = run(folder, min(_ROUND[given.row], wanted), seed)
+        shutil.rmtree(folder)
+        one["seed"] = seed
+        seed += 1
+        told["bad"] += one.pop("bad")
+        told["rounds"].append(one)
+        told["date"] = f"{datetime.now(UTC):%Y-%m-%d}"
+        _keep(kept)
+        print(one, told["bad"] or "nothing wrong", flush=True)
+    return 1 if told["bad"] else 0
+
+
+def _size(one: dict[str, Any]) -> int:
+    return int(one.get("seconds", one["landed"]))
+
+
+def _planted(kept: dict[str, Any]) -> int:
+    told = kept.setdefault("33", {"caught": {}})
+    told["date"] = f"{datetime.now(UTC):%Y-%m-%d}"
+    for bug in BUGS:
+        if bug.name in told["caught"]:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            told["caught"][bug.name] = caught(bug, Path(folder))
+        print(bug.name, "caught" if told["caught"][bug.name] else "NOT CAUGHT", flush=True)
+        _keep(kept)
+    with tempfile.TemporaryDirectory() as folder:
+        if caught(None, Path(folder)):
+            print("the suite fails without any bug: nothing above counts")
+            return 1
+    return 0 if all(told["caught"].values()) else 1
+
+
+def _keep(kept: dict[str, Any]) -> None:
+    KEPT.write_text(json.dumps(kept, indent=1) + "\n")
+    lines = [
+        "# Reliability", "",
+        "What was broken on purpose, how often, and what came of it. Three logs that know nothing "
+        "of each other are compared: what the program was told, what the jobs' own code wrote, what the store says "
+        "(`tests/faults/checker.py`). Made by `scripts/prove ROW`, which can be cut and "
+        "called again; a short run of each row is in the tests.", "",
+        "| row | what | reached | wrong | to reach | on |", "|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    for row, (run, _, _, goal) in ROWS.items():
+        told = kept.get(str(row))
+        what = (run.__doc__ or "").split(": ", 1)[1].split(". ")[0].rstrip(".")
+        if told is None:
+            lines.append(f"| {row} | {what} | not run | | {goal} | |")
+            continue
+        lines.append(
+            f"| {row} | {what} | {_sum(told['rounds'])} | {len(told['bad'])} | {goal} | {told['date']} |"
+        )
+    told = kept.get("33")
+    if told is not None:
+        found = sum(told["caught"].values())
+        lines.append(
+            f"| 33 | bugs planted in the source | {found} of {len(told['caught'])} caught | "
+            f"{len(told['caught']) - found} | 25 of 25 | {told['date']} |"
+        )
+    notes = Path(__file__).parent / "notes.md"
+    PAGE.write_text("\n".join(lines) + "\n\n" + notes.read_text("utf-8"), "utf-8")
+
+
+def _sum(rounds: list[dict[str, Any]]) -> str:
+    told = []
+    for name in rounds[0]:
+        values = [one[name] for one in rounds]
+        if name == "seed":
+            continue
+        if name.startswith("min/"):
+            told.append(f"{name} {min(values)}")
+        elif any(word in name for word in ("p99", "longest")):
+            told.append(f"{name} {max(values)}")
+        else:
+            told.append(f"{sum(values):,} {name}")
+    return ", ".join(told)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

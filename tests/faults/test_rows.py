@@ -1,0 +1,34 @@
+"""A short run of each row of the fault table; the long ones are ``scripts/prove ROW``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .checker import violations
+from .planted import BUGS, caught
+from .rows import ROWS
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_row_of_the_fault_table(tmp_path: Path, row: int) -> None:
+    run, smoke, _, _ = ROWS[row]
+    told = run(tmp_path, smoke, 1)
+    assert told["bad"] == []
+    assert told["landed"] >= 1
+
+
+def test_two_planted_bugs_are_caught(tmp_path: Path) -> None:
+    """Row 33, the fast ones; all of them by ``scripts/prove 33``."""
+    for bug in (BUGS[0], BUGS[4]):
+        assert caught(bug, tmp_path / bug.name.replace(" ", "-"))
+
+
+def test_the_checker_sees_what_is_wrong() -> None:
+    assert violations(["a"], [], {}, 0) == ["a was acknowledged and is not there"]
+    twice = [("start", "b", 1), ("start", "b", 1)]
+    found = violations([], twice, {}, 0)
+    assert any("ran twice under fence 1" in one for one in found)
+    assert any("never asked for" in one for one in found)
+    assert any("extra runs" in one for one in found)
