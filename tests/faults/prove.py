@@ -75,9 +75,10 @@ def _keep(kept: dict[str, Any]) -> None:
     lines = [
         "# Reliability", "",
         "What was broken on purpose, how often, and what came of it. Three logs that know nothing "
-        "of each other are compared: what the program was told, what the jobs' own code wrote, what the store says "
-        "(`tests/faults/checker.py`). Made by `scripts/prove ROW`, which can be cut and "
-        "called again; a short run of each row is in the tests.", "",
+        "of each other are compared: what the program was told, what the jobs' own code wrote, "
+        "what the store says "
+        "(`tests/faults/checker.py`). Made by `scripts/prove ROW`, which can be cut "
+        "and called again; a short run of each row is in the tests.", "",
         "| row | what | reached | wrong | to reach | on |", "|---|---|---|---|---|---|",
     ]  # fmt: skip
     for row, (run, _, _, goal) in ROWS.items():

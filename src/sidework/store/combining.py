@@ -9,10 +9,12 @@ callers: 7k jobs/s, against 40k).
 
 from __future__ import annotations
 
+import os
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -47,6 +49,10 @@ class Combiner(Generic[C, R]):
         self._run = run
         self._weigh = weigh
         self._cap = cap
+        self._reset()
+        _combiners.add(self)
+
+    def _reset(self) -> None:
         self._guard = threading.Lock()
         self._busy = False
         self._line: deque[_Seat[C, R]] = deque()
@@ -98,6 +104,18 @@ class Combiner(Generic[C, R]):
             seat = self._line.popleft()
         seat.leads = True
         seat.wakes.release()
+
+
+_combiners: weakref.WeakSet[Combiner[Any, Any]] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    # Whoever led or waited is a thread of the parent; here nobody would ever pass on its lead.
+    for combiner in list(_combiners):
+        combiner._reset()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _result(result: R | BaseException | None) -> R:
