@@ -1,0 +1,50 @@
+"""Users' code that type checkers must accept, and what they must find its types to be."""
+
+from collections.abc import Coroutine
+from typing import Any, assert_type
+
+from sidework import JobHandle, Sidework, State
+from sidework.tasks.task import Bound
+
+app = Sidework()
+
+
+@app.task
+def add(a: int, b: int = 1) -> int:
+    return a + b
+
+
+@app.task(queue="mail", retries=3, timeout="30s", backoff=lambda attempt: attempt * 2)
+async def welcome(user: str) -> list[str]:
+    return [user]
+
+
+@app.task()
+def nothing() -> None: ...
+
+
+assert_type(add(1, 2), int)
+coroutine = assert_type(welcome("a"), Coroutine[Any, Any, list[str]])
+assert_type(add.enqueue(1, b=2), JobHandle[int])
+assert_type(add.enqueue(1).result(timeout=5), int)
+assert_type(welcome.enqueue("a").result(), list[str])
+assert_type(nothing.enqueue().result(), None)
+assert_type(add.bind(1, 2), Bound[int])
+assert_type(add.options(delay="5m", priority=3).enqueue(1), JobHandle[int])
+assert_type(app.enqueue_many(add.bind(n) for n in range(3)), int)
+assert_type(add.enqueue(1).state, State)
+
+
+async def main() -> None:
+    assert_type(await welcome("a"), list[str])
+    assert_type(await add.aenqueue(1), JobHandle[int])
+    assert_type(await (await welcome.aenqueue("a")).aresult(), list[str])
+    async with app.worker():
+        assert_type(await welcome.options(tags=["x"]).aenqueue("a"), JobHandle[list[str]])
+
+
+def later(job: JobHandle[int]) -> int:
+    return job.result("5s")
+
+
+later(add.enqueue(1))

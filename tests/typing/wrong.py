@@ -1,0 +1,25 @@
+"""Users' code that type checkers must refuse: on each marked line, and on no other."""
+
+from sidework import JobHandle, Sidework
+
+app = Sidework()
+
+
+@app.task
+def add(a: int, b: int = 1) -> int:
+    return a + b
+
+
+@app.task(retries="three")  # wrong
+def other(a: int) -> str:
+    return str(a)
+
+
+add.enqueue("1")  # wrong
+add.enqueue(1, 2, 3)  # wrong
+add.enqueue(1, c=2)  # wrong
+add.bind()  # wrong
+add.options(priority=1).enqueue("1")  # wrong
+add("1")  # wrong
+name: str = add.enqueue(1).result()  # wrong
+handle: JobHandle[str] = add.enqueue(1)  # wrong
