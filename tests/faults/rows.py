@@ -3,6 +3,7 @@ empty, and ``landed`` says how many faults found something to break."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -15,6 +16,7 @@ from time import monotonic
 from typing import Any
 
 from sidework import Sidework
+from sidework.crashpoint import POINTS
 from sidework.state import State
 
 from . import checker
@@ -259,9 +261,85 @@ def drains(folder: Path, size: int, seed: int) -> Figures:
     return {"jobs": size * 60, "landed": landed, "longest drain, s": round(longest, 2), "bad": bad}
 
 
+def crash_points(folder: Path, size: int, seed: int) -> Figures:
+    """Row 3: a crash at every named step, of whoever comes there. ``size`` rounds of all points."""
+    bad: list[str] = []
+    landed = jobs = 0
+    for turn in range(size):
+        for point in POINTS:
+            place = folder / f"{turn} {point.replace(':', '').replace(',', '')}"
+            place.mkdir()
+            found, hit, count = _crash_at(place, point, seed + turn)
+            landed += hit
+            jobs += count
+            bad += [f"at {point!r}: {one}" for one in found]
+            if not hit:
+                bad.append(f"{point!r} was never reached")
+    return {"jobs": jobs, "landed": landed, "bad": bad}
+
+
+def _crash_at(folder: Path, point: str, seed: int) -> tuple[list[str], bool, int]:
+    marker = folder / "marker"
+    (folder / "load.py").write_text(LOAD.read_text())
+    plain = {**os.environ, "SIDEWORK_URL": str(folder / "jobs.db")}
+    armed = {**plain, "SIDEWORK_CRASH_AT": f"{point}:{marker}"}
+    words = [
+        sys.executable,
+        "-m",
+        "sidework",
+        "worker",
+        "load",
+        "--children",
+        "1",
+        "--threads",
+        "2",
+    ]
+    quiet: dict[str, Any] = {"cwd": folder, "stderr": subprocess.DEVNULL}
+    # Enqueued by a program that may be the one to die; what it was told is in its log.
+    client = point.startswith(("insert", "migration"))
+    enqueue = [sys.executable, "-c", BATCH]
+    subprocess.run(enqueue, env=armed if client else plain, check=False, **quiet)
+    if client and marker.exists():
+        subprocess.run(enqueue, env=plain, check=True, **quiet)
+    field = Field(folder)
+    workers = []
+    if point.startswith("rescue"):
+        # One to be killed with jobs in its hands, so that the armed one has something to rescue.
+        victim = subprocess.Popen(words, env=plain, **quiet)
+        until(lambda: field.counts().get("running", 0))
+        victim.kill()
+        victim.wait()
+    first = subprocess.Popen(words, env=plain if client else armed, **quiet)
+    if not client:
+        with contextlib.suppress(TimeoutError):  # then it was not hit, and the row says so
+            until(marker.exists, 10)
+        workers.append(subprocess.Popen(words, env=plain, **quiet))
+    until(lambda: field.counts().keys() <= {"completed"}, 30)
+    for worker in (first, *workers):
+        worker.terminate()
+        worker.wait()
+    told = checker.acknowledged(folder / "told.log")
+    rows = field.rows()
+    found = checker.violations(told, checker.runs(folder / "runs.log"), rows, 1000)
+    found += [f"{job}: attempt {row.attempt}" for job, row in rows.items() if row.attempt != 1]
+    found += field.app.store.check()
+    field.app.close()
+    return found, marker.exists(), len(rows)
+
+
+BATCH = """
+import os
+import load
+fd = os.open("told.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+for n in range(30):
+    os.write(fd, (load.work.enqueue(n % 7).id + "\\n").encode())
+"""
+
+
 ROWS: dict[int, tuple[Callable[[Path, int, int], Figures], int, int, str]] = {
     # row: (what, size of the smoke, size of the full run, the figure to reach)
     1: (killed_workers, 3, 300, "100,000 jobs, 1,000 landed kills: 0 lost, recovery p99 ≤ 2 s"),
+    3: (crash_points, 1, 10, "all points, each shown to be hit"),
     4: (killed_producers, 5, 1000, "5,000 kills: 0 violations"),
     14: (drains, 3, 300, "300: 0 lost, 0 spent"),
     17: (eight_writers, 2, 600, "10 min: min/max share ≥ 0.7, p99.9 ≤ 100 ms"),

@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 
+from ..crashpoint import reach
 from ..tasks.finding import AppLike
 from ..wire import Cancel, Done, HandedBack, Hello, Hold, Ping, Pong, Run, Stop, TakeBack, TaskInfo
 from .executor import Attempt, attempt_of
@@ -60,6 +61,7 @@ class Child:
     def _read(self, loop: Loop, threads: Threads, ended: asyncio.Event) -> None:
         for message in self._link.receive():
             if isinstance(message, Run):
+                reach("child: jobs received")
                 self._accept(message, loop, threads)
             elif isinstance(message, Cancel):
                 for seq in message.seqs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 
+from ..crashpoint import reach
 from ..wire import Done, HandedBack, Started
 from .executor import Attempt
 from .link import Link
@@ -81,7 +82,9 @@ class Threads:
                 else:
                     # The last outcome and the next start in one piece, before the first line of code.
                     self._link.send(*([done] if done else []), Started([seq]))
+                    reach("child: started, not run")
                     done = Done([seq], [attempt.run()])
+                    reach("child: run, not told")
                 self._unwanted.discard(seq)
                 del self.running[seq]
                 try:

@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Callable
 
 from ..clock import monotonic, now_ms
+from ..crashpoint import reach
 from ..duration import text_of
 from ..errors import SideworkError, StoreError, StoreMissing, StoreRefused
 from ..ids import id_text
@@ -219,7 +220,10 @@ class Worker:
         if demand is not None:
             self._scanned = now
             self._hungry -= turn.short
-            self._dispatch(turn.claimed)
+            if turn.claimed:
+                reach("worker: before dispatch")
+                self._dispatch(turn.claimed)
+                reach("worker: dispatched")
 
     def _dispatch(self, jobs: list[Claimed]) -> None:
         """Each job to the child with most room for it."""
@@ -259,6 +263,7 @@ class Worker:
     def _handle(self, peer: Peer, message: ToWorker) -> None:
         now = monotonic()
         if isinstance(message, Done):
+            reach("worker: outcomes received")
             peer.progress_at = now
             for seq, outcome in zip(message.seqs, message.outcomes, strict=True):
                 if peer.take(seq, finished=True) is not None:

@@ -8,6 +8,7 @@ from typing import Any
 import apsw
 
 from ...clock import Millis
+from ...crashpoint import reach
 from ...job import MAX_CRASHES, Claimed, Runner
 from ...outcome import Failure, Outcome, encode_failure
 from ..protocol import Demand
@@ -133,4 +134,6 @@ def rescue(connection: apsw.Connection, worker: int, limit: int, now: Millis) ->
         "VALUES (?, ?, ?, 'crashed', ?, ?, ?)",
         [(row[0], row[2], row[3] + 1, worker, now, failure) for row in rows],
     )
+    if rows:
+        reach("rescue: before commit")
     return [row[0] for row in rows]

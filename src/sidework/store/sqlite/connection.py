@@ -11,6 +11,7 @@ from importlib import resources
 
 import apsw
 
+from ...crashpoint import reach
 from ...errors import (
     SchemaMismatch,
     SideworkError,
@@ -125,7 +126,9 @@ def _migrate(connection: apsw.Connection, path: str) -> None:
             connection.execute(step)
         connection.pragma("application_id", APPLICATION_ID)
         connection.pragma("user_version", len(steps))
+        reach("migration: before commit")
         connection.execute("COMMIT")
+        reach("migration: committed")
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")

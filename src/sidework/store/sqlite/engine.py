@@ -14,6 +14,7 @@ import apsw
 import msgspec
 
 from ...clock import Millis, now_ms
+from ...crashpoint import reach
 from ...errors import StoreRefused
 from ...job import (
     AttemptRow,
@@ -103,12 +104,14 @@ class SqliteStore:
                 )
                 verdicts = iter(insert(connection, together, _at(moment)))
                 done += [list(itertools.islice(verdicts, len(jobs))) for jobs in several]
+            reach("insert: before commit")
             return done
 
         try:
             stored = self._session.write(lambda c: work(c, inserting.insert_wide))
         except inserting.SomeWereThere:
             stored = self._session.write(lambda c: work(c, inserting.insert))
+        reach("insert: committed")
         self.ring_work()  # once for all who shared the commit
         return stored
 
@@ -224,6 +227,8 @@ class SqliteStore:
 
         def work(connection: apsw.Connection) -> Turn:
             took = claiming.record(connection, outcomes, moment)
+            if outcomes:
+                reach("turn: recorded, not committed")
             claimed: list[Claimed] = []
             short: frozenset[Runner] = frozenset()
             if demand is not None:
@@ -231,11 +236,14 @@ class SqliteStore:
                 expired[:] = [row[0] for row in connection.execute(statement("expire"), bounds)]
                 connection.execute(statement("promote"), bounds).fetchall()
                 claimed, short = claiming.claim(connection, demand, self._turns, moment)
+            if claimed:
+                reach("turn: claimed, not committed")
             due = connection.execute(statement("next_due")).get
             return Turn(took, claimed, short, due)
 
         expired: list[bytes] = []
         turn = self._session.write(work)
+        reach("turn: committed")
         if outcomes or expired:
             self.ring_done([*(outcome.id for outcome in outcomes), *expired])
         return turn
@@ -304,6 +312,8 @@ class SqliteStore:
                 lambda connection: claiming.rescue(connection, worker, MOST_ROWS, _at(now))
             )
             rescued += len(ids)
+            if ids:
+                reach("rescue: committed")
             if ids:
                 self.ring_work()
                 self.ring_done(ids)
@@ -389,6 +399,7 @@ class SqliteStore:
                 ids = connection.execute(statement("prune_age"), values).fetchall()
                 connection.executemany("DELETE FROM attempts WHERE job_id = ?", ids)
                 gone += len(ids)
+            reach("prune: before commit")
             return gone
 
         return self._session.write(work)
@@ -396,6 +407,7 @@ class SqliteStore:
     def checkpoint(self) -> None:
         """Bring the write-ahead log's content into the file, as far as readers allow."""
         self._session.read(lambda connection: upkeep.checkpoint(connection))
+        reach("checkpoint: done")
 
     def _many(self, name: str, **values: Any) -> list[bytes]:
         return self._session.write(
