@@ -393,8 +393,8 @@ class SqliteStore:
                 before = moment - retention[f"{state}_age"]
                 if state == "completed":
                     keep = {"keep": retention["completed_count"]}
-                    reach = connection.execute(statement("prune_count"), keep).get
-                    before = before if reach is None else max(before, reach)
+                    oldest: Any = connection.execute(statement("prune_count"), keep).get
+                    before = before if oldest is None else max(before, oldest)
                 values = {"state": state, "before": before, "limit": limit}
                 ids = connection.execute(statement("prune_age"), values).fetchall()
                 connection.executemany("DELETE FROM attempts WHERE job_id = ?", ids)
