@@ -105,8 +105,7 @@ def test_a_statement_takes_as_many_steps_whatever_waits(tmp_path: Path, name: st
 
 
 def _bindings(name: str) -> object:
-    if name == "insert":
-        return (None,) * 15
-    if name == "same_content":
-        return (None,) * 4
+    unnamed = statement(name).count("?")
+    if unnamed:
+        return (None,) * unnamed
     return dict.fromkeys(re.findall(r"[:](\w+)", statement(name)))

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextvars import Token
 from typing import Any
 
 from ..clock import monotonic
 from ..codec import encode
 from ..errors import BadTask, BadValue
-from ..ids import id_text
 from ..job import Claimed
 from ..outcome import Discard, Outcome, Retry, Snooze, encode_failure, failure_of
 from ..retry import delay_seconds
@@ -42,14 +42,11 @@ class Attempt:
         self.job = job
         self.task = task
         self.timeout = job.timeout / 1000 if job.timeout is not None else task.task_options.timeout
-        deadline = None if self.timeout is None else monotonic() + self.timeout
-        self.running = RunningJob(
-            id_text(job.id), job.task, job.lane, job.attempt, job.max_attempts, job.fence, deadline
-        )
+        self.running = RunningJob(job)
 
     def run(self) -> Outcome:
         """Run a plain function here; total."""
-        token = set_current(self.running)
+        token = self._begin()
         try:
             args, kwargs = self.task.signature.unbind(self.job.args)
             return self._completed(self.task.function(*args, **kwargs))
@@ -62,7 +59,7 @@ class Attempt:
 
     async def run_coroutine(self) -> Outcome:
         """Run a coroutine function on this loop, cancelled at its deadline; total."""
-        token = set_current(self.running)
+        token = self._begin()
         try:
             args, kwargs = self.task.signature.unbind(self.job.args)
             if self.timeout is None:
@@ -79,6 +76,12 @@ class Attempt:
             return self.failed(error)
         finally:
             reset_current(token)
+
+    def _begin(self) -> Token[RunningJob | None]:
+        # Only now: what waited in the child for its turn has not used any of its time.
+        if self.timeout is not None:
+            self.running.deadline = monotonic() + self.timeout
+        return set_current(self.running)
 
     def _completed(self, value: Any) -> Outcome:
         job = self.job

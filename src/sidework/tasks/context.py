@@ -2,42 +2,62 @@
 
 from __future__ import annotations
 
-import threading
 from contextvars import ContextVar
 
 from ..errors import SideworkError
+from ..ids import id_text
+from ..job import Claimed
 
 
 class RunningJob:
-    """The job that runs here. ``id`` is a UUID as text; ``deadline`` is on ``clock.monotonic``."""
+    """The job that runs here: a view of its claim, made for every attempt and read by few."""
 
-    def __init__(
-        self,
-        id: str,
-        task: str,
-        queue: str,
-        attempt: int,
-        max_attempts: int,
-        fence: int,
-        deadline: float | None,
-    ) -> None:
-        self.id = id
-        self.task = task
-        self.queue = queue
-        self.attempt = attempt
-        self.max_attempts = max_attempts
-        self.fence = fence
-        self.deadline = deadline
-        self._stop = threading.Event()
+    __slots__ = ("_claim", "_should_stop", "deadline")
+
+    def __init__(self, claim: Claimed) -> None:
+        self._claim = claim
+        self._should_stop = False
+        self.deadline: float | None = None
+        """When its time is over, in seconds of ``clock.monotonic``; ``None`` without a timeout."""
+
+    @property
+    def id(self) -> str:
+        """The job's id, a UUID as text."""
+        return id_text(self._claim.id)
+
+    @property
+    def task(self) -> str:
+        """The task's name."""
+        return self._claim.task
+
+    @property
+    def queue(self) -> str:
+        """The queue that it was claimed from."""
+        return self._claim.lane
+
+    @property
+    def attempt(self) -> int:
+        """Which execution of the job this is, from 1."""
+        return self._claim.attempt
+
+    @property
+    def max_attempts(self) -> int:
+        """How many executions it may have: its retries and one."""
+        return self._claim.max_attempts
+
+    @property
+    def fence(self) -> int:
+        """The number of this claim: it grows at every claim of the job and never repeats."""
+        return self._claim.fence
 
     @property
     def should_stop(self) -> bool:
         """Whether someone cancelled the job or its deadline passed: threads ask, then return."""
-        return self._stop.is_set()
+        return self._should_stop
 
     def ask_to_stop(self) -> None:
-        """Raise the flag."""
-        self._stop.set()
+        """Raise the flag; from any thread."""
+        self._should_stop = True
 
 
 _current: ContextVar[RunningJob | None] = ContextVar("sidework_job", default=None)

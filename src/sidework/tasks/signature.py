@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from msgspec.structs import astuple
 
 from ..codec import TypeHooks, decode, encode
 from ..errors import BadTask, BadValue
@@ -71,11 +72,14 @@ class Signature:
 
     def unbind(self, raw: bytes) -> tuple[list[Any], dict[str, Any]]:
         """The stored call as positional and keyword arguments, in the annotated types."""
-        values = decode(raw, self._struct(), self._hooks)
+        values = astuple(decode(raw, self._struct(), self._hooks))
+        if self._names is not None and not any(value is msgspec.UNSET for value in values):
+            return list(values), {}  # as most calls are: everything is there, all by position
         args: list[Any] = []
         kwargs: dict[str, Any] = {}
-        for position, (parameter, about) in enumerate(self._signature.parameters.items()):
-            value = getattr(values, f"p{position}")
+        for value, (parameter, about) in zip(
+            values, self._signature.parameters.items(), strict=True
+        ):
             if value is msgspec.UNSET:
                 continue
             if about.kind is inspect.Parameter.POSITIONAL_ONLY:

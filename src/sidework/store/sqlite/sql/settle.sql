@@ -23,4 +23,3 @@ UPDATE jobs SET
     runner = CASE :kind WHEN 'crashed' THEN 'process' ELSE runner END,
     fence = fence + 1, worker = NULL, cancel_requested = 0, note = :note
 WHERE id = :id AND fence = :fence
-RETURNING id, state
