@@ -19,6 +19,7 @@ INDEX = {
     "cancelling": "jobs_cancelling",
     "claim": "jobs_available",
     "expire": "jobs_expiring",
+    "held": "jobs_running",
     "next_due": "jobs_due",
     "next_lane": "jobs_available",
     "promote": "jobs_due",
@@ -76,6 +77,7 @@ LIMITED = {
     "promote": {"now": 9, "limit": 10},
     "prune_age": {"state": "completed", "before": 9, "limit": 10},
     "cancelling": {"worker": 1},
+    "held": {"worker": 1},
     "rescue": {"worker": 1, "limit": 10, "max_crashes": 3, "now": 9},
 }
 

@@ -92,6 +92,14 @@ class Claimed(Struct, array_like=True, frozen=True):
     args: bytes
 
 
+class Held(Struct, frozen=True):
+    """A claim as the store has it: what a worker is believed to run."""
+
+    id: bytes
+    fence: int
+    attempt: int
+
+
 class JobRow(Struct, frozen=True):
     """A job as it stands in the store."""
 

@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from .job import Claimed, Runner
+from .job import Claimed
 from .outcome import Outcome
 
 Why = Literal["cancelled", "released", "timeout"]
@@ -20,11 +20,11 @@ Why = Literal["cancelled", "released", "timeout"]
 
 
 class TaskInfo(Struct, array_like=True, frozen=True):
-    """What the worker must know of a task: where it runs and its own time limit (ms)."""
+    """What the worker must know of a task: its own time limit and wait before a retry, in ms."""
 
     name: str
-    runner: Runner
     timeout: int | None
+    backoff: int | None
 
 
 # Worker to child ------------------------------------------------------------------------------

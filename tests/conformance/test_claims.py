@@ -9,6 +9,7 @@ import threading
 
 import pytest
 
+from sidework.job import Held
 from sidework.outcome import Failure, decode_failure, encode_failure
 from sidework.state import State
 from sidework.store.protocol import Demand
@@ -247,3 +248,16 @@ def test_a_dead_workers_jobs_are_rescued_and_a_living_ones_are_not(bench: Bench)
     assert {bench.row(job).state for job in ids} == {State.AVAILABLE}
     assert [row.id for row in bench.store.workers()] == [bench.worker]
     assert [row.outcome for row in bench.store.attempts(ids[0])] == ["crashed"]
+
+
+def test_a_worker_learns_what_it_is_believed_to_hold(bench: Bench) -> None:
+    """I11 in small: a claim whose answer was lost is found again, by the tokens of its jobs."""
+    other = bench.store.register("host", 2, (), NOW).id
+    mine = bench.running()
+    done = bench.running()
+    bench.record(outcome(done, "completed"))
+    bench.put()
+    assert bench.store.held(bench.worker) == [Held(mine.id, mine.fence, mine.attempt)]
+    assert bench.store.held(other) == []
+    bench.store.retire(other)
+    assert bench.store.held(other) is None

@@ -67,10 +67,10 @@ def test_nothing_of_a_rolled_back_transaction_is_there(bench: Bench) -> None:
     """I2."""
     kept, gone = new(), new()
     with bench.engine.transaction() as connection:
-        assert bench.store.insert_on(connection, kept, NOW).verdict == "stored"
+        assert [one.verdict for one in bench.store.insert_on(connection, [kept], NOW)] == ["stored"]
         assert bench.store.get([kept.id]) == [None]
     with pytest.raises(ZeroDivisionError), bench.engine.transaction() as connection:
-        bench.store.insert_on(connection, gone, NOW)
+        bench.store.insert_on(connection, [gone], NOW)
         _ = 1 / 0
     assert bench.row(kept.id).state is State.AVAILABLE
     assert bench.store.get([gone.id]) == [None]

@@ -21,8 +21,10 @@ def main(
 ) -> int:
     """Import the app, then serve the worker at the other end of the socket."""
     die_with_parent(int(parent))
-    # Control-C goes to the whole terminal; the worker decides what becomes of its children.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The worker decides when a child ends, whoever signals the whole group. A handler that does
+    # nothing, not SIG_IGN: programs that a job starts would inherit that and never hear SIGTERM.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
     link = Link(socket.socket(fileno=int(descriptor)))
     try:
         app = find_apps(specs)
@@ -32,7 +34,6 @@ def main(
     if kind == "solo":
         Solo(app, link).serve()
     else:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         asyncio.run(Child(app, link, int(concurrency), int(threads), own_process=True).serve())
     return 0
 

@@ -7,6 +7,7 @@ import os
 import threading
 
 from ..crashpoint import reach
+from ..retry import delay_seconds
 from ..tasks.finding import AppLike
 from ..wire import Cancel, Done, HandedBack, Hello, Hold, Ping, Pong, Run, Stop, TakeBack, TaskInfo
 from .executor import Attempt, attempt_of
@@ -23,7 +24,9 @@ def hello(app: AppLike) -> Hello:
     for name in app.registry.names():
         options = app.registry.get(name).task_options
         timeout = None if options.timeout is None else round(options.timeout * 1000)
-        tasks.append(TaskInfo(name, options.runner, timeout))
+        fixed = options.backoff is not None and not callable(options.backoff)
+        backoff = round(delay_seconds(options.backoff, 1) * 1000) if fixed else None
+        tasks.append(TaskInfo(name, timeout, backoff))
     return Hello(app.url, tasks, app.retention)
 
 

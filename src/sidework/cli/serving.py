@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 from typing import Any
 
 import click
@@ -41,7 +42,7 @@ def worker(
     Control-C leaves at once.
     """
     from ..worker.crew import Crew
-    from ..worker.worker import Worker, install_signals
+    from ..worker.worker import Worker
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     specs = chosen_apps(apps)
@@ -51,7 +52,8 @@ def worker(
     working = Worker(
         crew, _open_existing, lanes, grace, lambda: log.info("ready for %s", ", ".join(specs))
     )
-    install_signals(working)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: working.stop())
     working.run()
 
 

@@ -175,10 +175,8 @@ class Sidework:
     def submit(self, jobs: Iterable[NewJob], returns: Any, connection: Any) -> list[Any]:
         """Store jobs that tasks have made; on ``connection`` when one is given."""
         rows = list(jobs)
-        if connection is None:
-            inserted = self.store.insert(rows)
-        else:
-            inserted = [self.store.insert_on(connection, job) for job in rows]
+        store = self.store
+        inserted = store.insert(rows) if connection is None else store.insert_on(connection, rows)
         return self._handles(inserted, returns)
 
     def _handles(self, inserted: Iterable[Inserted], returns: Any) -> list[Any]:
@@ -200,16 +198,24 @@ class Sidework:
         """Store many jobs, streamed in chunks of 500, each chunk durable by itself; how many.
 
         When something is wrong with one, the chunks before it are stored and the error says so.
+        Jobs that were bound with a ``connection`` are there when its owner commits.
         """
-        stored, chunk = 0, []
-        for one in bound:
-            chunk.append(one.job)
-            if len(chunk) == _CHUNK:
-                self.submit(chunk, Any, None)
-                stored, chunk = stored + len(chunk), []
-        if chunk:
-            self.submit(chunk, Any, None)
-        return stored + len(chunk)
+        stored = 0
+        for chunk, connection in _chunks(bound):
+            self.submit(chunk, Any, connection)
+            stored += len(chunk)
+        return stored
+
+    async def aenqueue_many(self, bound: Iterable[Bound[R]]) -> int:
+        """``enqueue_many`` for coroutines: the event loop goes on between and during chunks."""
+        stored = 0
+        for chunk, connection in _chunks(bound):
+            if connection is None:
+                await self.asubmit(chunk, Any)
+            else:
+                self.submit(chunk, Any, connection)
+            stored += len(chunk)
+        return stored
 
     # Asking -------------------------------------------------------------------------------------
 
@@ -287,6 +293,20 @@ class TaskDecorator:
     def __call__(self, function: Any, /) -> Any:
         """Never called: the decorator is a plain function."""
         raise AssertionError
+
+
+def _chunks(bound: Iterable[Bound[Any]]) -> Iterator[tuple[list[NewJob], Any]]:
+    """Jobs in the order given, as many as go into one transaction, each with their connection."""
+    chunk: list[NewJob] = []
+    connection: Any = None
+    for one in bound:
+        if chunk and (len(chunk) == _CHUNK or one.connection is not connection):
+            yield chunk, connection
+            chunk = []
+        connection = one.connection
+        chunk.append(one.job)
+    if chunk:
+        yield chunk, connection
 
 
 def _several(given: str | Iterable[str]) -> tuple[str, ...]:

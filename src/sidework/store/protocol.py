@@ -12,8 +12,18 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from ..clock import Millis
-from ..job import AttemptRow, Claimed, Inserted, JobFilter, JobRow, NewJob, QueueRow, WorkerRow
-from ..job import Runner as Runner
+from ..job import (
+    AttemptRow,
+    Claimed,
+    Held,
+    Inserted,
+    JobFilter,
+    JobRow,
+    NewJob,
+    QueueRow,
+    Runner,
+    WorkerRow,
+)
 from ..outcome import Outcome
 
 RETENTION: dict[str, int] = {
@@ -50,7 +60,9 @@ class Jobs(Protocol):
     """What clients do with jobs."""
 
     def insert(self, jobs: Sequence[NewJob], now: Millis | None = None) -> list[Inserted]: ...
-    def insert_on(self, connection: Any, job: NewJob, now: Millis | None = None) -> Inserted: ...
+    def insert_on(
+        self, connection: Any, jobs: Sequence[NewJob], now: Millis | None = None
+    ) -> list[Inserted]: ...
     def get(self, ids: Sequence[bytes]) -> list[JobRow | None]: ...
     def page(self, want: JobFilter, before: bytes | None, limit: int) -> list[JobRow]: ...
     def attempts(self, job_id: bytes) -> list[AttemptRow]: ...
@@ -66,6 +78,7 @@ class Claims(Protocol):
         self, outcomes: Sequence[Outcome], demand: Demand | None, now: Millis | None = None
     ) -> Turn: ...
     def cancelling(self, worker: int) -> list[bytes]: ...
+    def held(self, worker: int) -> list[Held] | None: ...
 
 
 class Workers(Protocol):

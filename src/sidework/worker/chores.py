@@ -1,5 +1,5 @@
-"""Housekeeping: each chore is a ``tick`` that any worker may take; a thread with its own store, so
-that a long prune never delays a claim."""
+"""Housekeeping: what any worker may do for all, a bounded step at a time; a thread with a store of its
+own, so that a long prune never delays a claim."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ import logging
 import threading
 from collections.abc import Callable
 
+from ..clock import Millis
 from ..errors import StoreError
 from ..store.protocol import Store
 
 log = logging.getLogger("sidework.worker")
 
-RESCUE_MS = 500
+LOOK_SECONDS = 0.5
+"""Every worker looks for deaths this often: half of what promise I7 leaves for it."""
+AGAIN_SECONDS = 0.05
 PRUNE_MS = 30_000
-PRUNE_LIMIT = 500
+PRUNE_LIMIT = 5_000
 CHECKPOINT_MS = 5_000
-BOUND = 1_000
+EXPIRE_LIMIT = 500
 
 
 class Chores:
@@ -25,6 +28,8 @@ class Chores:
     def __init__(self, open_store: Callable[[], Store], retention: dict[str, int]) -> None:
         self._open = open_store
         self._retention = retention
+        self._store: Store | None = None
+        self._prunes = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sidework-chores", daemon=True)
 
@@ -33,39 +38,36 @@ class Chores:
         self._thread.start()
 
     def close(self) -> None:
-        """End after the chore under way."""
+        """End after the step under way."""
         self._stop.set()
         self._thread.join()
 
     def _run(self) -> None:
-        store = self._open()
-        try:
-            while True:
-                try:
-                    wait = tick(store, self._retention)
-                except StoreError as error:
-                    log.warning("chores wait: %s", error)
-                    wait = 2.0
-                except Exception:  # noqa: BLE001 - a fault of ours in one chore must not end all
-                    log.exception("a chore failed; it is tried again")
-                    wait = 5.0
-                if self._stop.wait(wait):
-                    return
-        finally:
-            store.close()
+        wait = 0.0
+        while not self._stop.wait(wait):
+            try:
+                self._store = self._store or self._open()
+                wait = self.tick(self._store)
+            except StoreError as error:
+                log.warning("chores wait: %s", error)
+                wait = 2.0
+            except Exception:  # a fault of ours in one chore must not end all
+                log.exception("a chore failed; it is tried again")
+                wait = 5.0
+        if self._store is not None:
+            self._store.close()
 
-
-def tick(store: Store, retention: dict[str, int], now: int | None = None) -> float:
-    """Take whatever turn is due; seconds until the next look."""
-    # Not a turn: looking is a few lock probes, and every worker that looks is one more that sees a
-    # death within half a second.
-    rescued = store.rescue(now)
-    if rescued:
-        log.warning("brought back %d jobs of a worker that died", rescued)
-    if store.take_turn("prune", PRUNE_MS, now):
-        while store.prune(retention, PRUNE_LIMIT, now) >= PRUNE_LIMIT:
-            pass
-        store.expire(BOUND, now)
-    if store.take_turn("checkpoint", CHECKPOINT_MS, now):
-        store.checkpoint()
-    return RESCUE_MS / 1000
+    def tick(self, store: Store, now: Millis | None = None) -> float:
+        """Do what is due, or a step of it; seconds until the next look."""
+        # Not a turn: looking is a few lock probes, and every worker that looks is one more that
+        # sees a death within half a second.
+        rescued = store.rescue(now)
+        if rescued:
+            log.warning("brought back %d jobs of a worker that died", rescued)
+        if store.take_turn("checkpoint", CHECKPOINT_MS, now):
+            store.checkpoint()
+        if self._prunes or store.take_turn("prune", PRUNE_MS, now):
+            # What a step leaves, the next takes at once: whoever has the turn sees it through.
+            self._prunes = store.prune(self._retention, PRUNE_LIMIT, now) >= PRUNE_LIMIT
+            self._prunes = store.expire(EXPIRE_LIMIT, now) >= EXPIRE_LIMIT or self._prunes
+        return AGAIN_SECONDS if self._prunes else LOOK_SECONDS

@@ -15,9 +15,6 @@ from .peer import Peer
 
 log = logging.getLogger("sidework.worker")
 
-GRACE_AFTER_TERM = 5.0
-"""Seconds that a solo child has to end its job when asked; then it is killed."""
-
 _RESPAWN_FIRST, _RESPAWN_MOST = 0.05, 5.0
 
 
@@ -59,6 +56,7 @@ class Crew:
                 ],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
+                process_group=0,  # Control-C in a terminal is for the worker to decide about
             )  # fmt: skip
         except BaseException:
             ours.close()

@@ -46,9 +46,11 @@ class Peer:
         self.jobs: dict[int, Claimed] = {}
         self.started: dict[int, float] = {}
         self.holding: dict[Runner, int] = dict.fromkeys(capacity, 0)
-        self.killed_for: dict[int, Why] = {}
+        self.ending: dict[int, Why] = {}  # asked to end, and why
         self.asked_at: float | None = None
-        self.progress_at = monotonic()
+        self.progress_at = self.answered_at = monotonic()
+        self.pinged_at: float | None = None
+        self.told_silent = False
         self._seq = 0
         self._rate: dict[Runner, float] = dict.fromkeys(capacity, 0.0)
         self._finished: dict[Runner, int] = dict.fromkeys(capacity, 0)
@@ -93,7 +95,7 @@ class Peer:
         """The job of a seq, which it holds no longer."""
         job = self.jobs.pop(seq, None)
         self.started.pop(seq, None)
-        self.killed_for.pop(seq, None)
+        self.ending.pop(seq, None)
         if job is not None:
             self.holding[self._kind(job)] -= 1
             if finished:

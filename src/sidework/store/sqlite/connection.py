@@ -96,6 +96,26 @@ def open_connection(path: str, *, create: bool) -> apsw.Connection:
     return connection
 
 
+def check_caller(connection: object, path: str) -> None:
+    """``StoreRefused`` unless this is a connection that jobs of the file at ``path`` can go through."""
+    if type(connection).__module__.partition(".")[0] == "sqlite3":
+        raise StoreRefused(
+            "a sqlite3 connection cannot enqueue: Python's own SQLite beside Sidework's in one "
+            "process loses the file's locks; open the file with apsw.Connection(path) instead"
+        )
+    if not isinstance(connection, apsw.Connection):
+        raise StoreRefused(
+            f"connection={type(connection).__qualname__} cannot enqueue here: this store takes "
+            "an apsw.Connection to its own file"
+        )
+    name = connection.filename
+    if not name or not os.path.exists(name) or not os.path.samefile(name, path):
+        raise StoreRefused(
+            f"the connection is to {name or 'memory'}, the jobs are in {path}: "
+            "a transaction cannot span both"
+        )
+
+
 def _configure(connection: apsw.Connection, path: str) -> None:
     _version(connection, path)  # nothing of another program's database is touched
     if connection.pragma("page_count") == 0:

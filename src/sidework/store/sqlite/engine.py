@@ -5,6 +5,7 @@ Enqueues never share a transaction with records; both take the same fair ticket.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -15,10 +16,10 @@ import msgspec
 
 from ...clock import Millis, now_ms
 from ...crashpoint import reach
-from ...errors import StoreRefused
 from ...job import (
     AttemptRow,
     Claimed,
+    Held,
     Inserted,
     JobFilter,
     JobRow,
@@ -30,18 +31,11 @@ from ...job import (
 from ...outcome import Outcome
 from ..combining import Combiner
 from ..protocol import Demand, Listener, Turn
-from . import bells, claiming, inserting, upkeep
-from .connection import statement, translated
+from . import bells, claiming, inserting, pruning, reading, upkeep
+from .connection import check_caller, statement, translated
 from .life import Life, is_dead
 from .place import check_place
-from .rows import (
-    ATTEMPT_COLUMNS,
-    JOB_COLUMNS,
-    WORKER_COLUMNS,
-    attempt_row,
-    job_row,
-    worker_row,
-)
+from .rows import WORKER_COLUMNS, worker_row
 from .session import Session
 
 MOST_ROWS = 500
@@ -50,8 +44,6 @@ MOST_ROWS = 500
 PROMOTE_LIMIT = 1000
 
 Insert = Callable[[apsw.Connection, Sequence[NewJob], Millis], list[Inserted]]
-
-_FINAL = ("completed", "cancelled", "discarded")
 
 
 class SqliteStore:
@@ -115,72 +107,28 @@ class SqliteStore:
         self.ring_work()  # once for all who shared the commit
         return stored
 
-    def insert_on(self, connection: Any, job: NewJob, now: Millis | None = None) -> Inserted:
-        """Store the job on the caller's own connection: it is there when the caller commits."""
-        if type(connection).__module__.partition(".")[0] == "sqlite3":
-            raise StoreRefused(
-                "a sqlite3 connection cannot enqueue: Python's own SQLite beside Sidework's in one "
-                "process loses the file's locks; open the file with apsw.Connection(path) instead"
-            )
-        if not isinstance(connection, apsw.Connection):
-            raise StoreRefused(
-                f"connection={type(connection).__qualname__} cannot enqueue here: this store takes "
-                "an apsw.Connection to its own file"
-            )
-        if (
-            not connection.filename
-            or not os.path.exists(connection.filename)
-            or not os.path.samefile(connection.filename, self.path)
-        ):
-            raise StoreRefused(
-                f"the connection is to {connection.filename or 'memory'}, the jobs are in "
-                f"{self.path}: a transaction cannot span both"
-            )
+    def insert_on(
+        self, connection: Any, jobs: Sequence[NewJob], now: Millis | None = None
+    ) -> list[Inserted]:
+        """Store the jobs on the caller's own connection: they are there when the caller commits."""
+        check_caller(connection, self.path)
         with translated(self.path):
-            (inserted,) = inserting.insert(connection, [job], _at(now))
-        # Not committed yet as a rule: then this rings too early, and the safety net finds the job.
+            inserted = inserting.insert(connection, jobs, _at(now))
+        # Not committed yet as a rule: then this rings too early, and the safety net finds the jobs.
         self.ring_work()
         return inserted
 
     def get(self, ids: Sequence[bytes]) -> list[JobRow | None]:
         """The jobs of these ids, ``None`` where there is none."""
-
-        def work(connection: apsw.Connection) -> list[JobRow | None]:
-            rows = []
-            for job_id in ids:
-                row = connection.execute(
-                    f"SELECT {JOB_COLUMNS} FROM jobs WHERE id = ?", (job_id,)
-                ).fetchone()
-                rows.append(None if row is None else job_row(row))
-            return rows
-
-        return self._session.read(work)
+        return self._session.read(lambda connection: reading.get(connection, ids))
 
     def page(self, want: JobFilter, before: bytes | None, limit: int) -> list[JobRow]:
-        """Jobs that fit, newest first, older than ``before``; paging by id is stable."""
-        where, values = ["1"], []
-        for column, wanted in (("state", want.states), ("lane", want.lanes), ("task", want.tasks)):
-            if wanted:
-                where.append(f"{column} IN ({', '.join('?' * len(wanted))})")
-                values += [str(value) for value in wanted]
-        if want.tag is not None:
-            where.append("EXISTS (SELECT 1 FROM json_each(tags) WHERE value = ?)")
-            values.append(want.tag)
-        bindings: list[Any] = list(values)
-        if before is not None:
-            where.append("id < ?")
-            bindings.append(before)
-        sql = f"SELECT {JOB_COLUMNS} FROM jobs WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT ?"
-        return self._session.read(
-            lambda connection: [job_row(row) for row in connection.execute(sql, (*bindings, limit))]
-        )
+        """Jobs that fit, newest first, older than ``before``."""
+        return self._session.read(lambda connection: reading.page(connection, want, before, limit))
 
     def attempts(self, job_id: bytes) -> list[AttemptRow]:
         """The job's failed, crashed and cancelled attempts, oldest first."""
-        sql = f"SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE job_id = ? ORDER BY fence"
-        return self._session.read(
-            lambda connection: [attempt_row(row) for row in connection.execute(sql, (job_id,))]
-        )
+        return self._session.read(lambda connection: reading.attempts(connection, job_id))
 
     def cancel(self, job_id: bytes, note: str, now: Millis | None = None) -> str | None:
         """Cancel a waiting job, or ask a running one; its state now, ``None`` when it was final."""
@@ -256,6 +204,10 @@ class SqliteStore:
             ]
         )
 
+    def held(self, worker: int) -> list[Held] | None:
+        """What this worker is believed to run; ``None`` when it is not known (any more)."""
+        return self._session.read(lambda connection: reading.held(connection, worker))
+
     # Workers ------------------------------------------------------------------------------------
 
     def register(
@@ -290,12 +242,7 @@ class SqliteStore:
 
     def workers(self) -> list[WorkerRow]:
         """The workers that have registered and are not known to be gone."""
-        return self._session.read(
-            lambda connection: [
-                worker_row(row)
-                for row in connection.execute(f"SELECT {WORKER_COLUMNS} FROM workers ORDER BY id")
-            ]
-        )
+        return self._session.read(reading.workers)
 
     def rescue(self, now: Millis | None = None) -> int:
         """Bring back the jobs of workers whose processes are all dead; how many."""
@@ -328,21 +275,7 @@ class SqliteStore:
 
     def queues(self) -> list[QueueRow]:
         """Every queue that holds jobs or has a switch, with counts by state."""
-
-        def work(connection: apsw.Connection) -> list[QueueRow]:
-            rows = {
-                name: QueueRow(name, at, by, why)
-                for name, at, by, why in connection.execute(
-                    "SELECT name, paused_at, paused_by, paused_why FROM queues"
-                )
-            }
-            for lane, state, count in connection.execute(
-                "SELECT lane, state, count(*) FROM jobs GROUP BY lane, state"
-            ):
-                rows.setdefault(lane, QueueRow(lane, None, None, None)).counts[state] = count
-            return [rows[name] for name in sorted(rows)]
-
-        return self._session.read(work)
+        return self._session.read(reading.queues)
 
     def pause(self, queue: str, by: str, why: str, now: Millis | None = None) -> None:
         """Close the queue's lanes: what runs ends, nothing more is claimed."""
@@ -369,6 +302,12 @@ class SqliteStore:
     def take_turn(self, name: str, every: Millis, now: Millis | None = None) -> bool:
         """Whether the turn at this chore is ours; the next is ``every`` milliseconds from now."""
         moment = _at(now)
+        # Looked at first: an idle worker takes no write lock to learn that nothing is due.
+        due: Any = self._session.read(
+            lambda c: c.execute("SELECT next_at FROM chores WHERE name = ?", (name,)).get
+        )
+        if due is not None and due > moment:
+            return False
         values = {"name": name, "next_at": moment + every, "now": moment}
         return self._one(statement("turn"), **values) is not None
 
@@ -384,25 +323,16 @@ class SqliteStore:
         return len(ids)
 
     def prune(self, retention: dict[str, int], limit: int, now: Millis | None = None) -> int:
-        """Delete final jobs past retention, at most ``limit`` of each state."""
-        moment = _at(now)
-
-        def work(connection: apsw.Connection) -> int:
-            gone = 0
-            for state in _FINAL:
-                before = moment - retention[f"{state}_age"]
-                if state == "completed":
-                    keep = {"keep": retention["completed_count"]}
-                    oldest: Any = connection.execute(statement("prune_count"), keep).get
-                    before = before if oldest is None else max(before, oldest)
-                values = {"state": state, "before": before, "limit": limit}
-                ids = connection.execute(statement("prune_age"), values).fetchall()
-                connection.executemany("DELETE FROM attempts WHERE job_id = ?", ids)
-                gone += len(ids)
-            reach("prune: before commit")
-            return gone
-
-        return self._session.write(work)
+        """Delete final jobs past retention, at most ``limit``, in short transactions; how many."""
+        line = self._session.read(lambda c: pruning.line(c, retention, _at(now)))
+        gone = 0
+        while gone < limit:
+            most = min(MOST_ROWS, limit - gone)
+            step = self._session.write(functools.partial(pruning.step, before=line, limit=most))
+            gone += step
+            if step < most:
+                break
+        return gone
 
     def checkpoint(self) -> None:
         """Bring the write-ahead log's content into the file, as far as readers allow."""

@@ -1,0 +1,75 @@
+"""What is only looked at: jobs, attempts, claims, workers, queues."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import apsw
+
+from ...job import AttemptRow, Held, JobFilter, JobRow, QueueRow, WorkerRow
+from .connection import statement
+from .rows import (
+    ATTEMPT_COLUMNS,
+    JOB_COLUMNS,
+    WORKER_COLUMNS,
+    attempt_row,
+    job_row,
+    worker_row,
+)
+
+
+def get(connection: apsw.Connection, ids: Sequence[bytes]) -> list[JobRow | None]:
+    """The jobs of these ids, ``None`` where there is none."""
+    sql = f"SELECT {JOB_COLUMNS} FROM jobs WHERE id = ?"
+    found: list[Any] = [connection.execute(sql, (job_id,)).fetchone() for job_id in ids]
+    return [None if row is None else job_row(row) for row in found]
+
+
+def page(
+    connection: apsw.Connection, want: JobFilter, before: bytes | None, limit: int
+) -> list[JobRow]:
+    """Jobs that fit, newest first, older than ``before``; paging by id is stable."""
+    where, values = ["1"], list[Any]()
+    for column, wanted in (("state", want.states), ("lane", want.lanes), ("task", want.tasks)):
+        if wanted:
+            where.append(f"{column} IN ({', '.join('?' * len(wanted))})")
+            values += [str(value) for value in wanted]
+    if want.tag is not None:
+        where.append("EXISTS (SELECT 1 FROM json_each(tags) WHERE value = ?)")
+        values.append(want.tag)
+    if before is not None:
+        where.append("id < ?")
+        values.append(before)
+    sql = f"SELECT {JOB_COLUMNS} FROM jobs WHERE {' AND '.join(where)} ORDER BY id DESC LIMIT ?"
+    return [job_row(row) for row in connection.execute(sql, (*values, limit))]
+
+
+def attempts(connection: apsw.Connection, job_id: bytes) -> list[AttemptRow]:
+    """The job's failed, crashed and cancelled attempts, oldest first."""
+    sql = f"SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE job_id = ? ORDER BY fence"
+    return [attempt_row(row) for row in connection.execute(sql, (job_id,))]
+
+
+def held(connection: apsw.Connection, worker: int) -> list[Held] | None:
+    """What the worker is believed to run; ``None`` when it is not known (any more)."""
+    known: Any = connection.execute("SELECT 1 FROM workers WHERE id = ?", (worker,)).get
+    if known is None:
+        return None
+    return [Held(*row) for row in connection.execute(statement("held"), {"worker": worker})]
+
+
+def workers(connection: apsw.Connection) -> list[WorkerRow]:
+    """The workers that have registered and are not known to be gone."""
+    sql = f"SELECT {WORKER_COLUMNS} FROM workers ORDER BY id"
+    return [worker_row(row) for row in connection.execute(sql)]
+
+
+def queues(connection: apsw.Connection) -> list[QueueRow]:
+    """Every queue that holds jobs or has a switch, with counts by state."""
+    sql = "SELECT name, paused_at, paused_by, paused_why FROM queues"
+    rows = {row[0]: QueueRow(*row) for row in connection.execute(sql)}
+    counted = "SELECT lane, state, count(*) FROM jobs GROUP BY lane, state"
+    for lane, state, count in connection.execute(counted):
+        rows.setdefault(lane, QueueRow(lane, None, None, None)).counts[state] = count
+    return [rows[name] for name in sorted(rows)]

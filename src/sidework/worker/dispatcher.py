@@ -1,0 +1,67 @@
+"""How much the children could start, and which child gets which job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ..job import Claimed, Runner
+from ..outcome import Outcome
+from .crew import Crew
+from .endings import released
+from .peer import Peer
+from .recorder import MOST_OUTCOMES
+
+
+class Dispatcher:
+    """Fills the children's places."""
+
+    def __init__(self, crew: Crew) -> None:
+        self._crew = crew
+
+    def places(self, wanted: Iterable[Runner]) -> dict[Runner, int]:
+        """How many jobs of each wanted runner to claim now; at most what one turn takes."""
+        shared = self._shared()
+        left, places = MOST_OUTCOMES, dict[Runner, int]()
+        for runner in wanted:
+            room = (
+                self._crew.solo_places()
+                if runner == "process"
+                else sum(peer.places(runner) for peer in shared)
+            )
+            if min(room, left) > 0:
+                places[runner] = min(room, left)
+                left -= places[runner]
+        return places
+
+    def dispatch(self, jobs: Sequence[Claimed]) -> tuple[list[Peer], list[Outcome]]:
+        """Give each job to the child with most room for it. The solo children that this started, and
+        what found no child after all."""
+        started: list[Peer] = []
+        homeless: list[Outcome] = []
+        shares: dict[int, tuple[Peer, list[Claimed]]] = {}
+        shared = self._shared()
+        for job in jobs:
+            if job.runner == "process":
+                peer = self._crew.idle_solo()
+                if peer is None:
+                    peer = self._crew.start(solo=True)
+                    started.append(peer)
+                peer.give([job])
+            elif shared:
+                peer = shared[0]
+                if len(shared) > 1:
+                    runner = job.runner
+
+                    def room(peer: Peer, runner: Runner = runner) -> int:
+                        return peer.places(runner) - len(shares.get(peer.number, (peer, []))[1])
+
+                    peer = max(shared, key=room)
+                shares.setdefault(peer.number, (peer, []))[1].append(job)
+            else:
+                homeless.append(released(job, "no child was there to run it"))
+        for peer, share in shares.values():
+            peer.give(share)
+        return started, homeless
+
+    def _shared(self) -> list[Peer]:
+        return [peer for peer in self._crew.peers if not peer.solo and peer.ready]

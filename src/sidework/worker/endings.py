@@ -1,0 +1,35 @@
+"""How an attempt ended when the worker has to say it, because the child cannot or did not."""
+
+from __future__ import annotations
+
+from ..job import Claimed
+from ..outcome import Failure, Outcome, encode_failure
+from ..retry import delay_seconds
+
+
+def released(job: Claimed, note: str) -> Outcome:
+    """Handed back unspent."""
+    return Outcome(job.id, job.fence, job.attempt, "released", note=note)
+
+
+def cancelled(job: Claimed) -> Outcome:
+    """Ended because a person asked for it."""
+    return Outcome(job.id, job.fence, job.attempt, "cancelled", note="cancelled by hand")
+
+
+def crashed(job: Claimed, how: str, *, alone: bool) -> Outcome:
+    """Its process died under it; ``alone`` when nothing else ran there (promise I5)."""
+    failure = encode_failure(Failure("ProcessDied", f"its process died: {how}"))
+    return Outcome(job.id, job.fence, job.attempt, "crashed", failure=failure,
+                   note="its process died", alone=alone)  # fmt: skip
+
+
+def timed_out(job: Claimed, backoff: int | None) -> Outcome:
+    """Killed, for it did not end when its time was over. ``backoff`` is the task's own wait (ms)."""
+    failure = Failure("TimeoutError", "did not end within its timeout; it was killed")
+    wait = job.backoff if job.backoff is not None else backoff
+    if wait is None:
+        wait = round(delay_seconds(None, job.attempt) * 1000)
+    return Outcome(
+        job.id, job.fence, job.attempt, "retry", delay=wait, failure=encode_failure(failure)
+    )

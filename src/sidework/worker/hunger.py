@@ -1,0 +1,57 @@
+"""When to claim: for which runners there may be something. Only a hint, and never trusted for long.
+
+Bells, the store's version and the next due time make it hungry; a claim that came back short stills
+it. With every hint lost, a look once a second finds what there is (promise I10).
+"""
+
+from __future__ import annotations
+
+from ..clock import monotonic, now_ms
+from ..job import RUNNERS, Runner
+from ..store.protocol import Bells, Turn
+
+SAFETY_SECONDS = 0.1
+"""How often the store's version is looked at when no bell rings."""
+SCAN_SECONDS = 1.0
+"""How often a claim is tried whatever the hints say."""
+
+
+class Hunger:
+    """What a worker believes about work that waits."""
+
+    def __init__(self) -> None:
+        self.runners: set[Runner] = set(RUNNERS)
+        self._next_due: int | None = None
+        self._version = -1
+        self._looked = self._scanned = 0.0
+
+    def wake(self) -> None:
+        """Something happened: there may be work of any kind."""
+        self.runners.update(RUNNERS)
+
+    def look(self, store: Bells, now: float) -> None:
+        """Ask time and the store for what no bell has told."""
+        if self._next_due is not None and self._next_due <= now_ms():
+            self._next_due = None
+            self.wake()
+        if now - self._scanned >= SCAN_SECONDS:
+            self.wake()
+        if not self.runners and now - self._looked >= SAFETY_SECONDS:
+            self._looked = now
+            version = store.version()
+            if version != self._version:
+                self._version = version
+                self.wake()
+
+    def learn(self, turn: Turn, *, claimed: bool) -> None:
+        """What a turn has shown; ``claimed`` when it asked for jobs at all."""
+        self._next_due = turn.next_due
+        if claimed:
+            self._scanned = monotonic()
+            self.runners -= turn.short
+
+    def patience(self) -> float:
+        """Seconds until the next look is worth it."""
+        if self._next_due is None:
+            return SAFETY_SECONDS
+        return min(SAFETY_SECONDS, max(0.0, (self._next_due - now_ms()) / 1000))

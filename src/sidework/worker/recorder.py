@@ -1,0 +1,64 @@
+"""Outcomes until the store has them, and the turn that records them and claims the next jobs.
+
+A turn that failed may have been committed all the same (a flush that failed, an answer that was
+lost). For outcomes that is harmless: sent again they meet a grown fence and are refused. Jobs that such
+a turn claimed are known to nobody, though, and their worker lives, so no rescue would come for
+them: hence, after every failure, what the store believes this worker to hold is compared with what
+it does hold, and the rest is handed back.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from ..ids import id_text
+from ..job import Claimed
+from ..outcome import Outcome
+from ..store.protocol import Demand, Store, Turn
+
+log = logging.getLogger("sidework.worker")
+
+MOST_OUTCOMES = 500
+"""Outcomes of one transaction, and jobs of one claim: other writers wait a few ms, not more."""
+
+
+class Recorder:
+    """Holds outcomes; nothing of them is dropped before the store has answered."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Outcome] = []
+        self.unsure = False
+        """Whether a turn failed since the claims were last compared."""
+
+    def add(self, outcomes: Iterable[Outcome]) -> None:
+        """Keep these for the next turn."""
+        self.waiting += outcomes
+
+    def turn(self, store: Store, demand: Demand | None) -> Turn:
+        """Record what waits (a batch of it) and claim; a ``StoreError`` leaves all as it was."""
+        batch = self.waiting[:MOST_OUTCOMES]
+        self.unsure = True
+        turn = store.turn(batch, demand)
+        self.unsure = False
+        del self.waiting[: len(batch)]
+        for outcome, took in zip(batch, turn.took, strict=True):
+            if not took:
+                log.info("job %s: fence %d had lost its claim", id_text(outcome.id), outcome.fence)
+        return turn
+
+    def reconcile(self, store: Store, worker: int, held: Iterable[Claimed]) -> bool:
+        """Hand back what the store believes ``worker`` to hold and it does not; False when the store
+        does not know the worker any more."""
+        known = {(job.id, job.fence) for job in held}
+        known |= {(outcome.id, outcome.fence) for outcome in self.waiting}
+        claims = store.held(worker)
+        if claims is None:
+            return False
+        self.unsure = False
+        self.add(
+            Outcome(job.id, job.fence, job.attempt, "released", note="its claim was cut off")
+            for job in claims
+            if (job.id, job.fence) not in known
+        )
+        return True

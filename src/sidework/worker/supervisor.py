@@ -1,0 +1,122 @@
+"""Watches the children: ends what must end, tells what is stuck, and says what a dead child leaves.
+
+Everything here is a look at clocks and pipes. A child is never trusted to report on itself.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from ..duration import text_of
+from ..outcome import Outcome
+from ..wire import Cancel, Ping, TakeBack, TaskInfo, Why
+from .crew import Crew
+from .endings import cancelled, crashed, released, timed_out
+from .peer import Peer
+
+log = logging.getLogger("sidework.worker")
+
+GRACE_AFTER_TERM = 5.0
+"""Seconds that a solo child has to end its job when asked; then it is killed."""
+STUCK_SECONDS = 0.25
+"""A child that starts nothing for so long gives back what waits in it, for another to run."""
+SILENT_SECONDS = 0.5
+"""A child that answers no ping for so long has its GIL held."""
+
+
+class Supervisor:
+    """Of the children of one worker."""
+
+    def __init__(self, crew: Crew) -> None:
+        self._crew = crew
+        self._tasks: dict[str, TaskInfo] = {}
+
+    def learn(self, tasks: Iterable[TaskInfo]) -> None:
+        """The time limits and waits of the tasks that a child knows."""
+        self._tasks.update({task.name: task for task in tasks})
+
+    def look(self, now: float) -> None:
+        """Deadlines, stuck windows, silent children; cheap, called at every turn of the loop."""
+        for peer in self._crew.peers:
+            if peer.solo:
+                self._deadline(peer, now)
+            elif peer.unstarted and peer.started and now - peer.progress_at > STUCK_SECONDS:
+                peer.progress_at = now
+                peer.send(TakeBack())
+            if peer.ready:
+                self._ping(peer, now)
+
+    def cancel(self, asked: set[bytes], now: float) -> None:
+        """End the attempts of these jobs."""
+        for peer in self._crew.peers:
+            self._end(
+                peer, [s for s, job in peer.jobs.items() if job.id in asked], "cancelled", now
+            )
+
+    def cut_short(self, now: float) -> list[Outcome]:
+        """End at once what still runs; it goes back unspent, and a late word is refused."""
+        outcomes: list[Outcome] = []
+        for peer in [peer for peer in self._crew.peers if peer.jobs]:
+            if peer.process is None:  # in the user's own process: it can only be asked
+                self._end(peer, list(peer.jobs), "released", now)
+            self._crew.kill(peer)
+            for seq, job in list(peer.jobs.items()):
+                peer.take(seq, finished=False)
+                outcomes.append(released(job, "its worker stopped"))
+        return outcomes
+
+    def bury(self, peer: Peer) -> list[Outcome]:
+        """A child has died: what it had started has crashed, the rest was never touched."""
+        how = self._crew.remove(peer)
+        alone = len(peer.started) == 1
+        if peer.started or not peer.stopping:
+            log.warning("%s: %s, %d jobs were running", peer.name, how, len(peer.started))
+        outcomes: list[Outcome] = []
+        for seq, job in list(peer.jobs.items()):
+            why = peer.ending.get(seq)
+            if seq not in peer.started:
+                outcomes.append(released(job, "its process died before it started"))
+            elif why == "released":
+                outcomes.append(released(job, "its worker stopped"))
+            elif why == "cancelled":
+                outcomes.append(cancelled(job))
+            elif why == "timeout":
+                task = self._tasks.get(job.task)
+                outcomes.append(timed_out(job, None if task is None else task.backoff))
+            else:
+                outcomes.append(crashed(job, how, alone=alone))
+            peer.take(seq, finished=False)
+        return outcomes
+
+    def _deadline(self, peer: Peer, now: float) -> None:
+        if not peer.jobs:
+            peer.asked_at = None
+            return
+        if peer.asked_at is not None and now - peer.asked_at > GRACE_AFTER_TERM:
+            self._crew.kill(peer)
+        for seq, since in list(peer.started.items()):
+            job = peer.jobs[seq]
+            task = self._tasks.get(job.task)
+            limit = job.timeout if job.timeout is not None else task.timeout if task else None
+            if limit is not None and now - since > limit / 1000:
+                self._end(peer, [seq], "timeout", now)
+
+    def _end(self, peer: Peer, seqs: list[int], why: Why, now: float) -> None:
+        fresh = [seq for seq in seqs if seq not in peer.ending]
+        if not fresh:
+            return
+        peer.send(Cancel(fresh, why))
+        peer.ending.update(dict.fromkeys(fresh, why))
+        if peer.solo:
+            peer.asked_at = now
+
+    def _ping(self, peer: Peer, now: float) -> None:
+        if peer.pinged_at is None:
+            if now - peer.answered_at >= SILENT_SECONDS:
+                peer.pinged_at, peer.told_silent = now, False
+                peer.send(Ping())
+        elif now - peer.pinged_at >= SILENT_SECONDS and not peer.told_silent:
+            peer.told_silent = True
+            silent = text_of(now - peer.pinged_at)
+            log.warning("%s has not answered for %s: its GIL is held", peer.name, silent)
