@@ -12,7 +12,8 @@ import pytest
 from sidework.ids import new_id
 from sidework.job import NewJob
 from sidework.store.sqlite.connection import open_connection, statement
-from sidework.store.sqlite.inserting import insert_wide as insert
+from sidework.store.sqlite.inserting import insert_wide
+from sidework.store.sqlite.rows import insert_parameters
 
 FOLDER = Path(statement.__wrapped__.__code__.co_filename).parent / "sql"
 INDEX = {
@@ -31,6 +32,11 @@ BY_KEY = {"cancel", "complete", "delete", "keep_attempt", "retry", "same_content
 NO_TABLE = {"insert", "turn"}
 
 
+def waiting(count: int) -> list[tuple[object, ...]]:
+    """Rows of so many jobs that are available."""
+    return [insert_parameters(NewJob(new_id(), "m:f", b"\x01{}"), 5) for _ in range(count)]
+
+
 @pytest.fixture(params=["fresh", "full", "bloated"], scope="module")
 def connection(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
@@ -39,7 +45,7 @@ def connection(
     made = open_connection(str(path), create=True)
     if request.param != "fresh":
         with made:
-            insert(made, [NewJob(new_id(), "m:f", b"\x01{}") for _ in range(20_000)], 5)
+            insert_wide(made, waiting(20_000))
             made.execute(
                 "UPDATE jobs SET state = 'completed', finished_at = 7 "
                 "WHERE id > (SELECT id FROM jobs ORDER BY id LIMIT 1 OFFSET 50)"
@@ -87,7 +93,7 @@ def test_a_statement_takes_as_many_steps_whatever_waits(tmp_path: Path, name: st
     """A plan may name the right index and still read through all of it: the machine's steps tell."""
     made = open_connection(str(tmp_path / "jobs.db"), create=True)
     with made:
-        insert(made, [NewJob(new_id(), "m:f", b"\x01{}") for _ in range(20_000)], 5)
+        insert_wide(made, waiting(20_000))
         made.execute(
             "UPDATE jobs SET state = 'completed', finished_at = 7 "
             "WHERE id > (SELECT id FROM jobs ORDER BY id LIMIT 1 OFFSET 10000)"

@@ -64,11 +64,15 @@ class NewJob(Struct, frozen=True):
     tags: tuple[str, ...] = ()
 
 
+Verdict = Literal["stored", "present", "conflict"]
+"""What became of a ``NewJob``: stored now, stored before (same id and content), or refused."""
+
+
 class Inserted(Struct, frozen=True):
-    """What became of one ``NewJob``: stored now, stored before (same id and content), or refused."""
+    """The answer to one ``NewJob``."""
 
     id: bytes
-    verdict: Literal["stored", "present", "conflict"]
+    verdict: Verdict
 
 
 class Claimed(Struct, array_like=True, frozen=True):

@@ -76,13 +76,14 @@ class Combiner(Generic[C, R]):
     def _lead(self, command: C) -> R:
         """Run the command with those that wait now."""
         batch: list[_Seat[C, R]] = []
-        weight = self._weigh(command)
-        with self._guard:
-            while self._line:
-                weight += self._weigh(self._line[0].command)
-                if weight > self._cap:
-                    break
-                batch.append(self._line.popleft())
+        if self._line:  # seen empty without the guard: whoever comes now goes with the next
+            weight = self._weigh(command)
+            with self._guard:
+                while self._line:
+                    weight += self._weigh(self._line[0].command)
+                    if weight > self._cap:
+                        break
+                    batch.append(self._line.popleft())
         try:
             own, *others = self._run([command, *(seat.command for seat in batch)])
         except BaseException as error:

@@ -6,9 +6,8 @@ Enqueues never share a transaction with records; both take the same fair ticket.
 from __future__ import annotations
 
 import functools
-import itertools
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import apsw
@@ -26,6 +25,7 @@ from ...job import (
     NewJob,
     QueueRow,
     Runner,
+    Verdict,
     WorkerRow,
 )
 from ...outcome import Outcome
@@ -35,15 +35,13 @@ from . import bells, claiming, inserting, pruning, reading, upkeep
 from .connection import check_caller, statement, translated
 from .life import Life, is_dead
 from .place import check_place
-from .rows import WORKER_COLUMNS, worker_row
+from .rows import WORKER_COLUMNS, insert_parameters, worker_row
 from .session import Session
 
 MOST_ROWS = 500
 """Rows that one write transaction takes at most, so that other writers wait a few ms, not more."""
 
 PROMOTE_LIMIT = 1000
-
-Insert = Callable[[apsw.Connection, Sequence[NewJob], Millis], list[Inserted]]
 
 
 class SqliteStore:
@@ -84,28 +82,22 @@ class SqliteStore:
     def _insert_batch(
         self, commands: Sequence[tuple[Sequence[NewJob], Millis | None]]
     ) -> list[list[Inserted] | BaseException]:
-        def work(
-            connection: apsw.Connection, insert: Insert
-        ) -> list[list[Inserted] | BaseException]:
-            done: list[list[Inserted] | BaseException] = []
-            # Callers of one moment become one insert, whose verdicts are dealt out again.
-            for moment, group in itertools.groupby(commands, key=lambda command: command[1]):
-                several = [jobs for jobs, _ in group]
-                together = (
-                    several[0] if len(several) == 1 else [j for jobs in several for j in jobs]
-                )
-                verdicts = iter(insert(connection, together, _at(moment)))
-                done += [list(itertools.islice(verdicts, len(jobs))) for jobs in several]
-            reach("insert: before commit")
-            return done
+        rows = [insert_parameters(job, _at(now)) for jobs, now in commands for job in jobs]
 
+        def work(connection: apsw.Connection) -> list[Verdict]:
+            verdicts = insert(connection, rows)
+            reach("insert: before commit")
+            return verdicts
+
+        insert = inserting.insert_wide
         try:
-            stored = self._session.write(lambda c: work(c, inserting.insert_wide))
+            verdicts = iter(self._session.write(work))
         except inserting.SomeWereThere:
-            stored = self._session.write(lambda c: work(c, inserting.insert))
+            insert = inserting.insert
+            verdicts = iter(self._session.write(work))
         reach("insert: committed")
         self.ring_work()  # once for all who shared the commit
-        return stored
+        return [[Inserted(job.id, next(verdicts)) for job in jobs] for jobs, _ in commands]
 
     def insert_on(
         self, connection: Any, jobs: Sequence[NewJob], now: Millis | None = None
@@ -113,10 +105,11 @@ class SqliteStore:
         """Store the jobs on the caller's own connection: they are there when the caller commits."""
         check_caller(connection, self.path)
         with translated(self.path):
-            inserted = inserting.insert(connection, jobs, _at(now))
+            rows = [insert_parameters(job, _at(now)) for job in jobs]
+            verdicts = inserting.insert(connection, rows)
         # Not committed yet as a rule: then this rings too early, and the safety net finds the jobs.
         self.ring_work()
-        return inserted
+        return [Inserted(row[0], verdict) for row, verdict in zip(rows, verdicts, strict=True)]
 
     def get(self, ids: Sequence[bytes]) -> list[JobRow | None]:
         """The jobs of these ids, ``None`` where there is none."""

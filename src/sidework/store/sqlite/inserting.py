@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import apsw
 
-from ...clock import Millis
-from ...job import Inserted, NewJob
+from ...job import Verdict
 from .connection import statement
-from .rows import insert_parameters
 
 _WIDEST = 50
 """Rows of one statement at most. CPU per row: 3.5 us in fifties, 6 to 8 us one by one."""
@@ -20,30 +19,35 @@ class SomeWereThere(Exception):
     """A wide statement met an id that was there, or one twice; the transaction is to be undone."""
 
 
-def insert_wide(connection: apsw.Connection, jobs: Sequence[NewJob], now: Millis) -> list[Inserted]:
+Row = tuple[Any, ...]
+"""What ``insert.sql`` takes, as ``rows.insert_parameters`` makes it: the id is first."""
+
+
+def insert_wide(connection: apsw.Connection, rows: Sequence[Row]) -> list[Verdict]:
     """Store jobs whose ids are all new, as they nearly always are; else ``SomeWereThere``.
 
     It cannot tell which: what then went in is only known by undoing it and using ``insert``.
     """
-    for start in range(0, len(jobs), _WIDEST):
-        rows = [insert_parameters(job, now) for job in jobs[start : start + _WIDEST]]
-        connection.execute(_statement(len(rows)), [value for row in rows for value in row])
-        if connection.changes() != len(rows):
+    for start in range(0, len(rows), _WIDEST):
+        some = rows[start : start + _WIDEST]
+        values = some[0] if len(some) == 1 else [value for row in some for value in row]
+        connection.execute(_statement(len(some)), values)
+        if connection.changes() != len(some):
             raise SomeWereThere
-    return [Inserted(job.id, "stored") for job in jobs]
+    return ["stored"] * len(rows)
 
 
-def insert(connection: apsw.Connection, jobs: Sequence[NewJob], now: Millis) -> list[Inserted]:
+def insert(connection: apsw.Connection, rows: Sequence[Row]) -> list[Verdict]:
     """Store the jobs one by one, in the caller's transaction; a verdict for each (promise I12)."""
-    done: list[Inserted] = []
-    for job in jobs:
-        connection.execute(statement("insert"), insert_parameters(job, now))
+    done: list[Verdict] = []
+    for row in rows:
+        connection.execute(statement("insert"), row)
         if connection.changes() == 1:
-            done.append(Inserted(job.id, "stored"))
+            done.append("stored")
             continue
-        content = (job.task, job.lane, job.args, job.id)
-        same = connection.execute(statement("same_content"), content).get
-        done.append(Inserted(job.id, "present" if same else "conflict"))
+        id_, task, lane, *_, args = row
+        same = connection.execute(statement("same_content"), (task, lane, args, id_)).get
+        done.append("present" if same else "conflict")
     return done
 
 
