@@ -101,6 +101,13 @@ class HandedBack(Struct, tag="handedback", array_like=True, frozen=True):
     seqs: list[int]
 
 
+class Parked(Struct, tag="parked", array_like=True, frozen=True):
+    """An attempt waits for another job and gives its place back, or takes it again."""
+
+    seq: int
+    parked: bool
+
+
 class Pong(Struct, tag="pong", array_like=True, frozen=True):
     """The child's threads can run."""
 
@@ -112,7 +119,7 @@ class Warn(Struct, tag="warn", array_like=True, frozen=True):
     stack: str = ""
 
 
-ToWorker = Hello | ImportFailed | Started | Done | HandedBack | Pong | Warn
+ToWorker = Hello | ImportFailed | Started | Done | HandedBack | Parked | Pong | Warn
 
 encode_message = msgspec.msgpack.Encoder().encode
 decode_to_child = msgspec.msgpack.Decoder(ToChild).decode

@@ -116,10 +116,11 @@ def test_waiting_has_an_end(served: Ways) -> None:
 
 def test_a_blocked_loop_is_told_with_its_stack_and_keeps_its_job(served: Ways) -> None:
     """FAULTS row 10: nothing runs twice, and the warning comes while it is blocked."""
-    job = served.block_loop.enqueue(1, 2.5)
+    job = served.block_loop.enqueue(1)
     served.worker.says("the event loop is blocked")
     assert job.state is State.RUNNING
     served.worker.says("in block_loop")
+    (served.place.folder / "go-1").touch()
     assert job.result(timeout=10) == 1
     assert len(served.runs(1)) == 1
 

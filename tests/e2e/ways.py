@@ -147,9 +147,10 @@ def die_once(tag: int) -> None:
 
 
 @app.task
-async def block_loop(tag: int, seconds: float) -> int:
+async def block_loop(tag: int) -> int:
     wrote("run", tag)
-    threading.Event().wait(seconds)
+    while not (HERE / f"go-{tag}").exists():
+        never.wait(0.01)
     return tag
 
 
@@ -180,3 +181,26 @@ def forks() -> int:
 @app.task
 def enqueues(a: int) -> str:
     return thread.enqueue(a).id
+
+
+@app.task
+def down_thread(depth: int) -> int:
+    return 1 + down_thread.enqueue(depth - 1).result(timeout=20) if depth else 0
+
+
+@app.task(runner="process")
+def down_process(depth: int) -> int:
+    return 1 + down_process.enqueue(depth - 1).result(timeout=20) if depth else 0
+
+
+@app.task
+async def down_coroutine(depth: int) -> int:
+    if depth == 0:
+        return 0
+    jobs = [await down_coroutine.aenqueue(depth - 1) for _ in range(2)]
+    return 1 + max(await asyncio.gather(*(job.aresult(timeout=20) for job in jobs)))
+
+
+@app.task
+async def blocks_its_loop() -> int:
+    return thread.enqueue(1).result(timeout=20)

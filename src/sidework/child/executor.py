@@ -43,6 +43,7 @@ class Attempt:
         self.task = task
         self.timeout = job.timeout / 1000 if job.timeout is not None else task.task_options.timeout
         self.running = RunningJob(job)
+        self.stopped_why = ""  # why the worker had it end; empty when user code cancelled itself
 
     def run(self) -> Outcome:
         """Run a plain function here; total."""
@@ -76,6 +77,11 @@ class Attempt:
             return self.failed(error)
         finally:
             reset_current(token)
+
+    def stop(self, why: str) -> None:
+        """Raise its flag, and keep why."""
+        self.stopped_why = why
+        self.running.ask_to_stop()
 
     def _begin(self) -> Token[RunningJob | None]:
         # Only now: what waited in the child for its turn has not used any of its time.
@@ -117,9 +123,6 @@ class Attempt:
         if isinstance(error, options.discard_on) or not isinstance(error, options.retry_on):
             return self._ended("discarded", error)
         return self._retried(error, None)
-
-    stopped_why: str = ""
-    """Why the worker had it cancelled; empty when user code cancelled itself."""
 
     def _retried(self, error: BaseException, after: float | None) -> Outcome:
         job = self.job

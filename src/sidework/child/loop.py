@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections import deque
 from collections.abc import Sequence
 
 from ..outcome import Outcome
-from ..wire import Done, HandedBack, Started
+from ..wire import Done, HandedBack, Parked, Started
 from .executor import Attempt
 from .link import Link
 
@@ -21,6 +22,7 @@ class Loop:
         self._waiting: deque[tuple[int, Attempt]] = deque()
         self._running: dict[int, tuple[Attempt, asyncio.Task[None]]] = {}
         self._unwanted: set[int] = set()
+        self._parked = 0
         self._seqs: list[int] = []
         self._outcomes: list[Outcome] = []
         self._flushing = False
@@ -35,6 +37,8 @@ class Loop:
 
     def post(self, items: Sequence[tuple[int, Attempt]]) -> None:
         """Accept attempts, from any thread."""
+        for seq, attempt in items:
+            attempt.running.parks_by(functools.partial(self._park, seq))
         self._waiting.extend(items)
         self.loop.call_soon_threadsafe(self._start)
 
@@ -50,14 +54,12 @@ class Loop:
     def cancel(self, seq: int, why: str) -> None:
         """Cancel one that runs; call it on the loop."""
         found = self._running.get(seq)
-        if found is None:
-            # Not begun, or ended already: the second is forgotten with the child.
-            self._unwanted.add(seq)
-        else:
+        if found is not None:
             attempt, task = found
-            attempt.stopped_why = why
-            attempt.running.ask_to_stop()
+            attempt.stop(why)
             task.cancel()
+        elif any(seq == waiting for waiting, _ in list(self._waiting)):
+            self._unwanted.add(seq)  # else it has ended already
 
     async def finish(self) -> None:
         """Wait until nothing runs."""
@@ -66,7 +68,7 @@ class Loop:
 
     def _start(self) -> None:
         started = []
-        while len(self._running) < self._concurrency:
+        while len(self._running) - self._parked < self._concurrency:
             try:
                 seq, attempt = self._waiting.popleft()
             except IndexError:
@@ -82,6 +84,15 @@ class Loop:
             self._empty.clear()
             # A task made here runs in a later turn of the loop: this is sent before its first line.
             self._link.send(Started(started))
+
+    def _park(self, seq: int, parked: bool) -> None:
+        self._link.send(Parked(seq, parked))
+        # From any thread: a coroutine may wait for a job in `asyncio.to_thread`.
+        self.loop.call_soon_threadsafe(self._count_parked, parked)
+
+    def _count_parked(self, parked: bool) -> None:
+        self._parked += 1 if parked else -1
+        self._start()
 
     async def _run(self, seq: int, attempt: Attempt) -> None:
         outcome = await attempt.run_coroutine()

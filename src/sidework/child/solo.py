@@ -17,7 +17,7 @@ from types import FrameType
 from ..job import Claimed
 from ..outcome import Outcome
 from ..tasks.finding import AppLike
-from ..wire import Cancel, Done, HandedBack, Hold, Ping, Pong, Run, Started, Stop, TakeBack
+from ..wire import Cancel, Done, HandedBack, Hold, Parked, Ping, Pong, Run, Started, Stop, TakeBack
 from .child import hello
 from .executor import Attempt, Stopped, attempt_of
 from .life import hold
@@ -45,7 +45,7 @@ class Solo:
                 self._link.close()
                 return
             seq, job = item
-            if seq in self._why:
+            if self._why.pop(seq, None) is not None:
                 self._link.send(HandedBack([seq]))
             else:
                 self._link.send(Done([seq], [self._run(seq, job)]))
@@ -54,7 +54,16 @@ class Solo:
         attempt = attempt_of(job, self._app.registry)
         if not isinstance(attempt, Attempt):
             return attempt
+        attempt.running.parks_by(lambda parked: self._link.send(Parked(seq, parked)))
         self._link.send(Started([seq]))
+        try:
+            return self._execute(seq, attempt)
+        except Stopped as stopped:
+            # The signal came in the few lines around the attempt: it counts all the same. It is
+            # sent once for a job, so nothing can raise here again.
+            return attempt.failed(stopped)
+
+    def _execute(self, seq: int, attempt: Attempt) -> Outcome:
         try:
             self._current = seq
             if seq in self._why:  # asked between the look above and here: no signal was sent
@@ -62,11 +71,9 @@ class Solo:
             if attempt.task.is_coroutine:
                 return asyncio.run(attempt.run_coroutine())
             return attempt.run()
-        except Stopped as stopped:
-            # The signal came in the few lines around the attempt: it counts all the same.
-            return attempt.failed(stopped)
         finally:
             self._current = -1
+            self._why.pop(seq, None)
 
     def _terminated(self, signum: int, frame: FrameType | None) -> None:
         # Sent for one job, it may arrive when the next has begun: only a job that was named ends.

@@ -77,8 +77,7 @@ class Watchdog:
                 deadline = attempt.running.deadline
                 if deadline is not None and now >= deadline and seq not in told:
                     told.add(seq)
-                    attempt.stopped_why = "timeout"
-                    attempt.running.ask_to_stop()
+                    attempt.stop("timeout")
                     line = (
                         f"job {attempt.running.id} ({attempt.job.task}) is past its timeout of "
                         f"{attempt.timeout} s in a thread, which cannot be stopped"

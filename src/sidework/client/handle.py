@@ -12,6 +12,7 @@ from ..ids import id_text
 from ..job import AttemptRow, JobRow
 from ..outcome import decode_failure
 from ..state import State
+from ..tasks.context import waiting
 
 if TYPE_CHECKING:
     from .app import Sidework
@@ -96,7 +97,8 @@ class Handle(Generic[R]):
         limit = None if timeout is None else seconds(timeout, "timeout")
         future = self._app.waiter.register(self._raw)
         try:
-            row = future.result(limit)
+            with waiting(blocks=True):
+                row = future.result(limit)
         except TimeoutError:
             raise self._late(limit) from None
         finally:
@@ -108,7 +110,8 @@ class Handle(Generic[R]):
         waiter = await asyncio.to_thread(lambda: self._app.waiter)
         future = waiter.register(self._raw)
         try:
-            row = await asyncio.wait_for(asyncio.wrap_future(future), limit)
+            with waiting(blocks=False):
+                row = await asyncio.wait_for(asyncio.wrap_future(future), limit)
         except TimeoutError:
             raise self._late(limit) from None
         finally:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 from ..errors import SideworkError
@@ -12,11 +16,13 @@ from ..job import Claimed
 class RunningJob:
     """The job that runs here: a view of its claim, made for every attempt and read by few."""
 
-    __slots__ = ("_claim", "_should_stop", "deadline")
+    __slots__ = ("_claim", "_park", "_should_stop", "_waits", "deadline")
 
     def __init__(self, claim: Claimed) -> None:
         self._claim = claim
         self._should_stop = False
+        self._park: Callable[[bool], None] = _stay
+        self._waits = 0
         self.deadline: float | None = None
         """When its time is over, in seconds of ``clock.monotonic``; ``None`` without a timeout."""
 
@@ -59,7 +65,31 @@ class RunningJob:
         """Raise the flag; from any thread."""
         self._should_stop = True
 
+    def parks_by(self, park: Callable[[bool], None]) -> None:
+        """Say how the place that this attempt takes is given back (True) and taken again (False)."""
+        self._park = park
 
+    @contextmanager
+    def parked(self) -> Iterator[None]:
+        """Inside, the attempt only waits: its place is another's. Waits may overlap, as in ``gather``."""
+        with _waits:
+            if self._waits == 0:
+                self._park(True)  # may refuse
+            self._waits += 1
+        try:
+            yield
+        finally:
+            with _waits:
+                self._waits -= 1
+                if self._waits == 0:
+                    self._park(False)
+
+
+def _stay(parked: bool) -> None:
+    """An attempt that no runner has taken up has no place to give back."""
+
+
+_waits = threading.Lock()
 _current: ContextVar[RunningJob | None] = ContextVar("sidework_job", default=None)
 
 
@@ -69,6 +99,35 @@ def current_job() -> RunningJob:
     if job is None:
         raise SideworkError("current_job() was called outside a job")
     return job
+
+
+@contextmanager
+def waiting(*, blocks: bool) -> Iterator[None]:
+    """Around a wait for another job: within a job its place is given back meanwhile, so that jobs
+    that wait for jobs cannot take all the places there are; elsewhere nothing happens.
+
+    ``blocks``: the wait holds its thread. On the event loop of a child that is refused with
+    ``SideworkError``: the job that is waited for may need that very loop.
+    """
+    job = _current.get()
+    if job is None:
+        yield
+        return
+    if blocks and _on_a_loop():
+        raise SideworkError(
+            f"job {job.id} ({job.task}) would block its event loop with result() or wait(): "
+            "use await job.aresult() or await job.await_final()"
+        )
+    with job.parked():
+        yield
+
+
+def _on_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 set_current = _current.set

@@ -106,7 +106,8 @@ class Crew:
 
     def solo_places(self) -> int:
         """How many more jobs could run alone now, starting children for them if need be."""
-        return max(0, self.solo - sum(1 for peer in self.peers if peer.solo and peer.jobs))
+        taken = sum(len(peer.jobs) - len(peer.parked) for peer in self.peers if peer.solo)
+        return max(0, self.solo - taken)
 
     def kill(self, peer: Peer) -> None:
         """End it at once."""

@@ -46,6 +46,7 @@ class Peer:
         self.jobs: dict[int, Claimed] = {}
         self.started: dict[int, float] = {}
         self.holding: dict[Runner, int] = dict.fromkeys(capacity, 0)
+        self.parked: set[int] = set()
         self.ending: dict[int, Why] = {}  # asked to end, and why
         self.asked_at: float | None = None
         self.progress_at = self.answered_at = monotonic()
@@ -97,10 +98,17 @@ class Peer:
         self.started.pop(seq, None)
         self.ending.pop(seq, None)
         if job is not None:
+            self.park(seq, job, parked=False)
             self.holding[self._kind(job)] -= 1
             if finished:
                 self._finished[self._kind(job)] += 1
         return job
+
+    def park(self, seq: int, job: Claimed, *, parked: bool) -> None:
+        """Its place is free while it waits for another job; taken again, they may be one too many."""
+        if parked != (seq in self.parked):
+            self.holding[self._kind(job)] += -1 if parked else 1
+            self.parked ^= {seq}
 
     def measure(self, now: float) -> None:
         """Bring the rate of finished jobs up to date; called often, counts at most every 20 ms."""

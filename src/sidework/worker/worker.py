@@ -24,6 +24,7 @@ from ..wire import (
     Hello,
     Hold,
     ImportFailed,
+    Parked,
     Pong,
     Started,
     Stop,
@@ -228,6 +229,10 @@ class Worker:
                 released(job, "handed back before it started") for job in back if job
             )
             self._hunger.wake()
+        elif isinstance(message, Parked):
+            if message.seq in peer.jobs:
+                peer.park(message.seq, peer.jobs[message.seq], parked=message.parked)
+                self._hunger.wake()
         elif isinstance(message, Pong):
             peer.pinged_at, peer.answered_at = None, now
         elif isinstance(message, Hello):
