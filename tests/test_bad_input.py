@@ -256,11 +256,11 @@ FULL = """
     except StoreUnavailable as full:
         assert "no space left" in str(full) or "disk" in str(full), full
         assert "\\n" not in str(full)
-    there = {app.handle_of(row).id for row in app.jobs()}
+    there = {row.id for row in app.jobs()}
     assert set(acknowledged) == there, (len(acknowledged), len(there))
     os.unlink(sys.argv[1] + "/ballast")
     acknowledged.append(keep.enqueue("after").id)
-    assert {app.handle_of(row).id for row in app.jobs()} == set(acknowledged)
+    assert {row.id for row in app.jobs()} == set(acknowledged)
     assert app.store.check() == []
     print("healed after", len(acknowledged))
 """
@@ -352,3 +352,125 @@ def test_an_app_that_breaks_while_the_worker_runs(place: Place) -> None:
     worker.says("half deployed")
     place.write("shop.py", good)
     until(lambda: place.sidework("run", "shop:f", "--wait", "--timeout", "10s").stdout == "1\n")
+
+
+UNGUARDED = """
+    from sidework import Sidework
+
+    app = Sidework()
+
+    @app.task(runner="process")
+    def cpu(n: int) -> int:
+        return n
+
+    {line}
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("with app.worker(): pass", "starts a worker"),
+        ("cpu.enqueue(3).result()", "waits for a job"),
+    ],
+)
+def test_a_module_that_works_while_it_is_imported(place: Place, line: str, says: str) -> None:
+    """Each child would import it, start workers of its own, and those children theirs."""
+    place.write("shop.py", UNGUARDED.replace("{line}", line))
+    done = place.sidework("worker", "shop")
+    assert done.returncode == 1
+    (told,) = done.stderr.splitlines()
+    assert (
+        f'module shop {says} while it is imported: put that under if __name__ == "__main__":'
+        in told
+    )
+    assert "shop.py:10)" in told
+
+
+def test_a_program_without_a_guard_ends_its_solo_children_in_one_line_each(place: Place) -> None:
+    program = "with app.worker(): print(cpu.enqueue(3).result(timeout=1))"
+    done = place.python(str(place.write("shop.py", UNGUARDED.replace("{line}", program))))
+    assert done.stderr.splitlines()[-1].startswith("sidework.errors.WaitTimeout")
+    refused = [line for line in done.stderr.splitlines() if "cannot start" in line]
+    assert 1 <= len(refused) <= 8
+
+
+def test_a_file_that_is_replaced_while_it_is_open(app: Sidework) -> None:
+    """What went into the old file has no name any more: no acknowledgement for it, then the new one."""
+    task = app.task(named)
+    task.enqueue("a")
+    path = Path(app.url.removeprefix("sqlite:///"))
+    for name in path.parent.glob("jobs.db*"):
+        if name.is_file():
+            name.unlink()
+    with pytest.raises(StoreRefused, match="was removed, moved or replaced") as told:
+        task.enqueue("b")
+    one_line(told.value)
+    kept = task.enqueue("c")
+    assert [row.id for row in app.jobs()] == [kept.id]
+
+
+def test_a_worker_goes_on_with_a_file_that_took_the_place(place: Place) -> None:
+    place.write(
+        "shop.py",
+        "from sidework import Sidework\napp = Sidework()\n@app.task\ndef f() -> int: return 1\n",
+    )
+    place.sidework("run", "shop:f")
+    worker = place.worker("shop", "--children", "1")
+    for path in place.folder.glob("jobs.db*"):
+        if path.is_file():
+            path.unlink()
+    worker.says("was removed, moved or replaced")
+    assert place.sidework("run", "shop:f", "--wait", "--timeout", "20s").stdout == "1\n"
+    assert worker.stop() == 0
+
+
+def test_a_database_in_memory_is_refused() -> None:
+    with pytest.raises(StoreRefused, match="cannot be shared with a worker"):
+        Sidework(":memory:")
+
+
+def test_what_is_not_bound_cannot_be_stored_in_bulk(app: Sidework) -> None:
+    task = app.task(named)
+    with pytest.raises(BadValue, match=r"takes task\.bind") as told:
+        app.enqueue_many(["a"])  # type: ignore[list-item]
+    one_line(told.value)
+    app.enqueue_many([task.bind("a")])
+    assert len(list(app.jobs())) == 1
+
+
+def test_an_unknown_argument_is_named(app: Sidework) -> None:
+    task = app.task(named)
+    with pytest.raises(TypeError, match=r"named\(text: 'str'\).*unexpected argument 'txt'"):
+        task.enqueue(txt="a")  # type: ignore[call-arg]
+
+
+def test_a_result_that_does_not_fit_its_annotation(app: Sidework) -> None:
+    job = app.task(wrong_result).enqueue()
+    with app.worker(queues="default"), pytest.raises(BadValue, match="does not fit") as told:
+        job.result(timeout=10)
+    assert job.id in one_line(told.value)
+
+
+def wrong_result() -> int:
+    return "five"  # type: ignore[return-value]
+
+
+def test_a_group_may_share_a_store(tmp_path: Path) -> None:
+    """The umask decides, for the file, what SQLite puts beside it, and the workers' locks."""
+    done = subprocess.run(
+        [sys.executable, "-c",
+         "import os, sys\n"
+         "os.umask(0o002)\n"
+         "from sidework.store.opening import open_store\n"
+         "store = open_store(sys.argv[1])\n"
+         "store.register('here', os.getpid(), ())\n"
+         "from pathlib import Path\n"
+         "for path in sorted(Path(sys.argv[1]).parent.rglob('*')):\n"
+         "    print(oct(path.stat().st_mode & 0o777), path.name.split('.life')[-1])\n",
+         str(tmp_path / "jobs.db")],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    told = dict(line.split(" ", 1)[::-1] for line in done.stdout.splitlines())
+    assert told == {"jobs.db": "0o664", "jobs.db-shm": "0o664", "jobs.db-wal": "0o664",
+                    "jobs.db-ticket": "0o664", "jobs.db-workers": "0o775", "": "0o664"}  # fmt: skip

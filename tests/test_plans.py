@@ -84,7 +84,7 @@ LIMITED = {
     "prune_age": {"state": "completed", "before": 9, "limit": 10},
     "cancelling": {"worker": 1},
     "held": {"worker": 1},
-    "rescue": {"worker": 1, "limit": 10, "max_crashes": 3, "now": 9},
+    "rescue": {"worker": 1, "limit": 10, "now": 9},
 }
 
 

@@ -207,10 +207,7 @@ class Machine(RuleBasedStateMachine):
                 job.attempt -= 1
                 job.crashes += 1
                 asked, job.asked = job.asked, False
-                if job.runner == "process" and job.crashes >= MAX_CRASHES:
-                    job.go(Event.QUARANTINE)
-                    job.fence = -1
-                elif asked:
+                if asked:
                     job.go(Event.CANCEL)
                     job.fence = -1
                 else:

@@ -23,6 +23,7 @@ from .errors import (
     WaitTimeout,
 )
 from .handle import JobHandle
+from .info import AttemptInfo, JobInfo
 from .outcome import Discard, Retry, Snooze
 from .state import State
 
@@ -34,6 +35,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AppNotFound",
+    "AttemptInfo",
     "BadTask",
     "BadValue",
     "Discard",
@@ -41,6 +43,7 @@ __all__ = [
     "JobConflict",
     "JobFailed",
     "JobHandle",
+    "JobInfo",
     "JobNotFound",
     "Retry",
     "RunningJob",

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Any, Protocol, TypeVar
 
 from .duration import Duration
-from .job import AttemptRow, JobRow, NewJob
+from .info import AttemptInfo, JobInfo
+from .job import NewJob
 from .state import State
 
 R = TypeVar("R")
@@ -26,11 +27,11 @@ class JobHandle(Protocol[R_co]):
         """The state now; ``JobNotFound`` when the job is gone."""
         ...
 
-    def info(self) -> JobRow:
+    def info(self) -> JobInfo:
         """The job as it stands in the store."""
         ...
 
-    def attempts(self) -> list[AttemptRow]:
+    def attempts(self) -> list[AttemptInfo]:
         """The attempts that did not complete, oldest first."""
         ...
 

@@ -27,6 +27,10 @@ class TaskInfo(Struct, array_like=True, frozen=True):
     backoff: int | None
 
 
+LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
+"""Of a worker and of its children, whose lines come out of one place."""
+
+
 # Worker to child ------------------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ import pytest
 from sidework.job import Claimed
 from sidework.state import FINAL, TRANSITIONS, Event, State
 
-from .conftest import Bench, outcome
+from .conftest import NOW, Bench, outcome
 
 HOUR = 3_600_000
 # Nothing makes a job wait for others yet, so neither the state nor its event can be reached by a verb.
@@ -72,10 +72,6 @@ def test_the_table(bench: Bench, state: State, event: Event) -> None:
     before = bench.row(job.id)
     fire(bench, event, job)
     after = bench.row(job.id)
-    if (state, event) == (State.RUNNING, Event.RESCUE):
-        # The third crash, and it ran alone: the guard makes the rescue a quarantine.
-        assert after.state is State.DISCARDED
-        return
     wanted = TRANSITIONS.get((state, event))
     if wanted is None:
         assert after == before
@@ -156,3 +152,16 @@ def test_a_suspect_runs_alone_and_is_quarantined_at_the_third_crash(bench: Bench
             return
         assert (row.state, row.crashes, row.runner) == (State.AVAILABLE, crash, "process")
         (job,) = bench.claim(runner="process")
+
+
+@pytest.mark.parametrize("runner", ["thread", "process"])
+def test_no_death_of_a_worker_condemns_a_job(bench: Bench, runner: Any) -> None:
+    """I5: five power cuts in a row, and the job still runs; only alone from the second on."""
+    job_id = bench.put(runner=runner)
+    for death in range(1, 6):
+        (job,) = [j for kind in ("thread", "process") for j in bench.claim(runner=kind)]
+        assert job.runner == ("process" if death > 2 else runner)
+        bench.store.retire(bench.worker)
+        bench.worker = bench.store.register("host", 1, (), NOW).id
+        row = bench.row(job_id)
+        assert (row.state, row.attempt, row.crashes) == (State.AVAILABLE, 0, death)

@@ -42,7 +42,7 @@ class Field:
         )  # fmt: skip
 
     def rows(self) -> dict[str, Any]:
-        return {self.app.handle_of(row).id: row for row in self.app.jobs()}
+        return {row.id: row for row in self.app.jobs()}
 
     def counts(self) -> dict[str, int]:
         told: dict[str, int] = {}
@@ -219,7 +219,7 @@ def forks(folder: Path, size: int, seed: int) -> Figures:
         os.close(read)
     stop.set()
     thread.join()
-    there = {row.id.hex() for row in field.app.jobs()}
+    there = {row.id.replace("-", "") for row in field.app.jobs()}
     bad += [f"{job} was acknowledged and is not there" for job in set(told) - there]
     bad += field.app.store.check()
     field.app.close()
@@ -246,9 +246,9 @@ def drains(folder: Path, size: int, seed: int) -> Figures:
         landed += bool(busy)
         for row in field.app.jobs():
             if row.state is State.RUNNING:
-                bad.append(f"{row.id.hex()} still runs after the drain")
+                bad.append(f"{row.id} still runs after the drain")
             elif row.attempt != (row.state is State.COMPLETED):
-                bad.append(f"{row.id.hex()}: attempt {row.attempt} in {row.state}")
+                bad.append(f"{row.id}: attempt {row.attempt} in {row.state}")
         if field.app.store.workers():
             bad.append("a worker is still known")
     worker = field.worker("--children", "1", "--threads", "4")

@@ -1,15 +1,17 @@
-"""``python -m sidework.child FD PARENT KIND CONCURRENCY THREADS APP...``: how a worker starts a child."""
+"""``python -m sidework.child FD PARENT KIND CONCURRENCY THREADS LOG_LEVEL APP...``: how a worker
+starts a child."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import socket
 import sys
 
 from ..errors import SideworkError
 from ..tasks.finding import find_apps
-from ..wire import ImportFailed
+from ..wire import LOG_FORMAT, ImportFailed
 from .child import Child
 from .life import die_with_parent
 from .link import Link
@@ -17,7 +19,13 @@ from .solo import Solo
 
 
 def main(
-    descriptor: str, parent: str, kind: str, concurrency: str, threads: str, *specs: str
+    descriptor: str,
+    parent: str,
+    kind: str,
+    concurrency: str,
+    threads: str,
+    log_level: str,
+    *specs: str,
 ) -> int:
     """Import the app, then serve the worker at the other end of the socket."""
     die_with_parent(int(parent))
@@ -25,6 +33,8 @@ def main(
     # nothing, not SIG_IGN: programs that a job starts would inherit that and never hear SIGTERM.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
+    # Before the app's own words on logging, which win: what jobs log is seen as the worker's is.
+    logging.basicConfig(level=int(log_level), format=LOG_FORMAT)
     link = Link(socket.socket(fileno=int(descriptor)))
     try:
         app = find_apps(specs)

@@ -17,7 +17,6 @@ from typing import Any
 import click
 
 from ..clock import monotonic
-from ..codec import TypeHooks, decode
 from ..errors import SideworkError
 from ..state import State
 
@@ -136,11 +135,11 @@ def _report(app: Any, paths: list[str], took: float, killed: int, told: str) -> 
     results: dict[str, Squeezed] = {}
     failed = crashed = 0
     for row in app.jobs():
-        path = decode(row.args, dict[str, Any], TypeHooks())["path"]
-        if row.state is State.COMPLETED and row.result is not None:
-            results[path] = decode(row.result, Squeezed, TypeHooks())
+        path = row.arguments["path"]
+        if row.state is State.COMPLETED:
+            results[path] = Squeezed(**row.result)
         if row.fence > 2:  # claimed more than once
-            outcomes = [one.outcome for one in app.store.attempts(row.id)]
+            outcomes = [one.outcome for one in app.job(row.id).attempts()]
             failed += outcomes.count("retry")
             crashed += outcomes.count("crashed")
     lost = sum(path not in results or results[path].size != os.path.getsize(path) for path in paths)

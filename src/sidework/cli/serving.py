@@ -12,8 +12,10 @@ import click
 
 from ..errors import BadValue
 from ..job import check_queue
+from ..state import State
 from ..store.opening import open_store
 from ..store.protocol import Store
+from ..wire import LOG_FORMAT
 from .choosing import chosen_apps
 
 
@@ -44,10 +46,10 @@ def worker(
     from ..worker.crew import Crew
     from ..worker.worker import Worker
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
     specs = chosen_apps(apps)
     lanes = tuple(check_queue(one.strip()) for one in queues.split(",") if one.strip())
-    crew = Crew(specs, children, children, concurrency, threads)
+    crew = Crew(specs, children, children, concurrency, threads, logging.INFO)
     log = logging.getLogger("sidework.worker")
     working = Worker(
         crew, _open_existing, lanes, grace, lambda: log.info("ready for %s", ", ".join(specs))
@@ -92,10 +94,10 @@ def run(task: str, arguments: tuple[str, ...], wait: bool, timeout: str | None) 
         click.echo(job.id)
         return
     job.wait(timeout=timeout)
-    raw = job.info().result
-    if raw is None:
-        job.result(timeout=1)
-    click.echo((raw or b"\x01null")[1:].decode())
+    info = job.info()
+    if info.state is not State.COMPLETED:
+        job.result(timeout=1)  # raises what became of it
+    click.echo(json.dumps(info.result, ensure_ascii=False))
 
 
 def _value(text: str) -> Any:

@@ -7,12 +7,15 @@ import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from uuid import UUID
 
 from ..codec import TypeHooks
 from ..duration import Duration, seconds
 from ..errors import BadValue, JobConflict, JobNotFound
+from ..handle import JobHandle
 from ..ids import id_text, parse_id
-from ..job import Inserted, JobFilter, JobRow, NewJob, OnCrash, Runner
+from ..info import JobInfo
+from ..job import Inserted, JobFilter, NewJob, OnCrash, Runner, check_queue
 from ..retry import Backoff
 from ..state import State
 from ..store.opening import absolute, open_store
@@ -54,6 +57,8 @@ class Sidework:
     ) -> None:
         frame = sys._getframe(1)
         file = frame.f_globals.get("__file__")
+        if file is not None and not os.path.exists(file):
+            file = None  # typed in, or read from a pipe: there is no module to import
         self.module = module_name(frame.f_globals.get("__name__", "__main__"))
         self.file = None if file is None else os.path.abspath(file)
         folder = os.getcwd() if self.file is None else os.path.dirname(self.file)
@@ -219,13 +224,15 @@ class Sidework:
 
     # Asking -------------------------------------------------------------------------------------
 
-    def job(self, job_id: Any) -> Handle[Any]:
-        """The handle of a job by its id; ``JobNotFound`` when there is none."""
+    def job(self, job_id: str | UUID) -> JobHandle[Any]:
+        """The handle of a job by its id; ``JobNotFound`` when there is none. Its result is typed by
+        its task where that is known here."""
         raw = parse_id(job_id)
         (row,) = self.store.get([raw])
         if row is None:
             raise JobNotFound(f"there is no job {id_text(raw)} in {self._url}")
-        return self.handle_of(row)
+        task = self.registry.find(row.task)
+        return Handle(self, raw, Any if task is None else task.signature.returns)
 
     def jobs(
         self,
@@ -234,7 +241,7 @@ class Sidework:
         queue: str | Iterable[str] = (),
         task: str | Iterable[str] = (),
         tag: str | None = None,
-    ) -> Iterator[JobRow]:
+    ) -> Iterator[JobInfo]:
         """Jobs that fit, newest first; read in pages, stable while others enqueue."""
         try:
             states = tuple(State(one) for one in _several(state))
@@ -244,20 +251,15 @@ class Sidework:
         before: bytes | None = None
         while True:
             page = self.store.page(want, before, _PAGE)
-            yield from page
+            yield from map(JobInfo, page)
             if len(page) < _PAGE:
                 return
             before = page[-1].id
 
-    def handle_of(self, row: JobRow) -> Handle[Any]:
-        """The handle of a job that was read; its result is typed when its task is known here."""
-        task = self.registry.find(row.task)
-        return Handle(self, row.id, Any if task is None else task.signature.returns)
-
     # Working ------------------------------------------------------------------------------------
 
     def worker(
-        self, *, queues: Iterable[str] = (), threads: int = 8, concurrency: int = 100
+        self, *, queues: str | Iterable[str] = (), threads: int = 8, concurrency: int = 100
     ) -> EmbeddedWorker:
         """A worker inside this process, for ``with`` or ``async with``: scripts, tests, small apps.
 
@@ -265,7 +267,8 @@ class Sidework:
         """
         from .embedded import EmbeddedWorker
 
-        return EmbeddedWorker(self, tuple(queues), threads, concurrency)
+        lanes = tuple(check_queue(queue) for queue in _several(queues))
+        return EmbeddedWorker(self, lanes, threads, concurrency)
 
 
 _TASK_DEFAULTS: dict[str, Any] = {
@@ -300,6 +303,10 @@ def _chunks(bound: Iterable[Bound[Any]]) -> Iterator[tuple[list[NewJob], Any]]:
     chunk: list[NewJob] = []
     connection: Any = None
     for one in bound:
+        if not isinstance(one, Bound):
+            raise BadValue(
+                f"{one!r} is not bound: enqueue_many takes task.bind(...), which stores nothing yet"
+            )
         if chunk and (len(chunk) == _CHUNK or one.connection is not connection):
             yield chunk, connection
             chunk = []

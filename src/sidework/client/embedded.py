@@ -16,6 +16,7 @@ from ..child.child import Child
 from ..child.link import Link
 from ..errors import SideworkError
 from ..store.opening import open_store
+from ..tasks.importing import refuse_at_import
 from ..worker.crew import Crew
 from ..worker.worker import Worker
 
@@ -39,6 +40,7 @@ class EmbeddedWorker:
         self._error: SideworkError | None = None
 
     def __enter__(self) -> EmbeddedWorker:
+        refuse_at_import("starts a worker")
         if self._worker is not None:
             raise SideworkError("this worker was started already; app.worker() makes another")
         self._app.store  # noqa: B018 - opened here, so that what is wrong is told here

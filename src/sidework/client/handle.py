@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..codec import decode
 from ..duration import Duration, seconds, text_of
-from ..errors import JobCancelled, JobFailed, JobNotFound, WaitTimeout
+from ..errors import BadValue, JobCancelled, JobFailed, JobNotFound, WaitTimeout
 from ..ids import id_text
-from ..job import AttemptRow, JobRow
+from ..info import AttemptInfo, JobInfo
+from ..job import JobRow
 from ..outcome import decode_failure
 from ..state import State
 from ..tasks.context import waiting
+from ..tasks.importing import refuse_at_import
 
 if TYPE_CHECKING:
     from .app import Sidework
@@ -46,21 +48,19 @@ class Handle(Generic[R]):
     def __hash__(self) -> int:
         return hash(self._raw)
 
-    def info(self) -> JobRow:
+    def info(self) -> JobInfo:
         """The job as it stands in the store; ``JobNotFound`` when it is gone."""
         (row,) = self._app.store.get([self._raw])
-        if row is None:
-            raise JobNotFound(f"there is no job {self.id} in {self._app.url}")
-        return row
+        return JobInfo(self._there(row))
 
     @property
     def state(self) -> State:
         """The state now."""
         return self.info().state
 
-    def attempts(self) -> list[AttemptRow]:
+    def attempts(self) -> list[AttemptInfo]:
         """The attempts that did not complete, oldest first."""
-        return self._app.store.attempts(self._raw)
+        return [AttemptInfo(row) for row in self._app.store.attempts(self._raw)]
 
     def wait(self, timeout: Duration | None = None) -> State:
         """Wait until the job is final; its state. ``WaitTimeout`` when that takes too long."""
@@ -94,6 +94,7 @@ class Handle(Generic[R]):
         return took
 
     def _final(self, timeout: Duration | None) -> JobRow:
+        refuse_at_import("waits for a job")
         limit = None if timeout is None else seconds(timeout, "timeout")
         future = self._app.waiter.register(self._raw)
         try:
@@ -131,11 +132,17 @@ class Handle(Generic[R]):
 
     def _outcome(self, row: JobRow) -> R:
         if row.state is State.COMPLETED:
-            value: R = decode(row.result or b"\x01null", self._returns, self._app.hooks)
+            try:
+                value: R = decode(row.result or b"\x01null", self._returns, self._app.hooks)
+            except BadValue as wrong:
+                raise BadValue(
+                    f"job {self.id} ({row.task}) completed, but its result does not fit the "
+                    f"annotation of its task: {wrong}"
+                ) from None
             return value
         if row.state is State.CANCELLED:
             raise JobCancelled(self.id, "cancelled", row.note or "cancelled")
-        attempts = self.attempts()
+        attempts = self._app.store.attempts(self._raw)
         failure = decode_failure(attempts[-1].failure) if attempts else None
         if failure is None:
             raise JobFailed(self.id, "discarded", row.note or "no reason was kept")

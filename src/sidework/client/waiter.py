@@ -98,7 +98,7 @@ class Waiter:
                     if current != version:
                         version, look = current, waited
                 self._look(sorted(look & waited))
-            except StoreError as error:
+            except Exception as error:  # noqa: BLE001 - told to everyone who waits, who raises it
                 self._fail(error)
         bell.close()
         self._fail(StoreError("the app was closed while a result was waited for"))
@@ -114,7 +114,7 @@ class Waiter:
                         if future.set_running_or_notify_cancel():
                             future.set_result(row)
 
-    def _fail(self, error: StoreError) -> None:
+    def _fail(self, error: Exception) -> None:
         with self._lock:
             futures = [future for several in self._waiting.values() for future in several]
             self._waiting.clear()

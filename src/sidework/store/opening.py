@@ -19,6 +19,11 @@ def absolute(url: str, folder: str) -> str:
 
 def sqlite_path(url: str) -> str | None:
     """The path that a SQLite URL names (``sqlite:///shop.db`` or a bare path), else ``None``."""
+    if ":memory:" in url:
+        raise StoreRefused(
+            f"{url!r}: jobs in memory cannot be shared with a worker; name a file, in a temporary "
+            "folder if it need not last"
+        )
     if "://" not in url:
         return os.path.expanduser(url)
     scheme, _, rest = url.partition("://")

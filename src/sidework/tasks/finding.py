@@ -14,9 +14,12 @@ from typing import Any, Protocol, runtime_checkable
 
 from msgspec import Struct
 
-from ..errors import AppNotFound
+from ..errors import AppNotFound, SideworkError
+from .importing import importing
 from .naming import name_of_file
 from .registry import Registry
+
+_OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep
 
 
 @runtime_checkable
@@ -89,7 +92,8 @@ def find_app(spec: str) -> AppLike:
 
 def _import(module: str, spec: str) -> Any:
     try:
-        return importlib.import_module(module)
+        with importing(module):
+            return importlib.import_module(module)
     except ModuleNotFoundError as missing:
         if missing.name and (module == missing.name or module.startswith(missing.name + ".")):
             raise AppNotFound(
@@ -105,10 +109,11 @@ def _told(error: BaseException) -> str:
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if "importlib" not in frame.filename
-        and not frame.filename.startswith(os.path.dirname(__file__))
+        if "importlib" not in frame.filename and not frame.filename.startswith(_OURS)
     ]
     said = f"{type(error).__name__}: {error}".splitlines()[0]
+    if isinstance(error, SideworkError):
+        said = str(error).splitlines()[0]
     if isinstance(error, SyntaxError):
         return f"{said} (at {error.filename}:{error.lineno})"
     return f"{said} (at {frames[-1].filename}:{frames[-1].lineno})" if frames else said

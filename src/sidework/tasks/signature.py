@@ -58,7 +58,11 @@ class Signature:
         try:
             bound = self._signature.bind(*args, **kwargs)
         except TypeError as wrong:
-            raise TypeError(f"{self._name}: {wrong}") from None
+            known = self._signature.parameters
+            by_name = any(about.kind is inspect.Parameter.VAR_KEYWORD for about in known.values())
+            unknown = [] if by_name else [name for name in kwargs if name not in known]
+            said = f"got an unexpected argument {unknown[0]!r}" if unknown else wrong
+            raise TypeError(f"{self._name}{self._signature}: {said}") from None
         named: dict[str, Any] = {}
         for parameter, value in bound.arguments.items():
             kind = self._signature.parameters[parameter].kind

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, Generic, ParamSpec, TypedDict, TypeVar, cast
+from typing import Any, Generic, ParamSpec, TypedDict, TypeVar, Unpack, cast
 from uuid import UUID
 
 from msgspec import Struct
@@ -123,7 +123,7 @@ class Task(Generic[P, R, C]):
         """The task with these arguments, for ``app.enqueue_many``."""
         return self._plain.bind(*args, **kwargs)
 
-    def options(self, **options: Any) -> Enqueue[P, R]:
+    def options(self, **options: Unpack[EnqueueOptions]) -> Enqueue[P, R]:
         """This task with options for one job: ``delay, run_after, priority, queue_name, retries,
         backoff, timeout, expires, id, tags, connection`` (``EnqueueOptions``)."""
         unknown = set(options) - set(EnqueueOptions.__annotations__)
@@ -132,7 +132,7 @@ class Task(Generic[P, R, C]):
             raise BadValue(
                 f"unknown option {sorted(unknown)[0]!r} of {self.name}; there are: {known}"
             )
-        return Enqueue(self, cast(EnqueueOptions, options))
+        return Enqueue(self, options)
 
     def template(self, options: EnqueueOptions) -> NewJob:
         """The job as it is handed over, but for its id and arguments; ``BadValue`` for options that

@@ -22,13 +22,20 @@ class Crew:
     """The children of one worker. ``specs`` are how a child finds the apps."""
 
     def __init__(
-        self, specs: Sequence[str], children: int, solo: int, concurrency: int, threads: int
+        self,
+        specs: Sequence[str],
+        children: int,
+        solo: int,
+        concurrency: int,
+        threads: int,
+        log_level: int = logging.WARNING,
     ) -> None:
         self.specs = specs
         self.children = children
         self.solo = solo
         self.concurrency = concurrency
         self.threads = threads
+        self._log_level = log_level
         self.peers: list[Peer] = []
         self._numbers = 0
         self._failures = 0
@@ -52,7 +59,7 @@ class Crew:
                 [
                     sys.executable, "-m", "sidework.child", str(theirs.fileno()),
                     str(os.getpid()), "solo" if solo else "shared", str(self.concurrency),
-                    str(self.threads), *self.specs,
+                    str(self.threads), str(self._log_level), *self.specs,
                 ],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
@@ -106,6 +113,8 @@ class Crew:
 
     def solo_places(self) -> int:
         """How many more jobs could run alone now, starting children for them if need be."""
+        if monotonic() < self._not_before:
+            return 0  # the last child could not even start
         taken = sum(len(peer.jobs) - len(peer.parked) for peer in self.peers if peer.solo)
         return max(0, self.solo - taken)
 

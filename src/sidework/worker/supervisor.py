@@ -9,11 +9,13 @@ import logging
 from collections.abc import Iterable
 
 from ..duration import text_of
+from ..job import Claimed
 from ..outcome import Outcome
 from ..wire import Cancel, Ping, TakeBack, TaskInfo, Why
 from .crew import Crew
 from .endings import cancelled, crashed, released, timed_out
 from .peer import Peer
+from .telling import Teller
 
 log = logging.getLogger("sidework.worker")
 
@@ -28,8 +30,9 @@ SILENT_SECONDS = 0.5
 class Supervisor:
     """Of the children of one worker."""
 
-    def __init__(self, crew: Crew) -> None:
+    def __init__(self, crew: Crew, teller: Teller) -> None:
         self._crew = crew
+        self._teller = teller
         self._tasks: dict[str, TaskInfo] = {}
 
     def learn(self, tasks: Iterable[TaskInfo]) -> None:
@@ -74,20 +77,24 @@ class Supervisor:
             log.warning("%s: %s, %d jobs were running", peer.name, how, len(peer.started))
         outcomes: list[Outcome] = []
         for seq, job in list(peer.jobs.items()):
-            why = peer.ending.get(seq)
-            if seq not in peer.started:
-                outcomes.append(released(job, "its process died before it started"))
-            elif why == "released":
-                outcomes.append(released(job, "its worker stopped"))
-            elif why == "cancelled":
-                outcomes.append(cancelled(job))
-            elif why == "timeout":
-                task = self._tasks.get(job.task)
-                outcomes.append(timed_out(job, None if task is None else task.backoff))
-            else:
-                outcomes.append(crashed(job, how, alone=alone))
+            outcome = self._left_by(peer, seq, job, how, alone=alone)
             peer.take(seq, finished=False)
+            self._teller.tell(job, outcome)
+            outcomes.append(outcome)
         return outcomes
+
+    def _left_by(self, peer: Peer, seq: int, job: Claimed, how: str, *, alone: bool) -> Outcome:
+        if seq not in peer.started:
+            return released(job, "its process died before it started")
+        why = peer.ending.get(seq)
+        if why == "released":
+            return released(job, "its worker stopped")
+        if why == "cancelled":
+            return cancelled(job)
+        if why == "timeout":
+            task = self._tasks.get(job.task)
+            return timed_out(job, None if task is None else task.backoff)
+        return crashed(job, how, alone=alone)
 
     def _deadline(self, peer: Peer, now: float) -> None:
         if not peer.jobs:

@@ -40,6 +40,7 @@ from .hunger import Hunger
 from .peer import Peer
 from .recorder import Recorder
 from .supervisor import Supervisor
+from .telling import Teller
 
 log = logging.getLogger("sidework.worker")
 
@@ -66,7 +67,8 @@ class Worker:
         self._grace = grace
         self._on_ready = on_ready
         self._dispatcher = Dispatcher(crew)
-        self._supervisor = Supervisor(crew)
+        self._teller = Teller()
+        self._supervisor = Supervisor(crew, self._teller)
         self._recorder = Recorder()
         self._hunger = Hunger()
         self._selector = selectors.DefaultSelector()
@@ -214,11 +216,12 @@ class Worker:
         if isinstance(message, Done):
             reach("worker: outcomes received")
             peer.progress_at = now
-            self._recorder.add(
-                outcome
-                for seq, outcome in zip(message.seqs, message.outcomes, strict=True)
-                if peer.take(seq, finished=True) is not None
-            )
+            for seq, outcome in zip(message.seqs, message.outcomes, strict=True):
+                job = peer.take(seq, finished=True)
+                if job is not None:
+                    self._recorder.waiting.append(outcome)
+                    if outcome.kind != "completed":
+                        self._teller.tell(job, outcome)
         elif isinstance(message, Started):
             for seq in message.seqs:
                 if seq in peer.jobs:
@@ -278,7 +281,19 @@ class Worker:
             self._selector.register(bell.fileno(), selectors.EVENT_READ, "bell")
         self._chores = Chores(lambda: self._open_store(url), self._hello.retention)
         self._chores.start()
+        self._introduce(self._hello)
         self._on_ready()
+
+    def _introduce(self, hello: Hello) -> None:
+        queues = ", ".join(self._lanes) or "all"
+        log.info("worker %d on %s: %d tasks, queues: %s, %d children of %d threads and %d coroutines",
+                 self._worker, hello.url, len(hello.tasks), queues, self._crew.children,
+                 self._crew.threads, self._crew.concurrency)  # fmt: skip
+        if not hello.tasks:
+            log.warning(
+                "no task is declared in what was imported: name the modules with your tasks "
+                "too, like: sidework worker shop.app shop.tasks"
+            )
 
     def _enrol(self, store: Store) -> None:
         row = store.register(socket.gethostname(), os.getpid(), self._lanes)

@@ -13,6 +13,7 @@ import secrets
 import socket
 import stat
 import tempfile
+import weakref
 from typing import Literal
 
 from ...clock import now_ms
@@ -86,6 +87,8 @@ class Bell:
             self._socket.bind(unborn)
             os.rename(unborn, path)
             self._path = path
+            # Also when the program ends without closing: others would ring it until one is refused.
+            self._remove = weakref.finalize(self, _unlink_own, path, self._pid)
         except OSError:
             _unlink(unborn)
 
@@ -103,8 +106,8 @@ class Bell:
         return payloads
 
     def close(self) -> None:
-        if self._path and self._pid == os.getpid():  # a fork's copy leaves the parent its name
-            _unlink(self._path)
+        if self._path:
+            self._remove()
         self._path = ""
         self._socket.close()
 
@@ -178,6 +181,11 @@ class Ringer:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+
+def _unlink_own(path: str, pid: int) -> None:
+    if pid == os.getpid():  # a fork's copy leaves the parent its name
+        _unlink(path)
 
 
 def _unlink(path: str) -> None:

@@ -126,7 +126,7 @@ def rescue(connection: apsw.Connection, worker: int, limit: int, now: Millis) ->
     failure = encode_failure(Failure("WorkerDied", "the worker died while this attempt ran"))
     rows: list[Any] = connection.execute(
         statement("rescue"),
-        {"worker": worker, "limit": limit, "max_crashes": MAX_CRASHES, "now": now},
+        {"worker": worker, "limit": limit, "now": now},
     ).fetchall()
     connection.executemany(
         "INSERT OR IGNORE INTO attempts (job_id, fence, attempt, outcome, worker, finished_at, failure) "

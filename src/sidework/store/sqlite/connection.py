@@ -85,6 +85,8 @@ def open_connection(path: str, *, create: bool) -> apsw.Connection:
         flags |= apsw.SQLITE_OPEN_CREATE
     if not create and not os.path.exists(path):
         raise StoreMissing(f"there is no database at {path}: the app makes it at its first enqueue")
+    if create:
+        _make(path)
     with translated(path):
         connection = apsw.Connection(path, flags=flags, statementcachesize=200)
         try:
@@ -94,6 +96,16 @@ def open_connection(path: str, *, create: bool) -> apsw.Connection:
             connection.close()
             raise
     return connection
+
+
+def _make(path: str) -> None:
+    """Make the empty file, with the rights that the umask allows: SQLite itself would give none to the
+    group, and its further files get those of this one. O_EXCL: a file that is there, perhaps open in
+    this process, is never opened (closing it would drop SQLite's locks)."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+    except OSError:
+        return  # there already; or it cannot be made, and SQLite will say why
 
 
 def check_caller(connection: object, path: str) -> None:

@@ -28,14 +28,14 @@ class Life:
 
     def __init__(self, folder: str, name: str) -> None:
         try:
-            os.makedirs(folder, 0o700, exist_ok=True)
+            os.makedirs(folder, 0o777, exist_ok=True)  # the umask decides who may share a store
             self.path = os.path.join(os.path.realpath(folder), f"{name}.life")
             # Locked before it has its name: under it, a prober could find the file still
             # unlocked, call this worker dead and remove it. `link`, unlike a rename, takes no
             # name away from a living owner.
             unborn = os.path.join(os.path.realpath(folder), f"{name}.{os.getpid()}.unborn")
             with _guard:
-                fd = os.open(unborn, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+                fd = os.open(unborn, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
                 try:
                     fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1)
                     os.link(unborn, self.path)
@@ -48,7 +48,7 @@ class Life:
         except OSError as error:
             raise StoreRefused(
                 f"cannot make the life file {name}.life in {folder}: {error.strerror}; "
-                "give each worker its own name and a folder it may write to"
+                "all processes on one store need to write in the folders beside it"
             ) from error
 
     def close(self) -> None:

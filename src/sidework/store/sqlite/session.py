@@ -32,6 +32,7 @@ class Session:
         self._ticket = Ticket(path + "-ticket")
         self._connection: apsw.Connection | None = None
         self._pid = 0
+        self._file: tuple[int, int] | None = None
         _sessions.add(self)
 
     def write(self, work: Callable[[apsw.Connection], T]) -> T:
@@ -73,9 +74,16 @@ class Session:
                     f"this process was forked with {self.path} open, by something that skips "
                     "Python's fork hooks: open the app after the fork, or start processes by spawn"
                 )
+            if _file(self.path) != self._file:
+                # What is committed there no name leads to: an acknowledgement would be a lie.
+                self.close()
+                raise StoreRefused(
+                    f"{self.path} was removed, moved or replaced while it was open: stop what uses "
+                    "it before that; from here on the file that has its place is used"
+                )
             return self._connection
         self._connection = open_connection(self.path, create=self._create)
-        self._pid = os.getpid()
+        self._pid, self._file = os.getpid(), _file(self.path)
         return self._connection
 
     def close(self) -> None:
@@ -97,6 +105,15 @@ class Session:
             self._lock = threading.RLock()
         else:
             self._lock.release()
+
+
+def _file(path: str) -> tuple[int, int] | None:
+    """Which file has this name now. A look-up, not an open: that would cost SQLite its locks."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 _sessions: weakref.WeakSet[Session] = weakref.WeakSet()

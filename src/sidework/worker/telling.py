@@ -1,0 +1,54 @@
+"""What a worker's log says of jobs: one line for each attempt that did not end well."""
+
+from __future__ import annotations
+
+import logging
+
+from ..clock import monotonic
+from ..duration import text_of
+from ..ids import id_text
+from ..job import Claimed
+from ..outcome import Outcome, decode_failure
+
+log = logging.getLogger("sidework.worker")
+
+_AGAIN_SECONDS = 60.0
+
+
+class Teller:
+    """Writes the log; what repeats itself without end (an unknown task) it says once a minute."""
+
+    def __init__(self) -> None:
+        self._said: dict[str, float] = {}
+
+    def tell(self, job: Claimed, outcome: Outcome) -> None:
+        """One attempt and its end. That its claim was lost meanwhile is said elsewhere."""
+        kind = outcome.kind
+        name = f"job {id_text(job.id)} ({job.task})"
+        if kind in ("retry", "discarded", "crashed"):
+            self._failed(name, job, outcome)
+        elif kind == "snoozed" and outcome.note and job.task in outcome.note:
+            self._once(outcome.note)
+        else:
+            log.debug("%s %s%s", name, kind, f": {outcome.note}" if outcome.note else "")
+
+    def _failed(self, name: str, job: Claimed, outcome: Outcome) -> None:
+        failure = decode_failure(outcome.failure)
+        said, trace = "no reason was kept", ""
+        if failure is not None:
+            first = failure.message.splitlines()[:1]
+            said = f"{failure.kind}: {first[0]}" if first else failure.kind
+            trace = "\n" + failure.traceback.rstrip() if failure.traceback else ""
+        of = f"attempt {job.attempt} of {job.max_attempts}"
+        if outcome.kind == "crashed":
+            log.warning("%s, %s: %s", name, of, said)
+        elif outcome.kind == "retry" and job.attempt < job.max_attempts:
+            log.warning("%s, %s: %s; again in %s", name, of, said, text_of(outcome.delay / 1000))
+        else:
+            log.error("%s is discarded, %s: %s%s", name, of, said, trace)
+
+    def _once(self, line: str) -> None:
+        now = monotonic()
+        if now - self._said.get(line, -_AGAIN_SECONDS) >= _AGAIN_SECONDS:
+            self._said[line] = now
+            log.warning("%s; such jobs are held until one knows it", line)
