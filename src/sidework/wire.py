@@ -112,6 +112,12 @@ class Parked(Struct, tag="parked", array_like=True, frozen=True):
     parked: bool
 
 
+class Blocked(Struct, tag="blocked", array_like=True, frozen=True):
+    """The child's event loop answers nothing, or does so again: it gets no coroutines meanwhile."""
+
+    blocked: bool
+
+
 class Pong(Struct, tag="pong", array_like=True, frozen=True):
     """The child's threads can run."""
 
@@ -123,7 +129,7 @@ class Warn(Struct, tag="warn", array_like=True, frozen=True):
     stack: str = ""
 
 
-ToWorker = Hello | ImportFailed | Started | Done | HandedBack | Parked | Pong | Warn
+ToWorker = Hello | ImportFailed | Started | Done | HandedBack | Parked | Blocked | Pong | Warn
 
 encode_message = msgspec.msgpack.Encoder().encode
 decode_to_child = msgspec.msgpack.Decoder(ToChild).decode

@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import sys
 
 from ..errors import SideworkError
+from ..outcome import clean
 from ..tasks.finding import find_apps
-from ..wire import LOG_FORMAT, ImportFailed
+from ..wire import LOG_FORMAT, ImportFailed, Warn
 from .child import Child
 from .life import die_with_parent
 from .link import Link
@@ -36,16 +38,37 @@ def main(
     # Before the app's own words on logging, which win: what jobs log is seen as the worker's is.
     logging.basicConfig(level=int(log_level), format=LOG_FORMAT)
     link = Link(socket.socket(fileno=int(descriptor)))
+    # What a job forks is no child of the worker: it must not hold the pipe open when this process
+    # is dead, and it listens to signals again.
+    os.set_inheritable(int(descriptor), False)
+    os.register_at_fork(after_in_child=lambda: _forked(link))
     try:
         app = find_apps(specs)
     except SideworkError as error:
-        link.send(ImportFailed(str(error)))
+        link.send(ImportFailed(clean(str(error), 2_000)))
         return 1
     if kind == "solo":
         Solo(app, link).serve()
     else:
-        asyncio.run(Child(app, link, int(concurrency), int(threads), own_process=True).serve())
+        _serve(Child(app, link, int(concurrency), int(threads), own_process=True), link)
     return 0
+
+
+def _serve(child: Child, link: Link) -> None:
+    with asyncio.Runner() as runner:
+        try:
+            runner.run(child.serve())
+        except BaseException as error:  # noqa: BLE001 - sys.exit, a stopped loop, all tasks cancelled
+            # Leaving the block would now cancel every coroutine, as if each had failed by itself.
+            # Ended at once, they have crashed, which is what happened, and run again.
+            link.send(Warn(f"a job ended the event loop of this child: {clean(repr(error), 300)}"))
+            os._exit(1)
+
+
+def _forked(link: Link) -> None:
+    link.close()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
 
 
 if __name__ == "__main__":

@@ -9,11 +9,11 @@ import threading
 from ..crashpoint import reach
 from ..retry import delay_seconds
 from ..tasks.finding import AppLike
-from ..wire import Cancel, Done, HandedBack, Hello, Hold, Ping, Pong, Run, Stop, TakeBack, TaskInfo
+from ..wire import Cancel, Done, HandedBack, Hello, Run, Stop, TakeBack, TaskInfo, ToChild
 from .executor import Attempt, attempt_of
-from .life import hold
 from .link import Link
 from .loop import Loop
+from .reader import Reader
 from .threads import Threads
 from .watchdog import Watchdog
 
@@ -50,10 +50,16 @@ class Child:
             loop, threads, self._link, threading.get_ident(), own_process=self._own_process
         )
         ended = asyncio.Event()
-        reader = threading.Thread(
-            target=self._read, args=(loop, threads, ended), name="sidework-reader", daemon=True
-        )
-        reader.start()
+
+        def gone() -> None:
+            if self._own_process:
+                os._exit(1)
+            loop.loop.call_soon_threadsafe(ended.set)
+
+        def hear(message: ToChild) -> None:
+            self._hear(message, loop, threads, ended)
+
+        Reader(self._link, hear, gone).start()
         self._link.send(hello(self._app))
         await ended.wait()
         await loop.finish()
@@ -61,28 +67,18 @@ class Child:
         watchdog.close()
         self._link.close()
 
-    def _read(self, loop: Loop, threads: Threads, ended: asyncio.Event) -> None:
-        for message in self._link.receive():
-            if isinstance(message, Run):
-                reach("child: jobs received")
-                self._accept(message, loop, threads)
-            elif isinstance(message, Cancel):
-                for seq in message.seqs:
-                    loop.loop.call_soon_threadsafe(loop.cancel, seq, message.why)
-                    threads.cancel(seq, message.why)
-            elif isinstance(message, TakeBack):
-                self._link.send(HandedBack([*loop.take_back(), *threads.take_back()]))
-            elif isinstance(message, Ping):
-                self._link.send(Pong())
-            elif isinstance(message, Hold):
-                hold(message.path, message.number)
-            elif isinstance(message, Stop):
-                loop.loop.call_soon_threadsafe(ended.set)
-                return
-        # The worker is gone without a word: nobody can record what still runs here.
-        if self._own_process:
-            os._exit(1)
-        loop.loop.call_soon_threadsafe(ended.set)
+    def _hear(self, message: ToChild, loop: Loop, threads: Threads, ended: asyncio.Event) -> None:
+        if isinstance(message, Run):
+            reach("child: jobs received")
+            self._accept(message, loop, threads)
+        elif isinstance(message, Cancel):
+            for seq in message.seqs:
+                loop.loop.call_soon_threadsafe(loop.cancel, seq, message.why)
+                threads.cancel(seq, message.why)
+        elif isinstance(message, TakeBack):
+            self._link.send(HandedBack([*loop.take_back(), *threads.take_back()]))
+        elif isinstance(message, Stop):
+            loop.loop.call_soon_threadsafe(ended.set)
 
     def _accept(self, message: Run, loop: Loop, threads: Threads) -> None:
         for_loop: list[tuple[int, Attempt]] = []

@@ -12,9 +12,9 @@ from typing import Any
 
 from ..clock import monotonic
 from ..codec import encode
-from ..errors import BadTask, BadValue
+from ..errors import BadValue
 from ..job import Claimed
-from ..outcome import Discard, Outcome, Retry, Snooze, encode_failure, failure_of
+from ..outcome import Discard, Outcome, Retry, Snooze, clean, encode_failure, failure_of
 from ..retry import delay_seconds
 from ..tasks.context import RunningJob, reset_current, set_current
 from ..tasks.registry import Registry
@@ -24,6 +24,7 @@ UNKNOWN_TASK_WAIT = 5_000
 """Milliseconds until a job whose task this program does not know is offered again: long enough not
 to spin, short enough for a rolling deploy."""
 
+_NOTE_CAP = 300
 _OURS = os.path.dirname(os.path.dirname(__file__))
 
 
@@ -35,6 +36,13 @@ class Stopped(BaseException):
         super().__init__(why)
 
 
+class Lost(BaseException):
+    """Stands for an attempt that was cancelled by others before its first line."""
+
+    def __init__(self) -> None:
+        super().__init__("cancelled by other code on its event loop before it began")
+
+
 class Attempt:
     """One execution of a claimed job."""
 
@@ -43,6 +51,8 @@ class Attempt:
         self.task = task
         self.timeout = job.timeout / 1000 if job.timeout is not None else task.task_options.timeout
         self.running = RunningJob(job)
+        self.alone = False  # whether nothing else runs in this process
+        self.begun = False
         self.stopped_why = ""  # why the worker had it end; empty when user code cancelled itself
 
     def run(self) -> Outcome:
@@ -50,9 +60,11 @@ class Attempt:
         token = self._begin()
         try:
             args, kwargs = self.task.signature.unbind(self.job.args)
-            return self._completed(self.task.function(*args, **kwargs))
-        except (BadValue, BadTask) as error:
+        except Exception as error:  # noqa: BLE001 - decoding calls foreign code (hooks, models)
+            reset_current(token)
             return self._unfit(error)
+        try:
+            return self._completed(self.task.function(*args, **kwargs))
         except BaseException as error:  # noqa: BLE001 - whatever user code raises becomes a value
             return self.failed(error)
         finally:
@@ -63,13 +75,15 @@ class Attempt:
         token = self._begin()
         try:
             args, kwargs = self.task.signature.unbind(self.job.args)
+        except Exception as error:  # noqa: BLE001 - decoding calls foreign code (hooks, models)
+            reset_current(token)
+            return self._unfit(error)
+        try:
             if self.timeout is None:
                 return self._completed(await self.task.function(*args, **kwargs))
             async with asyncio.timeout(self.timeout):
                 value = await self.task.function(*args, **kwargs)
             return self._completed(value)
-        except (BadValue, BadTask) as error:
-            return self._unfit(error)
         except TimeoutError as error:
             late = self.running.deadline is not None and monotonic() >= self.running.deadline
             return self.failed(Stopped("timeout") if late else error)
@@ -84,6 +98,7 @@ class Attempt:
         self.running.ask_to_stop()
 
     def _begin(self) -> Token[RunningJob | None]:
+        self.begun = True
         # Only now: what waited in the child for its turn has not used any of its time.
         if self.timeout is not None:
             self.running.deadline = monotonic() + self.timeout
@@ -102,6 +117,13 @@ class Attempt:
         return self._ended("discarded", error)
 
     def failed(self, error: BaseException) -> Outcome:
+        """The end that an error makes; total: what even that makes of it ends the job."""
+        try:
+            return self._decide(error)
+        except Exception as wrong:  # noqa: BLE001 - an error's own methods are foreign code
+            return self._ended("discarded", wrong)
+
+    def _decide(self, error: BaseException) -> Outcome:
         options = self.task.task_options
         if isinstance(error, Snooze):
             return self._ended("snoozed", None, error.duration, note=str(error))
@@ -110,18 +132,27 @@ class Attempt:
         if isinstance(error, Retry):
             return self._retried(error, error.after)
         if isinstance(error, asyncio.CancelledError | Stopped):
-            why = error.why if isinstance(error, Stopped) else self.stopped_why
-            if why == "released":
-                return self._ended("released", None, note="its worker stopped")
-            if why == "cancelled":
-                return self._ended("cancelled", error, note="cancelled by hand")
-            if why == "timeout":
-                return self._retried(
-                    TimeoutError(f"did not end within its timeout of {self.timeout} s"), None
-                )
-            return self._retried(error, None)
+            return self._stopped(
+                error, error.why if isinstance(error, Stopped) else self.stopped_why
+            )
+        if isinstance(error, Lost):
+            return self._ended("crashed", error, note=str(error))
         if isinstance(error, options.discard_on) or not isinstance(error, options.retry_on):
             return self._ended("discarded", error)
+        return self._retried(error, None)
+
+    def _stopped(self, error: BaseException, why: str) -> Outcome:
+        if why == "released":
+            return self._ended("released", None, note="its worker stopped")
+        if why == "cancelled":
+            return self._ended("cancelled", error, note="cancelled by hand")
+        if why == "timeout":
+            late = TimeoutError(f"did not end within its timeout of {self.timeout} s")
+            return self._retried(late, None)
+        if _cancelled_from_outside():
+            # Other code on this loop cancelled the task, perhaps all tasks: no fault of this job
+            # if it was in company. It counts as a crash: bounded, and alone next.
+            return self._ended("crashed", error, note="cancelled by other code on its event loop")
         return self._retried(error, None)
 
     def _retried(self, error: BaseException, after: float | None) -> Outcome:
@@ -144,8 +175,24 @@ class Attempt:
         job = self.job
         failure = None if error is None else encode_failure(failure_of(error, _OURS))
         return Outcome(
-            job.id, job.fence, job.attempt, kind, None, round(delay * 1000), failure, note
+            job.id,
+            job.fence,
+            job.attempt,
+            kind,
+            None,
+            round(delay * 1000),
+            failure,
+            None if note is None else clean(note, _NOTE_CAP),
+            self.alone,
         )
+
+
+def _cancelled_from_outside() -> bool:
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return False
+    return task is not None and task.cancelling() > 0
 
 
 def attempt_of(job: Claimed, registry: Registry) -> Attempt | Outcome:

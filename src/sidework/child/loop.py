@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 from collections import deque
 from collections.abc import Sequence
 
 from ..outcome import Outcome
 from ..wire import Done, HandedBack, Parked, Started
-from .executor import Attempt
+from .executor import Attempt, Lost, Stopped
 from .link import Link
 
 
@@ -26,6 +27,7 @@ class Loop:
         self._seqs: list[int] = []
         self._outcomes: list[Outcome] = []
         self._flushing = False
+        self._context = contextvars.copy_context()
         self.loop = asyncio.get_running_loop()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -57,7 +59,8 @@ class Loop:
         if found is not None:
             attempt, task = found
             attempt.stop(why)
-            task.cancel()
+            if attempt.begun:  # else it looks at its flag when it begins: asyncio would end a task
+                task.cancel()  # that has not begun without running any line of it
         elif any(seq == waiting for waiting, _ in list(self._waiting)):
             self._unwanted.add(seq)  # else it has ended already
 
@@ -77,13 +80,22 @@ class Loop:
                 self._unwanted.discard(seq)
                 self._link.send(HandedBack([seq]))
                 continue
-            task = self.loop.create_task(self._run(seq, attempt))
+            # A context of its own: what one job sets, no other sees.
+            context = self._context.copy()
+            task = self.loop.create_task(self._run(seq, attempt), context=context)
             self._running[seq] = (attempt, task)
             started.append(seq)
         if started:
             self._empty.clear()
             # A task made here runs in a later turn of the loop: this is sent before its first line.
             self._link.send(Started(started))
+
+    def sweep(self) -> None:
+        """Tell of tasks that ended without a word: cancelled by others before their first step."""
+        for seq, (attempt, task) in list(self._running.items()):
+            if task.done():
+                attempt.begun = True
+                self._ended(seq, attempt.failed(Lost()))
 
     def _park(self, seq: int, parked: bool) -> None:
         self._link.send(Parked(seq, parked))
@@ -95,14 +107,19 @@ class Loop:
         self._start()
 
     async def _run(self, seq: int, attempt: Attempt) -> None:
-        outcome = await attempt.run_coroutine()
+        if attempt.stopped_why:
+            self._ended(seq, attempt.failed(Stopped(attempt.stopped_why)))
+        else:
+            self._ended(seq, await attempt.run_coroutine())
+
+    def _ended(self, seq: int, outcome: Outcome) -> None:
         del self._running[seq]
         self._seqs.append(seq)
         self._outcomes.append(outcome)
         if not self._flushing:
             self._flushing = True
             # Whatever else ends in this turn of the loop goes out with it.
-            self.loop.call_soon(self._flush)
+            self.loop.call_soon(self._flush, context=self._context)
 
     def _flush(self) -> None:
         self._flushing = False

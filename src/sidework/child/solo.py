@@ -8,6 +8,7 @@ whose GIL is held, is killed by the worker, and only it.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 import queue
 import signal
@@ -17,11 +18,11 @@ from types import FrameType
 from ..job import Claimed
 from ..outcome import Outcome
 from ..tasks.finding import AppLike
-from ..wire import Cancel, Done, HandedBack, Hold, Parked, Ping, Pong, Run, Started, Stop, TakeBack
+from ..wire import Cancel, Done, HandedBack, Parked, Run, Started, Stop, TakeBack, ToChild
 from .child import hello
 from .executor import Attempt, Stopped, attempt_of
-from .life import hold
 from .link import Link
+from .reader import Reader
 
 
 class Solo:
@@ -37,7 +38,7 @@ class Solo:
     def serve(self) -> None:
         """Run jobs until told to stop."""
         signal.signal(signal.SIGTERM, self._terminated)
-        threading.Thread(target=self._read, name="sidework-reader", daemon=True).start()
+        Reader(self._link, self._hear, gone=lambda: os._exit(1)).start()
         self._link.send(hello(self._app))
         while True:
             item = self._jobs.get()
@@ -54,6 +55,7 @@ class Solo:
         attempt = attempt_of(job, self._app.registry)
         if not isinstance(attempt, Attempt):
             return attempt
+        attempt.alone = True
         attempt.running.parks_by(lambda parked: self._link.send(Parked(seq, parked)))
         self._link.send(Started([seq]))
         try:
@@ -68,9 +70,10 @@ class Solo:
             self._current = seq
             if seq in self._why:  # asked between the look above and here: no signal was sent
                 raise Stopped(self._why[seq])
+            context = contextvars.copy_context()
             if attempt.task.is_coroutine:
-                return asyncio.run(attempt.run_coroutine())
-            return attempt.run()
+                return context.run(asyncio.run, attempt.run_coroutine())
+            return context.run(attempt.run)
         finally:
             self._current = -1
             self._why.pop(seq, None)
@@ -80,26 +83,19 @@ class Solo:
         if self._current in self._why:
             raise Stopped(self._why[self._current])
 
-    def _read(self) -> None:
-        for message in self._link.receive():
-            if isinstance(message, Run):
-                for item in zip(message.seqs, message.jobs, strict=True):
-                    self._jobs.put(item)
-            elif isinstance(message, Cancel):
-                self._why.update(dict.fromkeys(message.seqs, message.why))
-                if self._current in self._why:
-                    # To the main thread itself: there it ends a blocking call as well.
-                    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
-            elif isinstance(message, TakeBack):
-                self._link.send(HandedBack(self._drop()))
-            elif isinstance(message, Ping):
-                self._link.send(Pong())
-            elif isinstance(message, Hold):
-                hold(message.path, message.number)
-            elif isinstance(message, Stop):
-                self._jobs.put(None)
-                return
-        os._exit(1)  # the worker is gone without a word
+    def _hear(self, message: ToChild) -> None:
+        if isinstance(message, Run):
+            for item in zip(message.seqs, message.jobs, strict=True):
+                self._jobs.put(item)
+        elif isinstance(message, Cancel):
+            self._why.update(dict.fromkeys(message.seqs, message.why))
+            if self._current in self._why:
+                # To the main thread itself: there it ends a blocking call as well.
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+        elif isinstance(message, TakeBack):
+            self._link.send(HandedBack(self._drop()))
+        elif isinstance(message, Stop):
+            self._jobs.put(None)
 
     def _drop(self) -> list[int]:
         dropped: list[int] = []

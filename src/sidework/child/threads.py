@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import queue
 import threading
 
@@ -24,6 +25,7 @@ class Threads:
         self._count = count
         self._link = link
         self._waiting: queue.SimpleQueue[tuple[int, Attempt] | None] = queue.SimpleQueue()
+        self._context = contextvars.copy_context()
         self._lock = threading.Lock()
         self._idle = self._parked = self._names = 0
         self._made: set[threading.Thread] = set()
@@ -143,7 +145,8 @@ class Threads:
         if self._begin(seq, attempt):
             self._link.send(*told, Started([seq]))
             reach("child: started, not run")
-            done = Done([seq], [attempt.run()])
+            # In a context of its own: what one job sets, no other sees.
+            done = Done([seq], [self._context.copy().run(attempt.run)])
             reach("child: run, not told")
         else:
             self._link.send(*told, HandedBack([seq]))

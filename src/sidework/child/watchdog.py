@@ -7,13 +7,14 @@ runs, this thread included: for that the interpreter's own C-level timer dumps t
 from __future__ import annotations
 
 import faulthandler
+import os
 import sys
 import threading
 import traceback
 
 from ..clock import monotonic
 from ..outcome import clean
-from ..wire import Warn
+from ..wire import Blocked, Warn
 from .link import Link
 from .loop import Loop
 from .threads import Threads
@@ -30,8 +31,9 @@ class Watchdog:
         self, loop: Loop, threads: Threads, link: Link, main: int, *, own_process: bool
     ) -> None:
         self._loop, self._threads, self._link, self._main = loop, threads, link, main
-        # The timer is one per process: inside a user's program it is not ours to set.
-        self._own_process = own_process
+        # The timer is one per process: inside a user's program it is not ours to set. It writes to a
+        # copy of stderr as it was: jobs may close it, or put something without a descriptor there.
+        self._errors = _copy_of_stderr() if own_process else -1
         self._arm()
         self._answered = monotonic()
         self._stop = threading.Event()
@@ -42,15 +44,16 @@ class Watchdog:
         """End the thread."""
         self._stop.set()
         self._thread.join()
-        if self._own_process:
+        if self._errors >= 0:
             faulthandler.cancel_dump_traceback_later()
 
     def _arm(self) -> None:
-        if self._own_process:
-            faulthandler.dump_traceback_later(_HELD_SECONDS, exit=False)
+        if self._errors >= 0:
+            faulthandler.dump_traceback_later(_HELD_SECONDS, exit=False, file=self._errors)
 
     def _answer(self) -> None:
         self._answered = monotonic()
+        self._loop.sweep()
 
     def _run(self) -> None:
         told_loop = False
@@ -60,6 +63,8 @@ class Watchdog:
             self._arm()
             now = monotonic()
             if self._answered >= asked:
+                if told_loop:
+                    self._link.send(Blocked(False))
                 asked, told_loop = now, False
                 try:
                     self._loop.loop.call_soon_threadsafe(self._answer)
@@ -67,12 +72,8 @@ class Watchdog:
                     return  # the loop is closed: the child ends
             elif now - asked > _BLOCKED_SECONDS and not told_loop:
                 told_loop = True
-                self._link.send(
-                    Warn(
-                        "the event loop is blocked; coroutines of this child wait",
-                        self._stack(self._main),
-                    )
-                )
+                line = "the event loop is blocked; coroutines of this child wait"
+                self._link.send(Blocked(True), Warn(line, self._stack(self._main)))
             for seq, (attempt, ident) in list(self._threads.running.items()):
                 deadline = attempt.running.deadline
                 if deadline is not None and now >= deadline and seq not in told:
@@ -88,3 +89,10 @@ class Watchdog:
     def _stack(self, ident: int) -> str:
         frame = sys._current_frames().get(ident)
         return "" if frame is None else clean("".join(traceback.format_stack(frame)), 16_000)
+
+
+def _copy_of_stderr() -> int:
+    try:
+        return os.dup(2)
+    except OSError:
+        return -1  # started without one: then there is nobody to tell

@@ -21,7 +21,7 @@ def module_name(module: str) -> str:
     main = sys.modules["__main__"]
     spec = getattr(main, "__spec__", None)
     if spec is not None and spec.name:
-        return str(spec.name).removesuffix(".__main__")
+        return str(spec.name)
     path = getattr(main, "__file__", None)
     return "__main__" if path is None else name_of_file(path)[1]
 

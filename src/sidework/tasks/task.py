@@ -226,8 +226,21 @@ def check_priority(priority: object) -> int:
     return priority
 
 
+def check_exceptions(given: object, name: str) -> Exceptions:
+    """One exception type or several, as ``except`` takes them; else ``BadTask``."""
+    several = tuple(given) if isinstance(given, list | tuple | set | frozenset) else (given,)
+    if not all(isinstance(one, type) and issubclass(one, BaseException) for one in several):
+        raise BadTask(f"{name}={given!r}: expected an exception type, or a tuple of them")
+    return several
+
+
 def runner_of(function: Callable[..., Any], runner: str | None) -> Runner:
     """Where the function runs: as asked, else the loop for coroutines and threads for the rest."""
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise BadTask(
+            f"{getattr(function, '__qualname__', function)} cannot be a task: it is a generator, which "
+            "has no result to store; return a list, or enqueue a job for each part"
+        )
     coroutine = inspect.iscoroutinefunction(function)
     if runner is None:
         return "loop" if coroutine else "thread"
@@ -249,6 +262,8 @@ def checked_options(function: Callable[..., Any], **given: Any) -> TaskOptions:
         backoff=check_backoff(given.pop("backoff")),
         timeout=None if timeout is None else seconds(timeout, "timeout"),
         runner=runner_of(function, given.pop("runner")),
+        retry_on=check_exceptions(given.pop("retry_on"), "retry_on"),
+        discard_on=check_exceptions(given.pop("discard_on"), "discard_on"),
     )
     if given["on_crash"] not in ("rescue", "discard"):
         raise BadTask(f"on_crash={given['on_crash']!r}: expected 'rescue' or 'discard'")

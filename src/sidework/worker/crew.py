@@ -44,33 +44,48 @@ class Crew:
     def refill(self) -> list[Peer]:
         """Start shared children until there are enough; a bit later each time one fails at once."""
         new: list[Peer] = []
-        while (
-            sum(not peer.solo for peer in self.peers) < self.children
-            and monotonic() >= self._not_before
-        ):
-            new.append(self.start(solo=False))
+        while sum(not peer.solo for peer in self.peers) < self.children:
+            peer = self.start(solo=False)
+            if peer is None:
+                break
+            new.append(peer)
         return new
 
-    def start(self, *, solo: bool) -> Peer:
-        """Start a child. It inherits its end of the pipe and nothing else."""
-        ours, theirs = socket.socketpair()
+    def start(self, *, solo: bool) -> Peer | None:
+        """Start a child, which inherits its end of the pipe and nothing else. ``None`` when that
+        cannot be now: the last one failed a moment ago, or the system has no more to give."""
+        if monotonic() < self._not_before:
+            return None
         try:
-            process = subprocess.Popen(
-                [
-                    sys.executable, "-m", "sidework.child", str(theirs.fileno()),
-                    str(os.getpid()), "solo" if solo else "shared", str(self.concurrency),
-                    str(self.threads), str(self._log_level), *self.specs,
-                ],
-                pass_fds=(theirs.fileno(),),
-                stdin=subprocess.DEVNULL,
-                process_group=0,  # Control-C in a terminal is for the worker to decide about
-            )  # fmt: skip
-        except BaseException:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
+            ours, theirs = socket.socketpair()
+            with theirs:
+                try:
+                    process = self._spawn(theirs.fileno(), solo=solo)
+                except BaseException:
+                    ours.close()
+                    raise
+        except OSError as error:
+            self._failed()
+            log.error("no child can be started, tried again later: %s", error)
+            return None
         return self.add(ours, process, solo=solo)
+
+    def _spawn(self, descriptor: int, *, solo: bool) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [
+                sys.executable, "-m", "sidework.child", str(descriptor), str(os.getpid()),
+                "solo" if solo else "shared", str(self.concurrency), str(self.threads),
+                str(self._log_level), *self.specs,
+            ],
+            pass_fds=(descriptor,),
+            stdin=subprocess.DEVNULL,
+            process_group=0,  # Control-C in a terminal is for the worker to decide about
+        )  # fmt: skip
+
+    def _failed(self) -> None:
+        self._failures += 1
+        wait = min(_RESPAWN_MOST, _RESPAWN_FIRST * 2.0**self._failures)
+        self._not_before = monotonic() + wait
 
     def add(
         self, sock: socket.socket, process: subprocess.Popen[bytes] | None, *, solo: bool
@@ -95,17 +110,23 @@ class Crew:
         if peer.process is None:
             return "ended"
         if not peer.stopping:
-            self.kill(peer)  # its pipe is closed: whatever is left of it serves nobody
+            # Its pipe is closed: whatever is left of it, and of what its jobs started, serves nobody.
+            self.kill(peer)
         code = peer.process.wait()
-        if not peer.ready:
-            self._failures += 1
-            wait = min(_RESPAWN_MOST, _RESPAWN_FIRST * 2.0**self._failures)
-            self._not_before = monotonic() + wait
-        else:
+        if peer.ready:
             self._failures = 0
-        if code < 0:
+        else:
+            self._failed()
+        if code >= 0:
+            return f"exit code {code}"
+        try:
             return f"killed by {signal.Signals(-code).name}"
-        return f"exit code {code}"
+        except ValueError:
+            return f"killed by signal {-code}"
+
+    def dead(self) -> list[Peer]:
+        """Those whose process has ended, also if something that it started holds its pipe open."""
+        return [peer for peer in self.peers if _has_ended(peer)]
 
     def idle_solo(self) -> Peer | None:
         """A solo child that has nothing to do."""
@@ -119,6 +140,19 @@ class Crew:
         return max(0, self.solo - taken)
 
     def kill(self, peer: Peer) -> None:
-        """End it at once."""
-        if peer.process is not None and peer.process.poll() is None:
-            peer.process.kill()
+        """End it at once, with the programs that its jobs started: they would run beside the job's
+        next attempt."""
+        # A process that was not waited for keeps its number, so nobody else's group has it.
+        if peer.process is not None and peer.process.returncode is None:
+            try:
+                os.killpg(peer.process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                return
+
+
+def _has_ended(peer: Peer) -> bool:
+    if peer.process is None or peer.process.returncode is not None:
+        return False
+    # WNOWAIT: it stays to be waited for, and keeps its number till then.
+    looked = os.waitid(os.P_PID, peer.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    return looked is not None

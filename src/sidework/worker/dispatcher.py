@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Sequence
 
-from ..job import Claimed, Runner
+from ..job import RUNNERS, Claimed, Runner
 from ..outcome import Outcome
 from .crew import Crew
 from .endings import released
@@ -18,20 +18,21 @@ class Dispatcher:
     def __init__(self, crew: Crew) -> None:
         self._crew = crew
 
-    def places(self, wanted: Iterable[Runner]) -> dict[Runner, int]:
+    def places(self, wanted: Container[Runner]) -> dict[Runner, int]:
         """How many jobs of each wanted runner to claim now; at most what one turn takes."""
         shared = self._shared()
-        left, places = MOST_OUTCOMES, dict[Runner, int]()
-        for runner in wanted:
-            room = (
-                self._crew.solo_places()
-                if runner == "process"
-                else sum(peer.places(runner) for peer in shared)
-            )
-            if min(room, left) > 0:
-                places[runner] = min(room, left)
-                left -= places[runner]
-        return places
+        rooms = {
+            runner: self._crew.solo_places()
+            if runner == "process"
+            else sum(peer.places(runner) for peer in shared)
+            for runner in RUNNERS
+            if runner in wanted
+        }
+        total = sum(rooms.values())
+        if total > MOST_OUTCOMES:
+            # Each its part of the turn: one kind with much room must not leave the others nothing.
+            rooms = {runner: -(-room * MOST_OUTCOMES // total) for runner, room in rooms.items()}
+        return {runner: room for runner, room in rooms.items() if room > 0}
 
     def dispatch(self, jobs: Sequence[Claimed]) -> tuple[list[Peer], list[Outcome]]:
         """Give each job to the child with most room for it. The solo children that this started, and
@@ -45,6 +46,9 @@ class Dispatcher:
                 peer = self._crew.idle_solo()
                 if peer is None:
                     peer = self._crew.start(solo=True)
+                    if peer is None:
+                        homeless.append(released(job, "no process could be started for it"))
+                        continue
                     started.append(peer)
                 peer.give([job])
             elif shared:

@@ -9,6 +9,9 @@ from __future__ import annotations
 import socket
 import subprocess
 
+import msgspec
+from msgspec.structs import replace
+
 from ..clock import monotonic
 from ..job import Claimed, Runner
 from ..wire import Run, ToChild, ToWorker, Unframer, Why, decode_to_worker, frame
@@ -18,6 +21,9 @@ WINDOW_SECONDS = 0.05
 a commit, little enough that a slow job has no crowd locked up behind it."""
 
 MOST_AHEAD = 1000
+_LARGE = 4096
+_RECEIVES = 8
+"""Pieces taken at a time: a talkative child does not starve the others."""
 _RECEIVE = 1024 * 1024
 
 
@@ -50,6 +56,7 @@ class Peer:
         self.ending: dict[int, Why] = {}  # asked to end, and why
         self.asked_at: float | None = None
         self.progress_at = self.answered_at = monotonic()
+        self.blocked = False  # its event loop answers nothing
         self.pinged_at: float | None = None
         self.told_silent = False
         self._seq = 0
@@ -79,6 +86,8 @@ class Peer:
         """How many more jobs of this runner it should get now."""
         if not self.ready or self.stopping or self.gone or runner not in self.capacity:
             return 0
+        if self.blocked and runner == "loop":
+            return 0
         ahead = 0 if self.solo else min(MOST_AHEAD, int(self._rate[runner] * WINDOW_SECONDS))
         return max(0, self.capacity[runner] + ahead - self.holding[runner])
 
@@ -87,7 +96,8 @@ class Peer:
         seqs = list(range(self._seq, self._seq + len(jobs)))
         self._seq += len(jobs)
         for seq, job in zip(seqs, jobs, strict=True):
-            self.jobs[seq] = job
+            # Large arguments are the child's to keep now: a crowd of them would fill this process.
+            self.jobs[seq] = job if len(job.args) < _LARGE else replace(job, args=b"")
             self.holding[self._kind(job)] += 1
         self.progress_at = monotonic()
         self.send(Run(seqs, jobs))
@@ -138,9 +148,10 @@ class Peer:
             del self._out[:sent]
 
     def receive(self) -> tuple[list[ToWorker], bool]:
-        """Whole messages that have come; and whether the child's end is closed."""
+        """Whole messages that have come; and whether no more will: its end is closed, or what came is
+        no message (a job wrote to the pipe)."""
         messages: list[ToWorker] = []
-        for _ in range(8):  # bounded: a talkative child does not starve the others
+        for _ in range(_RECEIVES):
             try:
                 data = self.socket.recv(_RECEIVE)
             except BlockingIOError:
@@ -149,7 +160,10 @@ class Peer:
                 return messages, True
             if not data:
                 return messages, True
-            messages += [decode_to_worker(body) for body in self._unframer.feed(data)]
+            try:
+                messages += [decode_to_worker(body) for body in self._unframer.feed(data)]
+            except msgspec.MsgspecError:
+                return messages, True
             if len(data) < _RECEIVE:
                 return messages, False
         return messages, False

@@ -65,8 +65,8 @@ class Supervisor:
                 self._end(peer, list(peer.jobs), "released", now)
             self._crew.kill(peer)
             for seq, job in list(peer.jobs.items()):
+                outcomes.append(_cut_off(job, started=seq in peer.started))
                 peer.take(seq, finished=False)
-                outcomes.append(released(job, "its worker stopped"))
         return outcomes
 
     def bury(self, peer: Peer) -> list[Outcome]:
@@ -88,7 +88,7 @@ class Supervisor:
             return released(job, "its process died before it started")
         why = peer.ending.get(seq)
         if why == "released":
-            return released(job, "its worker stopped")
+            return _cut_off(job, started=True)
         if why == "cancelled":
             return cancelled(job)
         if why == "timeout":
@@ -127,3 +127,10 @@ class Supervisor:
             peer.told_silent = True
             silent = text_of(now - peer.pinged_at)
             log.warning("%s has not answered for %s: its GIL is held", peer.name, silent)
+
+
+def _cut_off(job: Claimed, *, started: bool) -> Outcome:
+    """Its worker stopped before it ended. What may run at most once and has begun does not run again."""
+    if started and job.on_crash == "discard":
+        return crashed(job, "its worker stopped while it ran", alone=False)
+    return released(job, "its worker stopped")

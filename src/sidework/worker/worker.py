@@ -19,6 +19,7 @@ from ..duration import text_of
 from ..errors import SideworkError, StoreError, StoreMissing
 from ..store.protocol import Demand, Listener, Store
 from ..wire import (
+    Blocked,
     Done,
     HandedBack,
     Hello,
@@ -46,6 +47,10 @@ log = logging.getLogger("sidework.worker")
 
 CANCELLING_SECONDS = 0.25
 """How often the store is asked for jobs to cancel when no bell rings."""
+DEATH_SECONDS = 0.5
+"""How often it is looked whether a child has died behind an open pipe."""
+VERIFY_SECONDS = 5.0
+"""How often the worker makes sure that it is known and holds what the store believes it to hold."""
 RETRY_FIRST, RETRY_MOST = 0.1, 5.0
 """Seconds until a store that did not answer is tried again, at first and at most."""
 
@@ -83,7 +88,7 @@ class Worker:
         self._worker = 0
         self._life: str | None = None
         self._told_missing = False
-        self._asked_at = 0.0
+        self._asked_at = self._counted_at = self._verified_at = 0.0
         self._retry_at, self._retry_wait = 0.0, RETRY_FIRST
         self._stops = 0
         self._drain_until: float | None = None
@@ -136,6 +141,9 @@ class Worker:
             events = selectors.EVENT_READ | (selectors.EVENT_WRITE if peer.wants_to_write else 0)
             self._selector.modify(peer.socket, events, peer)
         self._supervisor.look(now)
+        if now - self._counted_at >= DEATH_SECONDS:
+            self._counted_at = now
+            self._look_for_dead()
         if self._store is None:
             self._begin()
         elif now >= self._retry_at:
@@ -156,7 +164,8 @@ class Worker:
         """Everything that is said to the store. When it does not answer nothing is lost: outcomes
         stay here until it takes them, and children go on with what they have."""
         try:
-            if self._recorder.unsure:
+            if self._recorder.unsure or now - self._verified_at >= VERIFY_SECONDS:
+                self._verified_at = now
                 self._reconcile(store)
             self._hunger.look(store, now)
             self._record_and_claim(store)
@@ -192,7 +201,7 @@ class Worker:
             reach("worker: dispatched")
 
     def _reconcile(self, store: Store) -> None:
-        """After a turn whose end is not known: see `recorder`."""
+        """After a turn whose end is not known (see `recorder`), and from time to time."""
         held = [job for peer in self._crew.peers for job in peer.jobs.values()]
         if not self._recorder.reconcile(store, self._worker, held):
             # Another worker took this one for dead, or the database is a new one. What runs goes
@@ -207,9 +216,22 @@ class Worker:
         for message in messages:
             self._handle(peer, message)
         if closed:
-            self._selector.unregister(peer.socket)
-            self._recorder.add(self._supervisor.bury(peer))
-            self._hunger.wake()
+            self._bury(peer)
+
+    def _bury(self, peer: Peer) -> None:
+        self._selector.unregister(peer.socket)
+        self._recorder.add(self._supervisor.bury(peer))
+        self._hunger.wake()
+
+    def _look_for_dead(self) -> None:
+        """Mostly a closed pipe tells of a death, but a program that a job started may hold it open."""
+        for peer in self._crew.dead():
+            messages, closed = peer.receive()
+            while messages and not closed:  # what it could still say before it died
+                for message in messages:
+                    self._handle(peer, message)
+                messages, closed = peer.receive()
+            self._bury(peer)
 
     def _handle(self, peer: Peer, message: ToWorker) -> None:
         now = monotonic()
@@ -236,6 +258,9 @@ class Worker:
             if message.seq in peer.jobs:
                 peer.park(message.seq, peer.jobs[message.seq], parked=message.parked)
                 self._hunger.wake()
+        elif isinstance(message, Blocked):
+            peer.blocked = message.blocked
+            self._hunger.wake()
         elif isinstance(message, Pong):
             peer.pinged_at, peer.answered_at = None, now
         elif isinstance(message, Hello):
