@@ -19,6 +19,9 @@ from .life import die_with_parent
 from .link import Link
 from .solo import Solo
 
+_OURS = (signal.SIGINT, signal.SIGTERM)
+"""Signals to a child that its worker, and only its worker, acts on."""
+
 
 def main(
     descriptor: str,
@@ -33,7 +36,7 @@ def main(
     die_with_parent(int(parent))
     # The worker decides when a child ends, whoever signals the whole group. A handler that does
     # nothing, not SIG_IGN: programs that a job starts would inherit that and never hear SIGTERM.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _OURS:
         signal.signal(number, lambda *_: None)
     # Before the app's own words on logging, which win: what jobs log is seen as the worker's is.
     logging.basicConfig(level=int(log_level), format=LOG_FORMAT)
@@ -41,7 +44,12 @@ def main(
     # What a job forks is no child of the worker: it must not hold the pipe open when this process
     # is dead, and it listens to signals again.
     os.set_inheritable(int(descriptor), False)
-    os.register_at_fork(after_in_child=lambda: _forked(link))
+    os.register_at_fork(
+        # Held back over the fork: a signal sent at once must not meet the handler that does nothing.
+        before=lambda: _hold_signals(signal.SIG_BLOCK),
+        after_in_parent=lambda: _hold_signals(signal.SIG_UNBLOCK),
+        after_in_child=lambda: _forked(link),
+    )
     try:
         app = find_apps(specs)
     except SideworkError as error:
@@ -67,8 +75,13 @@ def _serve(child: Child, link: Link) -> None:
 
 def _forked(link: Link) -> None:
     link.close()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _OURS:
         signal.signal(number, signal.SIG_DFL)
+    _hold_signals(signal.SIG_UNBLOCK)
+
+
+def _hold_signals(how: int) -> None:
+    signal.pthread_sigmask(how, _OURS)
 
 
 if __name__ == "__main__":

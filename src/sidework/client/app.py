@@ -20,6 +20,7 @@ from ..retry import Backoff
 from ..state import State
 from ..store.opening import absolute, open_store
 from ..store.protocol import RETENTION
+from ..tasks.finding import AppLike
 from ..tasks.naming import module_name
 from ..tasks.registry import Registry
 from ..tasks.task import Bound, Exceptions, Task, checked_options
@@ -38,12 +39,14 @@ _CHUNK = 500
 _PAGE = 200
 
 
-class Sidework:
+class Sidework(AppLike):
     """An app: its tasks and the store of their jobs.
 
     ``url``: ``sqlite:///jobs.db`` (relative to the folder of the module that makes the app),
     ``sqlite:////absolute/jobs.db`` or a path. Without it ``SIDEWORK_URL`` counts, else
     ``<module>.sidework.db`` beside the module. Nothing is opened before the first use.
+
+    ``app.url`` is that URL, absolute.
 
     ``keep_completed`` and ``keep_failed`` say how long final jobs are kept (24 h, 30 days).
     """
@@ -63,7 +66,7 @@ class Sidework:
         self.file = None if file is None else os.path.abspath(file)
         folder = os.getcwd() if self.file is None else os.path.dirname(self.file)
         stem = "app" if self.file is None else os.path.splitext(os.path.basename(self.file))[0]
-        self._url = absolute(url or os.environ.get("SIDEWORK_URL") or f"{stem}.sidework.db", folder)
+        self.url = absolute(url or os.environ.get("SIDEWORK_URL") or f"{stem}.sidework.db", folder)
         self.registry = Registry()
         self.hooks = TypeHooks()
         self.retention = dict(RETENTION)
@@ -87,16 +90,11 @@ class Sidework:
         self._waiter = None
 
     @property
-    def url(self) -> str:
-        """The store's URL, absolute."""
-        return self._url
-
-    @property
     def store(self) -> Store:
         """The store, opened at its first use; ``StoreError`` when it cannot be."""
         with self._lock:
             if self._store is None:
-                self._store = open_store(self._url)
+                self._store = open_store(self.url)
             return self._store
 
     @property
@@ -230,7 +228,7 @@ class Sidework:
         raw = parse_id(job_id)
         (row,) = self.store.get([raw])
         if row is None:
-            raise JobNotFound(f"there is no job {id_text(raw)} in {self._url}")
+            raise JobNotFound(f"there is no job {id_text(raw)} in {self.url}")
         task = self.registry.find(row.task)
         return Handle(self, raw, Any if task is None else task.signature.returns)
 

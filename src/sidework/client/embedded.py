@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 import threading
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -37,14 +38,14 @@ class EmbeddedWorker:
         self._worker: Worker | None = None
         self._running: list[threading.Thread] = []
         self._ready = threading.Event()
-        self._error: SideworkError | None = None
+        self._error: BaseException | None = None
 
     def __enter__(self) -> EmbeddedWorker:
         refuse_at_import("starts a worker")
         if self._worker is not None:
             raise SideworkError("this worker was started already; app.worker() makes another")
         self._app.store  # noqa: B018 - opened here, so that what is wrong is told here
-        crew = Crew([self._app.file or self._app.module], 0, 1, self._concurrency, self._threads)
+        crew = Crew(_specs(self._app), 0, 1, self._concurrency, self._threads)
         ours, theirs = socket.socketpair()
         peer = crew.add(ours, None, solo=False)
         worker = Worker(crew, open_store, self._queues, on_ready=self._ready.set)
@@ -73,8 +74,13 @@ class EmbeddedWorker:
         if self._worker is None:
             return
         self._worker.stop()
-        for thread in reversed(self._running):
-            thread.join()
+        interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
+        if interrupted:
+            self._worker.stop()  # what runs goes back at once; whoever pressed Control-C wants to leave
+        self._running[1].join()
+        self._running[0].join(0 if interrupted else None)  # its threads end with the program
+        if self._error is not None and error is None:
+            raise self._error
 
     async def __aenter__(self) -> EmbeddedWorker:
         return await asyncio.to_thread(self.__enter__)
@@ -90,7 +96,22 @@ class EmbeddedWorker:
     def _run(self, worker: Worker) -> None:
         try:
             worker.run()
-        except SideworkError as error:
+        except BaseException as error:  # noqa: BLE001 - raised where the block ends, or begins
             self._error = error
         finally:
             self._ready.set()
+
+
+def _specs(app: Sidework) -> list[str]:
+    """How a solo child finds the app: by a task in each module that has some, since a module may hold
+    several apps; else by the module that made it."""
+    found: dict[str, str] = {}
+    for name in app.registry.names():
+        function = app.registry.get(name).function
+        module = sys.modules.get(function.__module__)
+        if module is not None and getattr(module, function.__qualname__, None) is app.registry.get(
+            name
+        ):
+            place = getattr(module, "__file__", None) or function.__module__
+            found.setdefault(place, f"{place}:{function.__qualname__}")
+    return list(found.values()) or [app.file or app.module]

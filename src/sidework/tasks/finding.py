@@ -10,9 +10,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
-
-from msgspec import Struct
+from typing import Any, TypeGuard
 
 from ..errors import AppNotFound, SideworkError
 from .importing import importing
@@ -22,23 +20,27 @@ from .registry import Registry
 _OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep
 
 
-@runtime_checkable
-class AppLike(Protocol):
-    """What a worker's child needs of an app."""
+class AppLike:
+    """What a worker's child needs of an app. Apps say by inheritance that they are one: an object of
+    another library may answer to any attribute, or raise at any."""
 
     registry: Registry
     retention: dict[str, int]
-
-    @property
-    def url(self) -> str: ...
+    url: str
 
 
-class Several(Struct):
+class Several(AppLike):
     """Apps that one worker serves together: one store, all their tasks."""
 
-    url: str
-    registry: Registry
-    retention: dict[str, int]
+    def __init__(self, url: str, registry: Registry, retention: dict[str, int]) -> None:
+        self.url = url
+        self.registry = registry
+        self.retention = retention
+
+
+def is_app(value: object) -> TypeGuard[AppLike]:
+    """By its real type: a proxy may say of itself that it is anything, or raise when asked."""
+    return issubclass(type(value), AppLike)
 
 
 def find_apps(specs: Sequence[str]) -> AppLike:
@@ -74,14 +76,10 @@ def find_app(spec: str) -> AppLike:
     if attribute:
         found = getattr(loaded, attribute, None)
         app = getattr(found, "_app", found)  # module:task leads to the task's app
-        if not isinstance(app, AppLike):
+        if not is_app(app):
             raise AppNotFound(f"{spec}: {module} has no app or task called {attribute!r}")
         return app
-    apps = {
-        id(value): (name, value)
-        for name, value in vars(loaded).items()
-        if isinstance(value, AppLike)
-    }
+    apps = {id(value): (name, value) for name, value in vars(loaded).items() if is_app(value)}
     if not apps:
         raise AppNotFound(f"{spec}: {module} holds no Sidework app; write app = Sidework() in it")
     if len(apps) > 1:

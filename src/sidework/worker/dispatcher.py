@@ -9,7 +9,7 @@ from ..outcome import Outcome
 from .crew import Crew
 from .endings import released
 from .peer import Peer
-from .recorder import MOST_OUTCOMES
+from .recorder import MOST_BYTES, MOST_OUTCOMES
 
 
 class Dispatcher:
@@ -17,6 +17,7 @@ class Dispatcher:
 
     def __init__(self, crew: Crew) -> None:
         self._crew = crew
+        self._size = MOST_BYTES / 64  # bytes of a job's arguments as lately seen; at first a guess
 
     def places(self, wanted: Container[Runner]) -> dict[Runner, int]:
         """How many jobs of each wanted runner to claim now; at most what one turn takes."""
@@ -29,14 +30,17 @@ class Dispatcher:
             if runner in wanted
         }
         total = sum(rooms.values())
-        if total > MOST_OUTCOMES:
+        most = min(MOST_OUTCOMES, max(1, int(MOST_BYTES // max(1.0, self._size))))
+        if total > most:
             # Each its part of the turn: one kind with much room must not leave the others nothing.
-            rooms = {runner: -(-room * MOST_OUTCOMES // total) for runner, room in rooms.items()}
+            rooms = {runner: -(-room * most // total) for runner, room in rooms.items()}
         return {runner: room for runner, room in rooms.items() if room > 0}
 
     def dispatch(self, jobs: Sequence[Claimed]) -> tuple[list[Peer], list[Outcome]]:
         """Give each job to the child with most room for it. The solo children that this started, and
         what found no child after all."""
+        size = sum(len(job.args) for job in jobs) / max(1, len(jobs))
+        self._size = max(size, self._size * 0.9)
         started: list[Peer] = []
         homeless: list[Outcome] = []
         shares: dict[int, tuple[Peer, list[Claimed]]] = {}

@@ -93,14 +93,21 @@ class Peer:
 
     def give(self, jobs: list[Claimed]) -> None:
         """Hand it these jobs."""
-        seqs = list(range(self._seq, self._seq + len(jobs)))
-        self._seq += len(jobs)
-        for seq, job in zip(seqs, jobs, strict=True):
-            # Large arguments are the child's to keep now: a crowd of them would fill this process.
-            self.jobs[seq] = job if len(job.args) < _LARGE else replace(job, args=b"")
-            self.holding[self._kind(job)] += 1
         self.progress_at = monotonic()
-        self.send(Run(seqs, jobs))
+        seqs: list[int] = []
+        size = first = 0
+        for position, job in enumerate(jobs):
+            seqs.append(self._seq)
+            # Large arguments are the child's to keep now: a crowd of them would fill this process.
+            self.jobs[self._seq] = job if len(job.args) < _LARGE else replace(job, args=b"")
+            self.holding[self._kind(job)] += 1
+            self._seq += 1
+            size += len(job.args)
+            if size > _RECEIVE:
+                self.send(Run(seqs, jobs[first : position + 1]))
+                seqs, size, first = [], 0, position + 1
+        if seqs:
+            self.send(Run(seqs, jobs[first:]))
 
     def take(self, seq: int, *, finished: bool) -> Claimed | None:
         """The job of a seq, which it holds no longer."""

@@ -22,6 +22,9 @@ log = logging.getLogger("sidework.worker")
 MOST_OUTCOMES = 500
 """Outcomes of one transaction, and jobs of one claim: other writers wait a few ms, not more."""
 
+MOST_BYTES = 16 * 1024 * 1024
+"""Arguments that one claim brings, about, and results that one transaction takes."""
+
 
 class Recorder:
     """Holds outcomes; nothing of them is dropped before the store has answered."""
@@ -37,7 +40,7 @@ class Recorder:
 
     def turn(self, store: Store, demand: Demand | None) -> Turn:
         """Record what waits (a batch of it) and claim; a ``StoreError`` leaves all as it was."""
-        batch = self.waiting[:MOST_OUTCOMES]
+        batch = self._batch()
         self.unsure = True
         turn = store.turn(batch, demand)
         self.unsure = False
@@ -46,6 +49,15 @@ class Recorder:
             if not took:
                 log.info("job %s: fence %d had lost its claim", id_text(outcome.id), outcome.fence)
         return turn
+
+    def _batch(self) -> list[Outcome]:
+        """The first that wait, at least one, as many as one transaction takes."""
+        size = 0
+        for position, outcome in enumerate(self.waiting[:MOST_OUTCOMES]):
+            size += len(outcome.result or b"") + len(outcome.failure or b"")
+            if size > MOST_BYTES:
+                return self.waiting[: max(1, position)]
+        return self.waiting[:MOST_OUTCOMES]
 
     def reconcile(self, store: Store, worker: int, held: Iterable[Claimed]) -> bool:
         """Hand back what the store believes ``worker`` to hold and it does not; False when the store
