@@ -74,7 +74,10 @@ def translate(error: apsw.Error, path: str) -> StoreError:
     if isinstance(error, apsw.CantOpenError):
         return StoreRefused(f"{path} cannot be opened: check the folder and its rights")
     if isinstance(error, apsw.IOError):
-        return StoreUnavailable(f"the disk failed under {path}: {error}; nothing was stored")
+        return StoreUnavailable(
+            f"the disk failed under {path}: {error}; what was under way may be stored or not: "
+            "look, or ask again"
+        )
     return StoreError(f"{path}: {error}")
 
 
@@ -89,7 +92,11 @@ def open_connection(path: str, *, create: bool) -> apsw.Connection:
         connection = apsw.Connection(path, flags=flags, statementcachesize=200)
         try:
             connection.set_busy_timeout(BUSY_MILLISECONDS)
+            # Whoever is the last to close brings the log into the file. Not into one that is
+            # refused below: it stays as it was found.
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
             _configure(connection, path)
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
         except BaseException:
             connection.close()
             raise

@@ -7,6 +7,7 @@ A process that was forked behind Python's back finds itself with another's conne
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import weakref
@@ -15,7 +16,7 @@ from typing import TypeVar
 
 import apsw
 
-from ...errors import StoreRefused
+from ...errors import StoreError, StoreRefused
 from .connection import open_connection, translate
 from .ticket import Ticket
 
@@ -32,6 +33,8 @@ class Session:
         self._ticket = Ticket(path + "-ticket")
         self._connection: apsw.Connection | None = None
         self._pid = 0
+        self._inode: tuple[int, int] | None = None
+        self._in_doubt = False
         _sessions.add(self)
 
     def write(self, work: Callable[[apsw.Connection], T]) -> T:
@@ -42,8 +45,12 @@ class Session:
                 with self._ticket:
                     connection.execute("BEGIN IMMEDIATE")
                     try:
+                        in_doubt, changes = self._in_doubt, connection.total_changes()
                         result = work(connection)
+                        self._in_doubt = True
                         connection.execute("COMMIT")
+                        # Without a change nothing is written, so nothing goes over the doubtful.
+                        self._in_doubt = in_doubt and connection.total_changes() == changes
                     except BaseException:
                         # A failed COMMIT (full disk) leaves the transaction open or already undone.
                         if connection.in_transaction:
@@ -61,10 +68,31 @@ class Session:
             except apsw.Error as error:
                 raise self._failed(error) from error
 
-    def _failed(self, error: apsw.Error) -> Exception:
-        if isinstance(error, apsw.IOError | apsw.CorruptError | apsw.CantOpenError):
-            self.close()  # after a failed fsync the page cache may lie: start from the file again
+    def _failed(self, error: apsw.Error) -> StoreError:
+        """The error in our words; and the connection closed, if a new one may do better."""
+        connection = self._connection
+        if connection is not None:
+            damaged = isinstance(error, apsw.CorruptError)
+            if damaged:
+                # Whoever is the last to close brings the log into the file: not into such a one.
+                connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+            disk = isinstance(error, apsw.IOError | apsw.CantOpenError)
+            stuck = connection.in_transaction  # its ROLLBACK failed too
+            if damaged or stuck or (disk and not self._must_keep()):
+                self.close()
         return translate(error, self.path)
+
+    def _must_keep(self) -> bool:
+        """Whether the connection has to outlive an error of the disk.
+
+        A commit whose fsync failed lies in the log as if it were whole, but Linux calls its pages
+        clean and never writes them again. A new connection would read them from the page cache,
+        take the commit for good and put the next ones behind it: acknowledged, and all gone at a
+        power cut, since the log is read up to the first gap. The old connection knows where the
+        log's good part ends: its next commit goes over the doubtful one, and so to the disk. Only
+        when the path leads to another file (a new disk was mounted) there is nothing to keep.
+        """
+        return self._in_doubt and _inode(self.path) in (self._inode, None)
 
     def _open(self) -> apsw.Connection:
         if self._connection is not None:
@@ -75,7 +103,7 @@ class Session:
                 )
             return self._connection
         self._connection = open_connection(self.path, create=self._create)
-        self._pid = os.getpid()
+        self._pid, self._inode, self._in_doubt = os.getpid(), _inode(self.path), False
         return self._connection
 
     def close(self) -> None:
@@ -83,7 +111,9 @@ class Session:
         with self._lock:
             connection, self._connection = self._connection, None
             if connection is not None:
-                connection.close()
+                # What it could not bring into the file is safe in the log.
+                with contextlib.suppress(apsw.Error):
+                    connection.close()
             self._ticket.close()
 
     def before_fork(self) -> None:
@@ -97,6 +127,15 @@ class Session:
             self._lock = threading.RLock()
         else:
             self._lock.release()
+
+
+def _inode(path: str) -> tuple[int, int] | None:
+    """Which file the path leads to; ``None`` when that cannot be told now."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 _sessions: weakref.WeakSet[Session] = weakref.WeakSet()
