@@ -18,9 +18,7 @@ from typing import NamedTuple, Self
 import apsw
 
 NAME = "sidework-disk"
-_JOURNALS = (
-    apsw.SQLITE_OPEN_MAIN_JOURNAL | apsw.SQLITE_OPEN_SUPER_JOURNAL | apsw.SQLITE_OPEN_WAL
-)
+_JOURNALS = apsw.SQLITE_OPEN_MAIN_JOURNAL | apsw.SQLITE_OPEN_SUPER_JOURNAL | apsw.SQLITE_OPEN_WAL
 
 
 class Made(NamedTuple):
@@ -64,7 +62,7 @@ class Unsynced(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """A word of whoever drives the store: what comes after was asked once ``number`` was told."""
+    """A word of whoever drives the store: from here on the state of this number is acknowledged."""
 
     number: int
 
@@ -73,18 +71,24 @@ Event = Made | Gone | Wrote | Cut | Synced | Unsynced | Mark
 
 
 class Fault:
-    """Fail the operation ``what`` on files that end in ``suffix``: number ``after`` and the next ones.
-
-    ``times`` is for how many; ``code`` is SQLite's. ``landed`` counts.
-    """
+    """Fail the operation ``what`` on files that end in ``suffix`` ("" is any): the one of number
+    ``after`` and the next ones, ``times`` in all, with SQLite's ``code``. ``landed`` counts them."""
 
     def __init__(self, what: str, suffix: str, after: int, times: int, code: int) -> None:
         self.what, self.suffix, self.after, self.times = what, suffix, after, times
         self.code = code
         self.seen = self.landed = 0
 
+    def __repr__(self) -> str:
+        code = (
+            apsw.mapping_result_codes.get(self.code)
+            or apsw.mapping_extended_result_codes[self.code]
+        )
+        where = f"{self.what or 'operation'} {self.after} of {self.suffix or 'any file'}"
+        return f"{code} at {where}, {self.times} times"
+
     def __call__(self, what: str, name: str) -> None:
-        if what != self.what or not name.endswith(self.suffix):
+        if self.what not in (what, "") or not name.endswith(self.suffix):
             return
         self.seen += 1
         if self.after <= self.seen < self.after + self.times:
@@ -94,7 +98,7 @@ class Fault:
             raise error
 
 
-def _no_fault(what: str, name: str) -> None:
+def no_fault(what: str, name: str) -> None:
     return
 
 
@@ -104,7 +108,7 @@ class Disk(apsw.VFS):
     def __init__(self, folder: str) -> None:
         self.folder = os.path.join(folder, "")
         self.events: list[Event] = []
-        self.fault: Callable[[str, str], None] = _no_fault
+        self.fault: Callable[[str, str], None] = no_fault
         self.calls: dict[tuple[str, str], int] = {}
         self._files: dict[str, int] = {}
         self._count = 0

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,9 +12,10 @@ import apsw
 from sidework.errors import StoreError
 from sidework.store.sqlite.engine import SqliteStore
 
-from .disk import Disk, Event, Mark
+from .disk import Event, Mark
+from .pair import FAULTS, SYNCS, Pair, some_fault
 from .platter import Platter
-from .traffic import State, Traffic, rows_of, wrong
+from .traffic import State, fill, wrong
 
 STEPS = 120
 """Verbs of one record: some 1,500 operations of the disk."""
@@ -33,39 +32,34 @@ class Record(NamedTuple):
     states: list[State]
     quiet: list[int]
     """Marks after which the log had been brought into the file: nothing acknowledged hangs on it."""
+    bad: list[str]
 
 
-def record(folder: Path, files: Mapping[str, bytes], seed: int, steps: int = STEPS) -> Record:
-    """Drive a store for some steps on a disk that holds the files."""
-    _fill(folder, files)
-    path = str(folder / "jobs.db")
-    traffic = Traffic(seed)
+def record(
+    folder: Path, files: Mapping[str, bytes], seed: int, *, steps: int = STEPS, faults: float = 0
+) -> Record:
+    """Drive a store for some steps on a disk that holds the files; ``faults`` of them meet a fault."""
+    pair = Pair(folder, files, seed)
+    draw = random.Random(seed)
     reader: apsw.Connection | None = None
-    with Disk(str(folder)) as disk:
-        store = SqliteStore(path)
-        states, quiet = [rows_of(store)], [0]
-        disk.events.append(Mark(0))
+    try:
         for _ in range(steps):
-            step = traffic.next()
-            traffic.told(step, step.ask(store))
-            states.append(states[-1] if step.quiet else rows_of(store))
-            if step.quiet:
-                quiet.append(len(states) - 1)
-            disk.events.append(Mark(len(states) - 1))
+            pair.step(
+                some_fault(draw, draw.choice([FAULTS, SYNCS])) if draw.random() < faults else None
+            )
             # A reader that stays pins the log: a checkpoint then ends half way and cannot reset it.
-            if traffic.draw.random() < 0.1:
+            if draw.random() < 0.1 and pair.fault is None:
                 if reader is None:
-                    reader = apsw.Connection(path)
-                    reader.execute("BEGIN")
-                    reader.execute("SELECT count(*) FROM jobs").fetchall()
+                    reader = apsw.Connection(pair.path)
+                    reader.execute("BEGIN; SELECT count(*) FROM jobs").fetchall()
                 else:
                     reader.close()
                     reader = None
+    finally:
         if reader is not None:
             reader.close()
-        store.close()
-        events = disk.events[:]
-    return Record(files, events, states, quiet)
+        pair.close()
+    return Record(files, pair.disk.events, pair.states, pair.quiet, pair.bad)
 
 
 def cut(
@@ -99,7 +93,7 @@ def cut(
 def _look(
     folder: Path, files: Mapping[str, bytes], allowed: list[State], draw: random.Random
 ) -> tuple[list[str], str]:
-    _fill(folder, files)
+    fill(folder, files)
     if draw.random() < 0.5:
         (folder / "jobs.db-shm").write_bytes(draw.randbytes(32768))  # what a cut leaves of it
     try:
@@ -112,23 +106,23 @@ def _look(
         store.close()
 
 
-def _fill(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Make the folder hold these files and nothing else; their names are paths there or elsewhere."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    for name, content in files.items():
-        (folder / os.path.basename(name)).write_bytes(content)
-
-
 def power_cuts(folder: Path, size: int, seed: int) -> dict[str, Any]:
-    """Row 18: a power cut that takes any part of what was not synced. ``size`` is the number of cuts."""
+    """Row 18: a power cut that takes any part of what was not synced. ``size`` is the number of cuts.
+
+    Each record starts from what the last cut of the one before left; every other one also meets
+    failing syncs and writes on its way, since what those left must not take with it, at a cut,
+    what was acknowledged after them.
+    """
     figures: dict[str, Any] = {}
     files: Mapping[str, bytes] = {}
+    number = 0
     while figures.get("landed", 0) < size:
-        seed += 1_000
-        told = record(folder / "disk", files, seed)
+        told = record(folder, files, seed * 1000 + number, faults=0.3 * ((seed + number) % 2))
         count = min(CUTS, size - figures.get("landed", 0) + 5)
-        one, files = cut(told, folder / "image", count, seed)
-        one = {"acknowledged": len(told.states) - 1, **one}
+        one, files = cut(told, folder / "image", count, seed * 1000 + number)
+        one = {"acknowledged": len(told.states) - 1, **one, "bad": told.bad + one["bad"]}
         figures = {name: figures.get(name, type(value)()) + value for name, value in one.items()}
+        number += 1
+        if number % 4 == 0:
+            files = {}
     return figures

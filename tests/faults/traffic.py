@@ -6,8 +6,11 @@ that a store which was stopped in the middle of one may hold all of it or nothin
 
 from __future__ import annotations
 
+import os
 import random
+import shutil
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from sidework.errors import StoreError
@@ -148,6 +151,14 @@ class Traffic:
         return self.draw.choice(self.known).id if self.known else bytes(16)
 
 
+def fill(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Make the folder hold these files and nothing else; their names are paths there or elsewhere."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name, content in files.items():
+        (folder / os.path.basename(name)).write_bytes(content)
+
+
 def differences(there: State, wanted: State) -> list[str]:
     """What is not as it should be, in the words of the promises."""
     found = [f"{_name(key)} was acknowledged and is not there" for key in wanted.keys() - there]
@@ -181,4 +192,6 @@ def wrong(store: SqliteStore, allowed: list[State], draw: random.Random) -> tupl
 
 def _name(key: tuple[Any, ...]) -> str:
     table, *rest = key
-    return f"{table} {' '.join(part.hex() if isinstance(part, bytes) else str(part) for part in rest)}"
+    return (
+        f"{table} {' '.join(part.hex() if isinstance(part, bytes) else str(part) for part in rest)}"
+    )
