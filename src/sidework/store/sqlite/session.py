@@ -11,12 +11,13 @@ import contextlib
 import os
 import threading
 import weakref
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import apsw
+import msgspec
 
-from ...errors import StoreError, StoreRefused
+from ...errors import SideworkError, StoreError, StoreRefused
 from .connection import open_connection, translate
 from .ticket import Ticket
 
@@ -39,34 +40,58 @@ class Session:
 
     def write(self, work: Callable[[apsw.Connection], T]) -> T:
         """Run ``work`` in one durable transaction; all of it is stored, or nothing."""
-        with self._lock:
-            try:
-                connection = self._open()
-                with self._ticket:
-                    connection.execute("BEGIN IMMEDIATE")
-                    try:
-                        in_doubt, changes = self._in_doubt, connection.total_changes()
-                        result = work(connection)
-                        self._in_doubt = True
-                        connection.execute("COMMIT")
-                        # Without a change nothing is written, so nothing goes over the doubtful.
-                        self._in_doubt = in_doubt and connection.total_changes() == changes
-                    except BaseException:
-                        # A failed COMMIT (full disk) leaves the transaction open or already undone.
-                        if connection.in_transaction:
-                            connection.execute("ROLLBACK")
-                        raise
-                    return result
-            except apsw.Error as error:
-                raise self._failed(error) from error
+        with self._lock, self._border():
+            connection = self._open()
+            with self._ticket:
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    in_doubt, changes = self._in_doubt, connection.total_changes()
+                    result = work(connection)
+                    self._in_doubt = True
+                    connection.execute("COMMIT")
+                    # Without a change nothing is written, so nothing goes over the doubtful.
+                    self._in_doubt = in_doubt and connection.total_changes() == changes
+                except BaseException:
+                    # A failed COMMIT (full disk) leaves the transaction open or already undone.
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+                    raise
+                return result
 
     def read(self, work: Callable[[apsw.Connection], T]) -> T:
         """Run ``work``, which only reads."""
-        with self._lock:
-            try:
-                return work(self._open())
-            except apsw.Error as error:
-                raise self._failed(error) from error
+        with self._lock, self._border():
+            return work(self._open())
+
+    @contextlib.contextmanager
+    def _border(self) -> Iterator[None]:
+        try:
+            yield
+        except SideworkError:
+            raise
+        except apsw.Error as error:
+            raise self._failed(error) from error
+        except (TypeError, ValueError, LookupError) as error:
+            damage = self._damage(error)
+            if damage is None:
+                raise
+            raise self._failed(damage) from error
+
+    def _damage(self, error: Exception) -> apsw.Error | None:
+        """The damage behind an error that is not SQLite's; ``None`` when it is a bug.
+
+        A row that nobody wrote breaks the code that reads it before SQLite notices.
+        """
+        if isinstance(error, UnicodeDecodeError | msgspec.DecodeError):
+            return apsw.CorruptError(str(error))  # nothing is decoded but what was read
+        if self._connection is None:
+            return None
+        try:
+            found: Any = self._connection.execute("PRAGMA quick_check(1)").get
+        except apsw.Error as error:
+            return error
+        # Its first line may only say which database the second is about.
+        return None if found == "ok" else apsw.CorruptError(found.splitlines()[-1])
 
     def _failed(self, error: apsw.Error) -> StoreError:
         """The error in our words; and the connection closed, if a new one may do better."""
