@@ -20,6 +20,7 @@ from sidework.crashpoint import POINTS
 from sidework.state import State
 
 from . import checker
+from .damage import damaged_files
 from .failing import failing_disk
 from .power import power_cuts
 
@@ -347,5 +348,6 @@ ROWS: dict[int, tuple[Callable[[Path, int, int], Figures], int, int, str]] = {
     17: (eight_writers, 2, 600, "10 min: min/max share ≥ 0.7, p99.9 ≤ 100 ms"),
     18: (power_cuts, 40, 10_000, "10,000 cuts: 0 lost, 0 corrupt"),
     19: (failing_disk, 40, 2000, "2,000 points: 0 false acknowledgements"),
+    20: (damaged_files, 25, 200, "200 mutations: all detected or harmless"),
     31: (forks, 20, 1000, "1,000 forks: 0 acknowledged lost, 0 corrupt"),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from sidework.job import Inserted, NewJob
 from sidework.store.sqlite import session
 from sidework.store.sqlite.engine import SqliteStore
 
+from .damage import DB, bases, look
 from .disk import Disk, Fault, Mark, no_fault
 from .failing import failing_disk
 from .platter import Platter
@@ -110,3 +112,21 @@ def test_a_failed_sync_takes_nothing_with_it_that_came_later(tmp_path: Path, see
     assert all(row is not None for row in store.get(acknowledged))
     assert store.check() == []
     store.close()
+
+
+def test_a_damaged_file_finds_an_error_that_is_none_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = bases(tmp_path, 1)
+    broken = {DB: re.sub(b"(?<!')completed", b"complexed", base.closed[DB])}  # not the schema's
+    assert look(tmp_path / "damaged", "a bit", broken, base.history) == ("told", [])
+    monkeypatch.setattr(session.Session, "_damage", lambda self, error: None)
+    _, bad = look(tmp_path / "damaged", "a bit", broken, base.history)
+    assert "is not a valid State" in bad[0]
+
+
+def test_a_damaged_file_finds_what_nothing_told(tmp_path: Path) -> None:
+    base = bases(tmp_path, 1)
+    other, bad = look(tmp_path / "damaged", "a bit", base.stranger, base.history)
+    assert other == "unseen"
+    assert bad
