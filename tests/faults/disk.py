@@ -103,13 +103,13 @@ def no_fault(what: str, name: str) -> None:
 
 
 class Disk(apsw.VFS):
-    """The default VFS while the context lasts. ``events`` is the record; ``fault`` may raise."""
+    """The default VFS while the context lasts. ``events`` is the record; ``fault`` is asked before each
+    operation and may raise."""
 
     def __init__(self, folder: str) -> None:
         self.folder = os.path.join(folder, "")
         self.events: list[Event] = []
         self.fault: Callable[[str, str], None] = no_fault
-        self.calls: dict[tuple[str, str], int] = {}
         self._files: dict[str, int] = {}
         self._count = 0
         super().__init__(NAME, "unix", makedefault=True)
@@ -120,17 +120,11 @@ class Disk(apsw.VFS):
     def __exit__(self, *_: object) -> None:
         self.unregister()
 
-    def ask(self, what: str, name: str) -> None:
-        """Before each operation: count it, and let the fault have its say."""
-        kind = (what, name.rpartition(".db")[2])
-        self.calls[kind] = self.calls.get(kind, 0) + 1
-        self.fault(what, name)
-
     def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:
         path = name.filename() if isinstance(name, apsw.URIFilename) else name
         if path is None or not path.startswith(self.folder):
             return apsw.VFSFile("unix", name, flags)
-        self.ask("open", path)
+        self.fault("open", path)
         there = os.path.exists(path)
         file = _File(self, path, name, flags)
         if not there or path not in self._files:
@@ -142,9 +136,11 @@ class Disk(apsw.VFS):
         return file
 
     def xDelete(self, filename: str, syncdir: bool) -> None:
-        self.ask("delete", filename)
+        ours = filename.startswith(self.folder)
+        if ours:
+            self.fault("delete", filename)
         super().xDelete(filename, syncdir)
-        if filename.startswith(self.folder):
+        if ours:
             self.events.append(Gone(filename, syncdir))
             self._files.pop(filename, None)
 
@@ -161,12 +157,12 @@ class _File(apsw.VFSFile):
         super().__init__("unix", name, flags)
 
     def xRead(self, amount: int, offset: int) -> bytes:
-        self._disk.ask("read", self._path)
+        self._disk.fault("read", self._path)
         return super().xRead(amount, offset)
 
     def xWrite(self, data: bytes, offset: int) -> None:
         try:
-            self._disk.ask("write", self._path)
+            self._disk.fault("write", self._path)
         except apsw.Error:
             self._write(bytes(data[: len(data) // 2]), offset)  # a full disk takes what it can
             raise
@@ -177,13 +173,13 @@ class _File(apsw.VFSFile):
         self._disk.events.append(Wrote(self.number, offset, data))
 
     def xTruncate(self, newsize: int) -> None:
-        self._disk.ask("truncate", self._path)
+        self._disk.fault("truncate", self._path)
         super().xTruncate(newsize)
         self._disk.events.append(Cut(self.number, newsize))
 
     def xSync(self, flags: int) -> None:
         try:
-            self._disk.ask("sync", self._path)
+            self._disk.fault("sync", self._path)
         except apsw.Error:
             self._disk.events.append(Unsynced(self.number))
             raise

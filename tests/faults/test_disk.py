@@ -114,6 +114,34 @@ def test_a_failed_sync_takes_nothing_with_it_that_came_later(tmp_path: Path, see
     store.close()
 
 
+def test_a_new_disk_in_the_old_ones_place_is_taken(tmp_path: Path) -> None:
+    """Even by a store that holds on to a doubtful commit; and the new disk's log is left alone."""
+    folder = tmp_path / "disk"
+    path = folder / "jobs.db"
+    one, two, three, four = (NewJob(bytes([n]) * 16, "app:work", b"x") for n in range(4))
+    fill(tmp_path / "new", {})
+    other = SqliteStore(str(tmp_path / "new" / "jobs.db"))
+    other.insert([one])
+    fill(folder, {})
+    with Disk(str(folder)) as disk:
+        store = SqliteStore(str(path))
+        disk.fault = Fault("sync", "", 1, 1_000_000, apsw.SQLITE_IOERR_FSYNC)
+        with pytest.raises(StoreUnavailable):
+            store.insert([two])
+        (tmp_path / "new").rename(tmp_path / "mounted")
+        folder.rename(tmp_path / "dead")
+        (tmp_path / "mounted").rename(folder)
+        with pytest.raises(StoreUnavailable):
+            store.insert([three])
+        disk.fault = no_fault
+        assert (folder / "jobs.db-wal").exists()
+        store.insert([four])
+        found = store.get([one.id, two.id, three.id, four.id])
+        assert [row is not None for row in found] == [True, False, False, True]
+        store.close()
+    other.close()
+
+
 def test_a_damaged_file_finds_an_error_that_is_none_of_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -98,26 +98,22 @@ class Session:
         connection = self._connection
         if connection is not None:
             damaged = isinstance(error, apsw.CorruptError)
-            if damaged:
-                # Whoever is the last to close brings the log into the file: not into such a one.
+            replaced = _inode(self.path) not in (self._inode, None)  # a new disk was mounted there
+            if damaged or replaced:
+                # Whoever is the last to close brings the log into the file and removes it, by its
+                # name: not into a damaged one, and not the log of another.
                 connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
             disk = isinstance(error, apsw.IOError | apsw.CantOpenError)
             stuck = connection.in_transaction  # its ROLLBACK failed too
-            if damaged or stuck or (disk and not self._must_keep()):
+            # A commit whose fsync failed lies in the log as if it were whole, but Linux calls its
+            # pages clean and never writes them again. A new connection would read them from the
+            # page cache, take the commit for good and put the next ones behind it: acknowledged,
+            # and all gone at a power cut, since the log is read up to the first gap. This one knows
+            # where the log's good part ends: its next commit goes over the doubtful one, and so to
+            # the disk.
+            if damaged or replaced or stuck or (disk and not self._in_doubt):
                 self.close()
         return translate(error, self.path)
-
-    def _must_keep(self) -> bool:
-        """Whether the connection has to outlive an error of the disk.
-
-        A commit whose fsync failed lies in the log as if it were whole, but Linux calls its pages
-        clean and never writes them again. A new connection would read them from the page cache,
-        take the commit for good and put the next ones behind it: acknowledged, and all gone at a
-        power cut, since the log is read up to the first gap. The old connection knows where the
-        log's good part ends: its next commit goes over the doubtful one, and so to the disk. Only
-        when the path leads to another file (a new disk was mounted) there is nothing to keep.
-        """
-        return self._in_doubt and _inode(self.path) in (self._inode, None)
 
     def _open(self) -> apsw.Connection:
         if self._connection is not None:
