@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from sidework import (
     Sidework,
     StoreDamaged,
     StoreRefused,
+    StoreUnavailable,
     WaitTimeout,
 )
 
@@ -238,6 +240,86 @@ def test_a_damaged_file_is_told_and_not_written(tmp_path: Path) -> None:
         app.enqueue_many(task.bind("b") for _ in range(100))
     app.close()
     assert path.read_bytes() == bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("was", "now"),
+    [(b"available", b"availxble"), (b"available", b"avail\xffble"), (b"named", b"nam\xffd")],
+    ids=["no state", "no UTF-8 and no state", "no UTF-8"],
+)
+def test_a_row_that_nobody_wrote_is_damage(tmp_path: Path, was: bytes, now: bytes) -> None:
+    """It breaks the code that reads it before SQLite notices; still the error is one of ours."""
+    app = Sidework(str(tmp_path / "jobs.db"))
+    task = app.task(named)
+    task.enqueue("a")
+    app.close()
+    path = tmp_path / "jobs.db"
+    # In the row, not in the schema's text, where it stands in quotes.
+    path.write_bytes(re.sub(b"(?<!')" + was, now, path.read_bytes()))
+    with pytest.raises(StoreDamaged, match="is damaged") as told:
+        list(app.jobs())
+    one_line(told.value)
+    app.close()
+
+
+def left_with_its_log(path: Path) -> dict[str, bytes]:
+    """A store whose program died: the last jobs are in the log only. Its files as they are."""
+    lines = [
+        "import os, sys", "from sidework import Sidework", "app = Sidework(sys.argv[1])",
+        "@app.task", "def f() -> None: ...", "f.enqueue()", "os._exit(0)",
+    ]  # fmt: skip
+    subprocess.run([sys.executable, "-c", "\n".join(lines), str(path)], check=True)
+    files = {name: path.with_name(path.name + name).read_bytes() for name in ("", "-wal")}
+    assert files["-wal"]
+    return files
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_log_without_its_database_is_not_thrown_away(tmp_path: Path, gone: bool) -> None:
+    path = tmp_path / "jobs.db"
+    files = left_with_its_log(path)
+    path.unlink() if gone else path.write_bytes(b"")
+    with pytest.raises(StoreDamaged, match="missing or empty, but its log") as told:
+        Sidework(str(path)).task(named).enqueue("a")
+    one_line(told.value)
+    assert (tmp_path / "jobs.db-wal").read_bytes() == files["-wal"]
+    path.write_bytes(files[""])
+    app = Sidework(str(path))
+    assert len(list(app.jobs())) == 1
+    app.close()
+
+
+def test_a_refused_file_is_not_even_checkpointed(tmp_path: Path) -> None:
+    """The last who closes brings the log into the file: not so whoever was refused."""
+    path = tmp_path / "jobs.db"
+    files = left_with_its_log(path)
+    newer = bytearray(files[""])
+    connection = apsw.Connection(str(path))
+    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+    connection.pragma("user_version", 99)
+    connection.close()
+    log = (tmp_path / "jobs.db-wal").read_bytes()
+    with pytest.raises(SchemaMismatch, match="schema 99"):
+        Sidework(str(path)).task(named).enqueue("b")
+    assert path.read_bytes() == newer
+    assert (tmp_path / "jobs.db-wal").read_bytes() == log
+
+
+def test_an_old_sqlite_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apsw, "sqlite_lib_version", lambda: "3.51.2")
+    with pytest.raises(StoreRefused, match=r"3\.51\.2, which can damage .* 3\.51\.3") as told:
+        Sidework(str(tmp_path / "jobs.db")).task(named).enqueue("a")
+    one_line(told.value)
+    assert not (tmp_path / "jobs.db").exists()
+
+
+def test_a_backup_that_cannot_be_written(app: Sidework, tmp_path: Path) -> None:
+    app.task(named).enqueue("a")
+    target = tmp_path / "nowhere" / "copy.db"
+    with pytest.raises(StoreUnavailable, match=f"the backup {target} cannot be written") as told:
+        app.store.backup(str(target))
+    one_line(told.value)
+    assert len(list(app.jobs())) == 1
 
 
 FULL = """

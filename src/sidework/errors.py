@@ -84,11 +84,15 @@ class WaitTimeout(SideworkError, TimeoutError):
 
 
 class StoreError(SideworkError):
-    """The store could not do what was asked; nothing of it was stored."""
+    """The store could not do what was asked: nothing of it counts as stored."""
 
 
 class StoreUnavailable(StoreError):
-    """The store cannot do it now but may later: locked, out of space, unreachable."""
+    """The store cannot do it now but may later: locked, out of space, unreachable.
+
+    When the disk failed in the middle, or a reply was lost, the whole of it may still come to be
+    there. To ask again for the same job (its id) stores it once (promise I12).
+    """
 
 
 class StoreRefused(StoreError):

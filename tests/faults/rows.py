@@ -20,6 +20,9 @@ from sidework.crashpoint import POINTS
 from sidework.state import State
 
 from . import checker
+from .damage import damaged_files
+from .failing import failing_disk
+from .power import power_cuts
 
 Figures = dict[str, Any]
 LOAD = Path(__file__).parent / "load.py"
@@ -343,5 +346,8 @@ ROWS: dict[int, tuple[Callable[[Path, int, int], Figures], int, int, str]] = {
     4: (killed_producers, 5, 1000, "5,000 kills: 0 violations"),
     14: (drains, 3, 300, "300: 0 lost, 0 spent"),
     17: (eight_writers, 2, 600, "10 min: min/max share ≥ 0.7, p99.9 ≤ 100 ms"),
+    18: (power_cuts, 40, 10_000, "10,000 cuts: 0 lost, 0 corrupt"),
+    19: (failing_disk, 40, 2000, "2,000 points: 0 false acknowledgements"),
+    20: (damaged_files, 25, 200, "200 mutations: all detected or harmless"),
     31: (forks, 20, 1000, "1,000 forks: 0 acknowledged lost, 0 corrupt"),
 }

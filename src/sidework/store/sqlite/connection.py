@@ -25,6 +25,10 @@ from ...errors import (
 APPLICATION_ID = 0x51DE0A4B
 """Marks a file as ours, so that another program's database is never taken for a queue."""
 
+OLDEST_SQLITE = (3, 51, 3)
+"""From 3.7.0 to 3.51.2 several processes on one log could damage it (the "WAL reset" bug, fixed in
+3.51.3); apsw brings its own SQLite, but can also be built on the system's."""
+
 BUSY_MILLISECONDS = 10_000
 """Only for what bypasses the ticket (a backup's last step, a foreign tool): else nobody waits here."""
 
@@ -74,7 +78,10 @@ def translate(error: apsw.Error, path: str) -> StoreError:
     if isinstance(error, apsw.CantOpenError):
         return StoreRefused(f"{path} cannot be opened: check the folder and its rights")
     if isinstance(error, apsw.IOError):
-        return StoreUnavailable(f"the disk failed under {path}: {error}; nothing was stored")
+        return StoreUnavailable(
+            f"the disk failed under {path}: {error}; what was under way may be stored or not: "
+            "look, or ask again"
+        )
     return StoreError(f"{path}: {error}")
 
 
@@ -83,8 +90,10 @@ def open_connection(path: str, *, create: bool) -> apsw.Connection:
     flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOMUTEX
     if create:
         flags |= apsw.SQLITE_OPEN_CREATE
+    _check_sqlite(apsw.sqlite_lib_version())
     if not create and not os.path.exists(path):
         raise StoreMissing(f"there is no database at {path}: the app makes it at its first enqueue")
+    _check_log(path)
     if create:
         _make(path)
     with translated(path):
@@ -128,8 +137,40 @@ def check_caller(connection: object, path: str) -> None:
         )
 
 
+def _check_sqlite(version: str) -> None:
+    if tuple(int(part) for part in version.split(".")) < OLDEST_SQLITE:
+        oldest = ".".join(map(str, OLDEST_SQLITE))
+        raise StoreRefused(
+            f"apsw runs on SQLite {version}, which can damage a queue that several processes use: "
+            f"install apsw from a wheel, or build it on SQLite {oldest} or newer"
+        )
+
+
+def _check_log(path: str) -> None:
+    """Refuse a log whose database is gone or empty: SQLite would make a new one and remove the log.
+
+    No race with who makes the database now: it has content before its log has any.
+    """
+    log = path + "-wal"
+    if _size(log) > 0 and _size(path) == 0:
+        raise StoreDamaged(
+            f"{path} is missing or empty, but its log {log} is there, perhaps with jobs in it: "
+            "put the file back beside it, or move the log away to begin anew"
+        )
+
+
+def _size(path: str) -> int:
+    try:
+        return os.path.getsize(path)
+    except OSError:
+        return 0
+
+
 def _configure(connection: apsw.Connection, path: str) -> None:
-    _version(connection, path)  # nothing of another program's database is touched
+    # Whoever is the last to close brings the log into the file. Not into another program's or a newer
+    # one, which are refused here, nor into a damaged one: they stay as they were found.
+    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+    _version(connection, path)
     if connection.pragma("page_count") == 0:
         # auto_vacuum can only be chosen while the file is empty.
         connection.pragma("auto_vacuum", "INCREMENTAL")
@@ -144,6 +185,7 @@ def _configure(connection: apsw.Connection, path: str) -> None:
     connection.pragma("journal_size_limit", 64 * 1024 * 1024)
     connection.pragma("cache_size", -16_000)
     connection.pragma("temp_store", "MEMORY")
+    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
     _migrate(connection, path)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import apsw
 import msgspec
 
 from ...clock import Millis
@@ -25,10 +26,17 @@ def job_row(row: tuple[Any, ...]) -> JobRow:
      inserted, due, started, finished, expires, timeout, on_crash, worker, note, tags, args,
      result) = row  # fmt: skip
     return JobRow(
-        id_, task, lane, State(state), runner, priority, attempt, max_attempts, fence, crashes,
+        id_, task, lane, _state(state), runner, priority, attempt, max_attempts, fence, crashes,
         bool(cancel), inserted, due, started, finished, expires, timeout, on_crash, worker, note,
         msgspec.json.decode(tags, type=tuple[str, ...]), args, result,
     )  # fmt: skip
+
+
+def _state(text: str) -> State:
+    try:
+        return State(text)
+    except ValueError:
+        raise apsw.CorruptError(f"{text!r} is no state of a job") from None
 
 
 def attempt_row(row: tuple[Any, ...]) -> AttemptRow:

@@ -7,15 +7,17 @@ A process that was forked behind Python's back finds itself with another's conne
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import weakref
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import apsw
+import msgspec
 
-from ...errors import StoreRefused
+from ...errors import SideworkError, StoreError, StoreRefused
 from .connection import open_connection, translate
 from .ticket import Ticket
 
@@ -32,39 +34,83 @@ class Session:
         self._ticket = Ticket(path + "-ticket")
         self._connection: apsw.Connection | None = None
         self._pid = 0
-        self._file: tuple[int, int] | None = None
+        self._inode: tuple[int, int] | None = None
+        self._in_doubt = False
         _sessions.add(self)
 
     def write(self, work: Callable[[apsw.Connection], T]) -> T:
         """Run ``work`` in one durable transaction; all of it is stored, or nothing."""
-        with self._lock:
-            try:
-                connection = self._open()
-                with self._ticket:
-                    connection.execute("BEGIN IMMEDIATE")
-                    try:
-                        result = work(connection)
-                        connection.execute("COMMIT")
-                    except BaseException:
-                        # A failed COMMIT (full disk) leaves the transaction open or already undone.
-                        if connection.in_transaction:
-                            connection.execute("ROLLBACK")
-                        raise
-                    return result
-            except apsw.Error as error:
-                raise self._failed(error) from error
+        with self._lock, self._border():
+            connection = self._open()
+            with self._ticket:
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    in_doubt, changes = self._in_doubt, connection.total_changes()
+                    result = work(connection)
+                    self._in_doubt = True
+                    connection.execute("COMMIT")
+                    # Without a change nothing is written, so nothing goes over the doubtful.
+                    self._in_doubt = in_doubt and connection.total_changes() == changes
+                except BaseException:
+                    # A failed COMMIT (full disk) leaves the transaction open or already undone.
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+                    raise
+                return result
 
     def read(self, work: Callable[[apsw.Connection], T]) -> T:
         """Run ``work``, which only reads."""
-        with self._lock:
-            try:
-                return work(self._open())
-            except apsw.Error as error:
-                raise self._failed(error) from error
+        with self._lock, self._border():
+            return work(self._open())
 
-    def _failed(self, error: apsw.Error) -> Exception:
-        if isinstance(error, apsw.IOError | apsw.CorruptError | apsw.CantOpenError):
-            self.close()  # after a failed fsync the page cache may lie: start from the file again
+    @contextlib.contextmanager
+    def _border(self) -> Iterator[None]:
+        try:
+            yield
+        except SideworkError:
+            raise
+        except apsw.Error as error:
+            raise self._failed(error) from error
+        except (TypeError, ValueError, LookupError) as error:
+            damage = self._damage(error)
+            if damage is None:
+                raise
+            raise self._failed(damage) from error
+
+    def _damage(self, error: Exception) -> apsw.Error | None:
+        """The damage behind an error that is not SQLite's; ``None`` when it is a bug.
+
+        A row that nobody wrote breaks the code that reads it before SQLite notices.
+        """
+        if isinstance(error, UnicodeDecodeError | msgspec.DecodeError):
+            return apsw.CorruptError(str(error))  # nothing is decoded but what was read
+        if self._connection is None:
+            return None
+        try:
+            found: Any = self._connection.execute("PRAGMA quick_check(1)").get
+        except apsw.Error as error:
+            return error
+        # Its first line may only say which database the second is about.
+        return None if found == "ok" else apsw.CorruptError(found.splitlines()[-1])
+
+    def _failed(self, error: apsw.Error) -> StoreError:
+        """The error in our words; and the connection closed, if a new one may do better."""
+        connection = self._connection
+        if connection is not None:
+            damaged = isinstance(error, apsw.CorruptError)
+            replaced = self._replaced()  # a new disk was mounted there
+            if damaged or replaced:
+                _leave_log(connection)
+            disk = isinstance(error, apsw.IOError | apsw.CantOpenError)
+            stuck = connection.in_transaction  # its ROLLBACK failed too
+            # A commit whose fsync failed lies in the log as if it were whole, but Linux calls its
+            # pages clean and never writes them again. A new connection would read them from the
+            # page cache, take the commit for good and put the next ones behind it: acknowledged,
+            # and all gone at a power cut, since the log is read up to the first gap. This one knows
+            # where the log's good part ends: its next commit goes over the doubtful one, and so to
+            # the disk.
+            if damaged or replaced or stuck or (disk and not self._in_doubt):
+                self.close()
         return translate(error, self.path)
 
     def _open(self) -> apsw.Connection:
@@ -74,8 +120,9 @@ class Session:
                     f"this process was forked with {self.path} open, by something that skips "
                     "Python's fork hooks: open the app after the fork, or start processes by spawn"
                 )
-            if _file(self.path) != self._file:
+            if self._replaced():
                 # What is committed there no name leads to: an acknowledgement would be a lie.
+                _leave_log(self._connection)
                 self.close()
                 raise StoreRefused(
                     f"{self.path} was removed, moved or replaced while it was open: stop what uses "
@@ -83,15 +130,20 @@ class Session:
                 )
             return self._connection
         self._connection = open_connection(self.path, create=self._create)
-        self._pid, self._file = os.getpid(), _file(self.path)
+        self._pid, self._inode, self._in_doubt = os.getpid(), _inode(self.path), False
         return self._connection
+
+    def _replaced(self) -> bool:
+        return _inode(self.path) not in (self._inode, None)
 
     def close(self) -> None:
         """Close the connection; the next use opens it again."""
         with self._lock:
             connection, self._connection = self._connection, None
             if connection is not None:
-                connection.close()
+                # What it could not bring into the file is safe in the log.
+                with contextlib.suppress(apsw.Error):
+                    connection.close()
             self._ticket.close()
 
     def before_fork(self) -> None:
@@ -107,13 +159,25 @@ class Session:
             self._lock.release()
 
 
-def _file(path: str) -> tuple[int, int] | None:
-    """Which file has this name now. A look-up, not an open: that would cost SQLite its locks."""
+_GONE = (0, 0)
+
+
+def _inode(path: str) -> tuple[int, int] | None:
+    """Which file the path leads to; ``None`` when that cannot be told now. A look-up, not an open: that
+    would cost SQLite its locks."""
     try:
-        found = os.stat(path)
+        status = os.stat(path)
+    except FileNotFoundError:
+        return _GONE
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
+
+
+def _leave_log(connection: apsw.Connection) -> None:
+    """Whoever is the last to close brings the log into the file and removes it, by its name: not into
+    a damaged one, and not the log of another."""
+    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
 
 
 _sessions: weakref.WeakSet[Session] = weakref.WeakSet()

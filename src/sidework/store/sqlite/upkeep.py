@@ -7,7 +7,7 @@ from typing import Any
 
 import apsw
 
-from ...errors import StoreRefused
+from ...errors import StoreRefused, StoreUnavailable
 
 _TRUNCATE_PAGES = 16_000
 """A write-ahead log longer than this (64 MB) is cut when no reader holds it."""
@@ -44,16 +44,21 @@ def info(connection: apsw.Connection, path: str) -> dict[str, Any]:
 
 
 def check(connection: apsw.Connection) -> list[str]:
-    """SQLite's own full check; what it found."""
+    """SQLite's own full check; what it found, a line each."""
     try:
-        found = [row[0] for row in connection.execute("PRAGMA integrity_check")]
+        rows: list[Any] = connection.execute("PRAGMA integrity_check").fetchall()
+        found = [line for row in rows for line in row[0].splitlines()]
     except apsw.CorruptError as error:
         return [str(error)]
     return [] if found == ["ok"] else found
 
 
 def backup(connection: apsw.Connection, target: str) -> None:
-    """A whole copy through SQLite; written beside the target and renamed, so never half there."""
+    """A whole copy through SQLite; written beside the target and renamed, so never half there.
+
+    When it returns the copy survives a power cut, its name too. Raises ``StoreRefused`` when the
+    target exists, ``StoreUnavailable`` when it cannot be written.
+    """
     target = os.path.abspath(target)
     if os.path.exists(target):
         raise StoreRefused(f"{target} exists: choose a new name for the backup")
@@ -63,9 +68,22 @@ def backup(connection: apsw.Connection, target: str) -> None:
         with open(part, "rb+") as copy:
             os.fsync(copy.fileno())
         os.replace(part, target)
+        _sync_folder(os.path.dirname(target))
+    except (apsw.FullError, apsw.CantOpenError, OSError) as error:
+        raise StoreUnavailable(
+            f"the backup {target} cannot be written: {error}; is its folder there, with room to spare?"
+        ) from error
     finally:
         if os.path.exists(part):
             os.unlink(part)
+
+
+def _sync_folder(folder: str) -> None:
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def vacuum(connection: apsw.Connection) -> None:
