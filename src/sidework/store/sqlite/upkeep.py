@@ -7,7 +7,7 @@ from typing import Any
 
 import apsw
 
-from ...errors import StoreRefused
+from ...errors import StoreRefused, StoreUnavailable
 
 _TRUNCATE_PAGES = 16_000
 """A write-ahead log longer than this (64 MB) is cut when no reader holds it."""
@@ -55,14 +55,26 @@ def check(connection: apsw.Connection) -> list[str]:
 def backup(connection: apsw.Connection, target: str) -> None:
     """A whole copy through SQLite; written beside the target and renamed, so never half there."""
     target = os.path.abspath(target)
+    folder = os.path.dirname(target)
     if os.path.exists(target):
         raise StoreRefused(f"{target} exists: choose a new name for the backup")
+    if not os.path.isdir(folder):
+        raise StoreRefused(f"there is no folder {folder} for the backup; make it or choose another")
     part = f"{target}.part-{os.getpid()}"
     try:
         connection.execute("VACUUM INTO ?", (part,))
         with open(part, "rb+") as copy:
             os.fsync(copy.fileno())
         os.replace(part, target)
+    except apsw.FullError as full:
+        raise StoreUnavailable(
+            f"no space left in {folder} for the backup; nothing is kept"
+        ) from full
+    # The source is open and was read before: what cannot be opened or written now is the target.
+    except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError, OSError) as refused:
+        raise StoreRefused(
+            f"the backup {target} cannot be written: check the rights of {folder}"
+        ) from refused
     finally:
         if os.path.exists(part):
             os.unlink(part)
