@@ -286,6 +286,20 @@ def test_no_help_is_cut(shop: Place, words: tuple[str, ...]) -> None:
         assert "may be repeated" in told
 
 
+def test_the_shell_completes_commands_and_states(shop: Place) -> None:
+    for typed, completed in (
+        ("sidework wor", {"worker", "workers"}),
+        ("sidework jobs list --state available,dis", {"available,discarded"}),
+    ):
+        shop.extra = {
+            "_SIDEWORK_COMPLETE": "bash_complete",
+            "COMP_WORDS": typed,
+            "COMP_CWORD": str(len(typed.split()) - 1),
+        }
+        done = shop.python("-c", "from sidework.cli.main import main; main(prog_name='sidework')")
+        assert {line.partition(",")[2] for line in done.stdout.splitlines()} == completed
+
+
 def test_a_grace_below_zero_is_refused(shop: Place) -> None:
     assert "-5" in refused(shop, "worker", "shop", "--grace", "-5", code=2)
     assert "'loud'" in refused(shop, "worker", "shop", "--log-level", "loud", code=2)

@@ -71,8 +71,8 @@ def test_a_task_of_another_module_is_found_by_its_name(shop: Place) -> None:
     ("spec", "says"),
     [
         ("shop", "say which task, like shop:name; there are: shop:Mail.send, shop:anything"),
-        ("shop:Mail.sent", "did you mean shop:Mail.send?"),
-        ("shop:shrot", "no task called 'shrot'; did you mean shop:short?; there are: "),
+        ("shop:Mail.sent", "did you mean shop:Mail.send ("),
+        ("shop:shrot", "no task called 'shrot'; did you mean shop:short (there are: "),
         ("shop:plain", "shop:plain is not a task: write @app.task above it"),
         ("shop:app", "no task called 'app'"),
         ("shop:Mail.send.more", "there are: "),
@@ -115,6 +115,7 @@ def test_the_declared_type_decides(shop: Place, words: tuple[str, ...], args: An
     [
         (("shop:typed", "x"), "Expected `int`"),
         (("shop:typed", "1", "whole=1"), "multiple values"),
+        (("shop:Mail.send", "a", "copy=2"), "it has no parameter copy, but to, copies"),
         (("shop:typed", "whole=1", "whole=2"), "whole= was given twice"),
         (("shop:short", "x", "--wait", "--timeout", "soon"), "--timeout='soon'"),
     ],

@@ -44,6 +44,16 @@ def arguments_of(signature: Signature, words: Sequence[str]) -> tuple[list[Any],
     return args, kwargs
 
 
+def not_parameters(signature: Signature, words: Sequence[str]) -> str:
+    """For a call that failed: which names of ``name=value`` the task does not have, and which it has."""
+    known = [about.name for about in signature.parameters]
+    names = [word.partition("=")[0] for word in words if "=" in word]
+    strange = [name for name in names if name.isidentifier() and name not in known]
+    if not strange:
+        return ""
+    return f"; it has no parameter {', '.join(strange)}, but {', '.join(known) or 'none'}"
+
+
 def _value(signature: Signature, text: str, kind: Any) -> Any:
     """The text as it is where that is asked for; else as JSON; else as text where only that fits."""
     if _plain(kind) in _AS_IT_IS:

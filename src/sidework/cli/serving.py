@@ -18,7 +18,7 @@ from ..job import check_queue
 from ..state import State
 from ..store.opening import open_store
 from ..store.protocol import Store
-from .arguments import arguments_of
+from .arguments import arguments_of, not_parameters
 from .choosing import chosen_apps
 from .showing import failure_line
 
@@ -87,7 +87,8 @@ class Run(click.Command):
         options = {name for option in self.params for name in option.opts} | {"--help"}
         for word in before:
             name = word.partition("=")[0]
-            if word.startswith("-") and word != "-" and name not in options and not _NEGATIVE(word):
+            option = word.startswith("-") and word != "-" and not _NEGATIVE(word)
+            if option and name not in options and not ctx.resilient_parsing:
                 close = difflib.get_close_matches(name, options)
                 raise click.NoSuchOption(name, possibilities=close, ctx=ctx)
         return super().parse_args(ctx, args)
@@ -114,7 +115,7 @@ def run(task: str, arguments: tuple[str, ...], wait: bool, timeout: str | None) 
     try:
         job = found.enqueue(*args, **kwargs)
     except TypeError as wrong:
-        raise BadValue(str(wrong)) from None
+        raise BadValue(f"{wrong}{not_parameters(found.signature, arguments)}") from None
     if not wait:
         click.echo(job.id)
         return

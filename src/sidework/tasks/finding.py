@@ -115,17 +115,17 @@ def find_task(spec: str) -> tuple[AppLike, Task[Any, Any, Any]]:
 
 def _missing(spec: str, module: str, wanted: str, reached: object, there: list[str]) -> str:
     """Why there is no such task, and which there are."""
-    if not wanted:
-        said = f"{spec}: say which task, like {spec}:name"
-    elif callable(reached) and not isinstance(reached, AppLike):
-        said = f"{spec} is not a task: write @app.task above it"
-    else:
-        said = f"{spec}: {module} has no task called {wanted!r}"
-        close = difflib.get_close_matches(spec, there, 1)
-        if close:
-            said += f"; did you mean {close[0]}?"
     more = f" and {len(there) - _MOST_NAMED} more" if len(there) > _MOST_NAMED else ""
-    return f"{said}; there are: {', '.join(there[:_MOST_NAMED]) or 'none'}{more}"
+    known = f"there are: {', '.join(there[:_MOST_NAMED]) or 'none'}{more}"
+    if not wanted:
+        return f"{spec}: say which task, like {spec}:name; {known}"
+    if callable(reached) and not isinstance(reached, AppLike):
+        return f"{spec} is not a task: write @app.task above it; {known}"
+    close = difflib.get_close_matches(spec, there, 1)
+    perhaps = f"did you mean {close[0]} (" if close else ""
+    return (
+        f"{spec}: {module} has no task called {wanted!r}; {perhaps}{known}{')?' if close else ''}"
+    )
 
 
 def _load(spec: str) -> tuple[str, str, Any]:
