@@ -36,11 +36,12 @@ class Place:
         self.folder = folder
         self.url = str(folder / "jobs.db")
         self.without_url = False
+        self.extra: dict[str, str] = {}
         self.started: list[subprocess.Popen[str]] = []
 
     @property
     def env(self) -> dict[str, str]:
-        env = {**os.environ, "SIDEWORK_URL": self.url, "PYTHONUNBUFFERED": "1"}
+        env = {**os.environ, "SIDEWORK_URL": self.url, "PYTHONUNBUFFERED": "1", **self.extra}
         if self.without_url:
             del env["SIDEWORK_URL"]
         return env

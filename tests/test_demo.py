@@ -10,8 +10,10 @@ from conftest import Place
 def test_the_demo_kills_a_child_and_loses_nothing(place: Place) -> None:
     done = place.sidework("demo", "--files", "400")
     assert done.returncode == 0, done.stderr
-    told = dict(line.split("\t", 1) for line in done.stdout.splitlines() if "\t" in line)
+    rows = (re.split(" {2,}", line, maxsplit=1) for line in done.stdout.splitlines())
+    told = {row[0]: row[1] for row in rows if len(row) == 2}
     assert told["jobs"] == "400"
     assert told["jobs lost"].startswith("0 ")
     assert int(told["failures retried"]) >= 10
     assert re.fullmatch(r"pid \d+", told["child killed with SIGKILL"])
+    assert int(told["jobs it was running, run again"]) >= 1

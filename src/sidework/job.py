@@ -146,7 +146,10 @@ class AttemptRow(Struct, frozen=True):
 
 
 class JobFilter(Struct, frozen=True, kw_only=True):
-    """Which jobs to list; an empty tuple or ``None`` means any."""
+    """Which jobs to list; an empty tuple or ``None`` means any.
+
+    A task is meant by its whole name, or without the module: ``add`` fits ``shop.jobs:add`` too.
+    """
 
     states: tuple[State, ...] = ()
     lanes: tuple[str, ...] = ()
@@ -165,7 +168,10 @@ class QueueRow(Struct, frozen=True):
 
 
 class WorkerRow(Struct, frozen=True):
-    """A worker that has registered; ``life`` is the engine's way to tell that it lives."""
+    """A worker that has registered; ``life`` is the engine's way to tell that it lives.
+
+    ``alive`` is what that said when the row was read: of a dead one the jobs are brought back soon.
+    """
 
     id: int
     host: str
@@ -174,3 +180,4 @@ class WorkerRow(Struct, frozen=True):
     started_at: Millis
     seen_at: Millis
     queues: tuple[str, ...]
+    alive: bool

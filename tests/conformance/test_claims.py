@@ -241,9 +241,14 @@ def test_a_dead_workers_jobs_are_rescued_and_a_living_ones_are_not(bench: Bench)
     claimed, worker = process.stdout.readline().split()
     assert claimed == "3"
     assert bench.store.rescue(NOW) == 0
-    assert int(worker) in [row.id for row in bench.store.workers()]
+    assert {row.id: row.alive for row in bench.store.workers()} == {
+        bench.worker: True, int(worker): True
+    }  # fmt: skip
     process.kill()
     process.wait()
+    assert {row.id: row.alive for row in bench.store.workers()} == {
+        bench.worker: True, int(worker): False
+    }  # fmt: skip
     assert bench.store.rescue(NOW) == 3
     assert {bench.row(job).state for job in ids} == {State.AVAILABLE}
     assert [row.id for row in bench.store.workers()] == [bench.worker]

@@ -123,6 +123,20 @@ def test_page_is_stable_and_filters(bench: Bench) -> None:
     assert bench.store.page(JobFilter(states=(State.COMPLETED,)), None, 9) == []
 
 
+def test_a_task_is_meant_by_its_name_or_without_the_module(bench: Bench) -> None:
+    names = ["shop:add", "other:add", "add", "shop:K.add", "shop:xadd", "shop:Add", "a:b:add"]
+    ids = {name: bench.put(task=name) for name in names}
+
+    def fitting(*tasks: str) -> set[str]:
+        found = {row.id for row in bench.store.page(JobFilter(tasks=tasks), None, 99)}
+        return {name for name in names if ids[name] in found}
+
+    assert fitting("shop:add") == {"shop:add"}
+    assert fitting("add") == {"shop:add", "other:add", "add", "a:b:add"}
+    assert fitting("K.add", "shop:xadd") == {"shop:K.add", "shop:xadd"}
+    assert fitting("a_d", "%", ":add", "b:add", "") == set()
+
+
 def test_cancel_waits_asks_or_refuses(bench: Bench) -> None:
     """I4."""
     waiting = bench.put(delay=1000)

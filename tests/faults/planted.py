@@ -41,7 +41,7 @@ BUGS = [
     Bug("a poison job is never quarantined", SQL + "settle.sql", "OR (:alone AND crashes + 1 >= :max_crashes))\n            THEN", ")\n            THEN"),
     Bug("a taken id is overwritten", SQL + "insert.sql", "ON CONFLICT (id) DO NOTHING", "ON CONFLICT (id) DO UPDATE SET args = excluded.args"),
     Bug("acknowledged before the commit", "store/sqlite/session.py", 'connection.execute("COMMIT")', 'connection.execute("ROLLBACK")'),
-    Bug("living workers are rescued from", "store/sqlite/engine.py", "if worker.life is None or is_dead(worker.life)", "if True"),
+    Bug("living workers are rescued from", "store/sqlite/engine.py", "if not worker.alive", "if True"),
     Bug("a cancel leaves the fence", SQL + "cancel.sql", "ELSE fence + 1 END", "ELSE fence END"),
     Bug("verdicts of shared commits are dealt to the wrong callers", "store/sqlite/engine.py", "for jobs in several]\n", "for jobs in several[::-1]]\n"),
     Bug("the prune takes the newest", SQL + "prune_age.sql", "finished_at <= :before", "finished_at >= :before"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import tomllib
 from collections.abc import Callable, Sequence
@@ -13,6 +14,9 @@ import click
 from ..errors import AppNotFound
 from ..store.opening import absolute, open_store
 from ..store.protocol import Store
+from ..tasks.finding import AppLike, find_apps
+from ..tasks.naming import name_of_file
+from ..tasks.project import is_path, module_file, project_folder
 
 _SAY = "give an app (module, module:app or path/to/file.py), or write it once into pyproject.toml: "
 _SAY += '[tool.sidework] app = "shop.jobs"'
@@ -22,64 +26,70 @@ def chosen_apps(given: Sequence[str]) -> list[str]:
     """The apps as given, else those of the nearest pyproject; ``AppNotFound`` when there are none."""
     if given:
         return list(given)
-    folder = Path.cwd()
-    for place in (folder, *folder.parents):
-        path = place / "pyproject.toml"
-        if not path.is_file():
-            continue
-        try:
-            told = tomllib.loads(path.read_text("utf-8")).get("tool", {}).get("sidework", {})
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as wrong:
-            raise AppNotFound(f"{path} cannot be read: {wrong}") from None
-        apps = told.get("app")
-        if apps is None:
-            break
-        apps = [apps] if isinstance(apps, str) else apps
-        if not isinstance(apps, list) or not all(isinstance(one, str) for one in apps):
-            raise AppNotFound(f"{path}: [tool.sidework] app is a text or a list of texts")
-        return [_anchored(one, place) for one in apps]
-    raise AppNotFound(f"which app? {_SAY}")
+    project = project_folder(Path.cwd())
+    if project is None:
+        raise AppNotFound(f"which app? {_SAY}")
+    path = project / "pyproject.toml"
+    try:
+        told = tomllib.loads(path.read_text("utf-8")).get("tool", {}).get("sidework", {})
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as wrong:
+        raise AppNotFound(f"{path} cannot be read: {wrong}") from None
+    apps = told.get("app")
+    if apps is None:
+        raise AppNotFound(f"which app? {_SAY}")
+    apps = [apps] if isinstance(apps, str) else apps
+    if not isinstance(apps, list) or not all(isinstance(one, str) for one in apps):
+        raise AppNotFound(f"{path}: [tool.sidework] app is a text or a list of texts")
+    return [_anchored(one, project) for one in apps]
 
 
-def _anchored(spec: str, folder: Path) -> str:
-    """A name in a pyproject means the same from every folder below it."""
+def _anchored(spec: str, project: Path) -> str:
+    """A name in a pyproject means the same from every folder below it, whatever lies there."""
     place, colon, attribute = spec.partition(":")
-    if place.endswith(".py") or os.sep in place:
-        return str(folder / place) + colon + attribute
-    for base in (folder / "src", folder):
-        for tail in (".py", "/__init__.py"):
-            path = base / (place.replace(".", "/") + tail)
-            if path.is_file():
-                return str(path) + colon + attribute
+    if is_path(place):
+        return str(project / place) + colon + attribute
+    for folder in (project / "src", project):
+        path = module_file(folder, place)
+        # In a package without __init__.py a file's path does not tell the module's name: then the
+        # name itself, which is looked for in the project too.
+        if path and name_of_file(str(path)) == (str(folder), place):
+            return str(path) + colon + attribute
     return spec
 
 
-def chosen_store(app: str | None, url: str | None) -> Store:
-    """The store of a URL or of an app, for commands that look; it is never made here."""
+def chosen(app: str | None, url: str | None) -> tuple[Store, AppLike | None]:
+    """The store of a URL or of an app, for commands that look: it is never made here. With it the
+    app, where that is what led there."""
+    if url is None and app is None:
+        url = os.environ.get("SIDEWORK_URL")
     if url is not None:
-        return open_store(absolute(url, os.getcwd()), create=False)
-    if app is None and "SIDEWORK_URL" in os.environ:
-        return open_store(absolute(os.environ["SIDEWORK_URL"], os.getcwd()), create=False)
-    from ..tasks.finding import find_apps
+        return open_store(absolute(url, os.getcwd()), create=False), None
+    found = find_apps(chosen_apps([app] if app else []))
+    return open_store(found.url, create=False), found
 
-    return open_store(find_apps(chosen_apps([app] if app else [])).url, create=False)
+
+def which_store(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds ``--app`` and ``--url``."""
+    command = click.option("--url", help="The store itself, like jobs.db, instead of an app.")(
+        command
+    )
+    return click.option(
+        "--app", envvar="SIDEWORK_APP", help="The app: module, module:app or a path."
+    )(command)
 
 
 def on_store(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds ``--app`` and ``--url``; the command gets a ``store``, closed when it ends."""
-    import functools
 
-    @click.option("--app", envvar="SIDEWORK_APP", help="The app: module, module:app or a path.")
-    @click.option("--url", help="The store itself, like jobs.db, instead of an app.")
     @functools.wraps(command)
     def with_store(app: str | None, url: str | None, **given: Any) -> Any:
-        store = chosen_store(app, url)
+        store, _ = chosen(app, url)
         try:
             return command(store=store, **given)
         finally:
             store.close()
 
-    return with_store
+    return which_store(with_store)
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="For programs: JSON, times in UTC.")

@@ -11,16 +11,16 @@ from .choosing import as_json, on_store
 from .showing import show_json
 
 
-@click.group(name="db")
+@click.group(name="db", short_help="Look at, check, back up and shrink the store.")
 def database() -> None:
     """Look at, check, back up and shrink the store."""
 
 
-@database.command()
+@database.command(short_help="Show sizes, jobs by state, the schema.")
 @on_store
 @as_json
 def info(store: Store, as_json: bool) -> None:
-    """Sizes, jobs by state, schema."""
+    """Show sizes, jobs by state, the schema."""
     told = store.info()
     if as_json:
         show_json(told)
@@ -31,7 +31,7 @@ def info(store: Store, as_json: bool) -> None:
         click.echo(f"{name:<12} {f'{value:,}' if isinstance(value, int) else value}")
 
 
-@database.command()
+@database.command(short_help="Read the whole store and say what is damaged.")
 @on_store
 @as_json
 def check(store: Store, as_json: bool) -> None:
@@ -44,7 +44,7 @@ def check(store: Store, as_json: bool) -> None:
     sys.exit(1 if found else 0)
 
 
-@database.command()
+@database.command(short_help="Write a whole copy to a new file.")
 @on_store
 @click.argument("target", type=click.Path())
 def backup(store: Store, target: str) -> None:
@@ -53,7 +53,7 @@ def backup(store: Store, target: str) -> None:
     click.echo(f"{store.url} is backed up in {target}")
 
 
-@database.command()
+@database.command(short_help="Give free pages back to the disk.")
 @on_store
 def vacuum(store: Store) -> None:
     """Give free pages back to the disk."""

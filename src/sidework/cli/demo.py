@@ -19,14 +19,16 @@ import click
 from ..clock import monotonic
 from ..errors import SideworkError
 from ..state import State
+from .showing import counted
 
 _PATIENCE = 60.0
 _FLAKY = 40
 """Every fortieth file fails at its first attempt."""
 
 
-@click.command()
-@click.option("--files", type=click.IntRange(20), default=1500, show_default=True)
+@click.command(short_help="Real work; a child is killed, nothing is lost.")
+@click.option("--files", type=click.IntRange(20), default=1500, show_default=True,
+              help="So many files of the standard library.")  # fmt: skip
 def demo(files: int) -> None:
     """Compress and count the words of the standard library; a child is killed, nothing is lost."""
     paths = _sources(files)
@@ -34,9 +36,13 @@ def demo(files: int) -> None:
         os.environ["SIDEWORK_URL"] = os.path.join(folder, "demo.db")
         from .demo_app import app, squeeze
 
+        # One file a third of the way is being worked on, for certain, when its process is killed.
+        sign, held = Path(folder, "held"), len(paths) // 3
         began = monotonic()
-        bound = (squeeze.bind(path, at % _FLAKY == 0) for at, path in enumerate(paths))
-        app.enqueue_many(bound)
+        app.enqueue_many(
+            squeeze.bind(path, at % _FLAKY == 0 and at != held, str(sign) if at == held else None)
+            for at, path in enumerate(paths)
+        )
         click.echo(
             f"{len(paths):,} jobs handed over in {monotonic() - began:.2f} s: durable in one file"
         )
@@ -46,7 +52,7 @@ def demo(files: int) -> None:
                 stderr=log,
             )  # fmt: skip
             try:
-                took, killed = _watch(app, worker, len(paths))
+                took, killed = _watch(app, worker, len(paths), sign)
             finally:
                 worker.send_signal(signal.SIGTERM)
                 worker.wait(30)
@@ -55,7 +61,7 @@ def demo(files: int) -> None:
         lost = _report(app, paths, took, killed, told)
         app.close()
     if lost:
-        raise SideworkError(f"{lost} jobs were lost: please report this")
+        raise SideworkError(f"{counted(lost, 'job')} lost: please report this")
 
 
 def _sources(most: int) -> list[str]:
@@ -70,7 +76,7 @@ def _sources(most: int) -> list[str]:
     return found[::step][:most]
 
 
-def _watch(app: Any, worker: subprocess.Popen[bytes], total: int) -> tuple[float, int]:
+def _watch(app: Any, worker: subprocess.Popen[bytes], total: int, sign: Path) -> tuple[float, int]:
     """Wait for the last job, kill a child on the way; seconds from the first job, the child's pid."""
     began, first, killed = monotonic(), 0.0, 0
     pause = threading.Event()
@@ -79,11 +85,9 @@ def _watch(app: Any, worker: subprocess.Popen[bytes], total: int) -> tuple[float
             counts = {q.name: q.counts for q in app.store.queues()}["default"]
             done = sum(counts.get(str(state), 0) for state in ("completed", "discarded"))
             first = first or (monotonic() if done else 0.0)
-            if not killed and done >= total // 3:
-                children = _children(worker.pid)
-                if children:
-                    killed = children[0]
-                    os.kill(killed, signal.SIGKILL)
+            if not killed and sign.exists():
+                killed = int(sign.read_text("utf-8"))
+                os.kill(killed, signal.SIGKILL)
             show(done, killed)
             if done >= total:
                 return monotonic() - first, killed
@@ -118,19 +122,9 @@ def _progress(total: int) -> Iterator[Any]:
         )
 
 
-def _children(parent: int) -> list[int]:
-    listed = Path(f"/proc/{parent}/task/{parent}/children")
-    if listed.exists():
-        return [int(pid) for pid in listed.read_text().split()]
-    out = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True)
-    pairs = [line.split() for line in out.stdout.splitlines()]
-    return [int(pid) for pid, ppid in pairs if int(ppid) == parent]
-
-
 def _report(app: Any, paths: list[str], took: float, killed: int, told: str) -> int:
     """The table; how many jobs were lost: files without a result that fits them."""
     from .demo_app import Squeezed
-    from .showing import show_table
 
     results: dict[str, Squeezed] = {}
     failed = crashed = 0
@@ -145,24 +139,24 @@ def _report(app: Any, paths: list[str], took: float, killed: int, told: str) -> 
     lost = sum(path not in results or results[path].size != os.path.getsize(path) for path in paths)
     size = sum(one.size for one in results.values())
     small = sum(one.compressed for one in results.values())
-    show_table(
-        ("what", "how much"),
-        [
-            ("jobs", f"{len(paths):,}"),
-            ("words counted", f"{sum(one.words for one in results.values()):,}"),
-            ("megabytes", f"{size / 1e6:.1f} squeezed to {small / 1e6:.1f}"),
-            ("failures retried", f"{failed}"),
-            (
-                "child killed with SIGKILL",
-                f"pid {killed}" if killed else "none: all was done before",
-            ),
-            ("jobs it was running, run again", f"{crashed}"),
-            ("jobs lost", f"{lost} (each result compared with its file)"),
-            ("jobs/s", f"{len(paths) / took:,.0f}"),
-        ],
-    )
-    if killed and "SIGKILL" not in told:
+    table = {
+        "jobs": f"{len(paths):,}",
+        "words counted": f"{sum(one.words for one in results.values()):,}",
+        "megabytes": f"{size / 1e6:.1f} squeezed to {small / 1e6:.1f}",
+        "failures retried": f"{failed}",
+        "child killed with SIGKILL": f"pid {killed}",
+        "jobs it was running, run again": f"{crashed}",
+        "jobs lost": f"{lost} (each result compared with its file)",
+        "jobs/s": f"{len(paths) / took:,.0f}",
+    }
+    click.echo()
+    for what, value in table.items():
+        click.echo(f"{what:<32} {value}")
+    click.echo()
+    if "SIGKILL" not in told:
         raise SideworkError(f"the worker did not tell of the killed child:\n{told}")
+    if not crashed:
+        raise SideworkError(f"child {killed} held no job when it was killed: please report this")
     click.echo(
         "Where to go next: write hello.py from the README, then\n"
         "  sidework worker hello                    in one terminal\n"

@@ -11,41 +11,45 @@ from statistics import median
 
 import click
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from ..clock import monotonic
 from ..duration import text_of
 from ..errors import SideworkError, StoreError, StoreMissing
+from ..job import WorkerRow
 from ..store.opening import sqlite_path
-from .choosing import as_json, chosen_store
+from .choosing import as_json, chosen, which_store
 from .showing import show_json
 
 _SLOW_COMMIT = 0.05
 
 
 class Finding(Struct):
-    """One line of the doctor's; a problem says in ``advice`` what to do."""
+    """One line of the doctor's; of a problem ``advice`` says what to do, unless ``value`` does."""
 
     what: str
     value: str
     advice: str = ""
+    problem: bool = False
+
+    def __post_init__(self) -> None:
+        self.problem = self.problem or bool(self.advice)
 
 
-@click.command()
-@click.option("--app", envvar="SIDEWORK_APP", help="The app: module, module:app or a path.")
-@click.option("--url", help="The store itself, like jobs.db, instead of an app.")
+@click.command(short_help="Look for what is wrong here.")
+@which_store
 @as_json
 def doctor(app: str | None, url: str | None, as_json: bool) -> None:
     """Look at the installation, the place of the store and the workers; exit code 1 on a problem."""
     findings = [*_installed(), *_store(app, url)]
-    problems = sum(bool(one.advice) for one in findings)
     if as_json:
-        show_json([{"what": f.what, "value": f.value, "advice": f.advice} for f in findings])
+        show_json([asdict(one) for one in findings])
     else:
         for one in findings:
-            click.echo(f"{'!!' if one.advice else 'ok'}  {one.what:<16} {one.value}")
+            click.echo(f"{'!!' if one.problem else 'ok'}  {one.what:<16} {one.value}")
             if one.advice:
                 click.echo(f"    {'':<16} -> {one.advice}")
-    sys.exit(1 if problems else 0)
+    sys.exit(1 if any(one.problem for one in findings) else 0)
 
 
 def _installed() -> Iterator[Finding]:
@@ -63,13 +67,13 @@ def _installed() -> Iterator[Finding]:
 
 def _store(app: str | None, url: str | None) -> Iterator[Finding]:
     try:
-        store = chosen_store(app, url)
+        store, _ = chosen(app, url)
     except StoreMissing as missing:
         yield Finding("store", f"{missing}; nothing is wrong with that")
         return
     except SideworkError as wrong:
         kind = "store" if isinstance(wrong, StoreError) else "app"
-        yield Finding(kind, str(wrong), "see the line above")
+        yield Finding(kind, str(wrong), problem=True)
         return
     try:
         yield Finding("store", store.url)
@@ -91,20 +95,31 @@ def _store(app: str | None, url: str | None) -> Iterator[Finding]:
             damage[0] if damage else "not damaged",
             "stop the workers and restore a backup" if damage else "",
         )
-        workers = store.workers()
-        waiting = info["jobs"].get("available", 0)
-        yield Finding(
-            "workers",
-            ", ".join(f"{worker.host} pid {worker.pid}" for worker in workers) or "none",
-            f"{waiting} jobs wait: start one by sidework worker APP"
-            if waiting and not workers
-            else "",
-        )
+        yield from _workers(store.workers(), info["jobs"].get("available", 0))
         for queue in store.queues():
             if queue.paused_at is not None:
                 yield Finding("paused", f"{queue.name} by {queue.paused_by}: {queue.paused_why}")
     finally:
         store.close()
+
+
+def _workers(workers: list[WorkerRow], waiting: int) -> Iterator[Finding]:
+    living = [worker for worker in workers if worker.alive]
+    wait = "job waits" if waiting == 1 else "jobs wait"
+    yield Finding(
+        "workers",
+        ", ".join(f"{worker.host} pid {worker.pid}" for worker in living) or "none",
+        f"{waiting:,} {wait}: start one by sidework worker APP" if waiting and not living else "",
+    )
+    for worker in workers:
+        if not worker.alive:
+            yield Finding(
+                "dead worker",
+                f"{worker.host} pid {worker.pid}",
+                "a worker that lives brings back its jobs within seconds"
+                if living
+                else "the next worker brings back its jobs: start one by sidework worker APP",
+            )
 
 
 def _commit_seconds(folder: str) -> float:

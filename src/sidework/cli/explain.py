@@ -11,14 +11,14 @@ from ..job import JobFilter, JobRow
 from ..outcome import decode_failure
 from ..state import FINAL, State
 from ..store.protocol import Store
+from .bulk import job_of
 from .choosing import as_json, on_store
-from .jobs import job_of
-from .showing import ago, show_json
+from .showing import ago, counted, failure_line, first_line, lasted, show_json
 
 _AHEAD = 1000
 
 
-@click.command()
+@click.command(short_help="Say why a job does not run, and what to do.")
 @on_store
 @click.argument("job_id", metavar="ID")
 @as_json
@@ -41,7 +41,8 @@ def reasons_of(store: Store, row: JobRow) -> Iterator[str]:
         yield "to run it again: sidework jobs retry " + id_text(row.id)
         return
     if row.state is State.RUNNING:
-        yield f"it runs since {ago(row.started_at)} at worker {row.worker}, attempt {row.attempt}"
+        yield f"it has run for {lasted(row.started_at)} at worker {row.worker}, attempt {row.attempt}"
+        yield from _dead(store, row)
         if row.cancel_requested:
             yield "it was asked to cancel; a thread must look at current_job().should_stop itself"
         return
@@ -53,21 +54,33 @@ def reasons_of(store: Store, row: JobRow) -> Iterator[str]:
     if row.state is State.BLOCKED:
         yield "it waits for jobs that it depends on"
     if row.state is State.SCHEDULED:
-        yield f"it is due {ago(row.due_at)}{': ' + row.note if row.note else ''}"
+        yield f"it is due {ago(row.due_at)}{': ' + first_line(row.note) if row.note else ''}"
     if row.state is State.RETRYABLE:
         yield f"its attempt {row.attempt} of {row.max_attempts} failed; again {ago(row.due_at)}"
         yield f"the failure{_because(store, row)}"
     if row.state is State.AVAILABLE and row.note:
-        yield f"it was brought back: {row.note}"
+        yield f"it was brought back: {first_line(row.note)}"
     if row.crashes:
-        yield f"its process died {row.crashes} times; it runs alone until it ends well"
+        yield f"its process died {counted(row.crashes, 'time')}; it runs alone until it ends well"
     yield from _workers(store, row)
     if row.state is State.AVAILABLE and paused is None:
         yield _ahead(store, row)
 
 
+def _dead(store: Store, row: JobRow) -> Iterator[str]:
+    workers = {worker.id: worker for worker in store.workers()}
+    mine = workers.get(row.worker or 0)
+    if mine is None or mine.alive:
+        return
+    gone = f"its worker (pid {mine.pid}) is dead"
+    if any(worker.alive for worker in workers.values()):
+        yield f"{gone}; a worker that lives brings it back within seconds"
+    else:
+        yield f"{gone}; the next worker brings it back: start one by sidework worker APP"
+
+
 def _workers(store: Store, row: JobRow) -> Iterator[str]:
-    living = store.workers()
+    living = [worker for worker in store.workers() if worker.alive]
     if not living:
         yield "no worker is running on this store: start one by sidework worker APP"
     elif not any(not worker.queues or row.lane in worker.queues for worker in living):
@@ -76,18 +89,19 @@ def _workers(store: Store, row: JobRow) -> Iterator[str]:
 
 
 def _ahead(store: Store, row: JobRow) -> str:
-    before = 0
     page = store.page(JobFilter(states=(State.AVAILABLE,), lanes=(row.lane,)), None, _AHEAD)
     mine = (-row.priority, row.due_at, row.id)
     before = sum((-one.priority, one.due_at, one.id) < mine for one in page)
     if len(page) == _AHEAD:
         return f"its queue holds more than {_AHEAD} jobs that are ready"
-    return f"{before} jobs of its queue are ahead of it" if before else "it is next in its queue"
+    if not before:
+        return "it is next in its queue"
+    return f"{counted(before, 'job')} of its queue {'is' if before == 1 else 'are'} ahead of it"
 
 
 def _because(store: Store, row: JobRow) -> str:
     attempts = store.attempts(row.id)
     failure = decode_failure(attempts[-1].failure) if attempts else None
     if failure is not None and row.state is not State.COMPLETED:
-        return f": {failure.kind}: {failure.message}"
-    return f": {row.note}" if row.note else ""
+        return f": {failure_line(failure.kind, failure.message)}"
+    return f": {first_line(row.note)}" if row.note else ""

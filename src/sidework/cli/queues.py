@@ -11,8 +11,9 @@ from ..errors import SideworkError
 from ..job import check_queue
 from ..state import State
 from ..store.protocol import Store
-from .choosing import as_json, on_store
-from .showing import ago, show_json, show_table, when
+from .choosing import as_json, chosen, on_store, which_store
+from .showing import ago, show_json, when
+from .table import Column, show_table
 
 
 @click.group()
@@ -20,11 +21,11 @@ def queues() -> None:
     """List, pause and resume queues."""
 
 
-@queues.command("list")
+@queues.command("list", short_help="List every queue with its jobs by state.")
 @on_store
 @as_json
 def list_(store: Store, as_json: bool) -> None:
-    """Every queue with its jobs by state."""
+    """List every queue with its jobs by state."""
     rows = store.queues()
     if as_json:
         show_json(
@@ -42,7 +43,7 @@ def list_(store: Store, as_json: bool) -> None:
         return
     states = [state for state in State if any(row.counts.get(state) for row in rows)]
     show_table(
-        ("queue", *states, "paused"),
+        ("queue", *states, Column("paused", cut="right")),
         (
             (
                 row.name,
@@ -52,21 +53,39 @@ def list_(store: Store, as_json: bool) -> None:
             )
             for row in rows
         ),
+        empty="no queues: none holds a job, none is paused",
     )
 
 
-@queues.command()
-@on_store
+@queues.command(short_help="Start nothing more of a queue.")
+@which_store
 @click.argument("queue")
-@click.option("--why", default="", help="Told to whoever asks why nothing runs.")
-@click.option("--by", default=None, help="Who pauses it; your user name by default.")
-def pause(store: Store, queue: str, why: str, by: str | None) -> None:
+@click.option("--why", help="Told to whoever asks why nothing runs; else an earlier reason stays.")
+@click.option("--by", help="Who pauses it; your user name by default.")
+def pause(app: str | None, url: str | None, queue: str, why: str | None, by: str | None) -> None:
     """Let what runs of QUEUE end, and start nothing more of it."""
-    store.pause(check_queue(queue), by or _user(), why)
-    click.echo(f"{queue} paused")
+    check_queue(queue)
+    store, found = chosen(app, url)
+    try:
+        known = {row.name: row for row in store.queues()}
+        if why is None and queue in known:
+            why = known[queue].paused_why
+        store.pause(queue, by or _user(), why or "")
+        click.echo(f"{queue} paused")
+        tasks = [] if found is None else [found.registry.get(n) for n in found.registry.names()]
+        used = {name for name, row in known.items() if row.counts}
+        used |= {task.task_options.queue for task in tasks}
+        if queue not in used:
+            others = f"; there are: {', '.join(sorted(used))}" if used else ""
+            click.echo(
+                f"sidework: no job{' or task' if found else ''} uses queue {queue}{others}",
+                err=True,
+            )
+    finally:
+        store.close()
 
 
-@queues.command()
+@queues.command(short_help="Open a paused queue again.")
 @on_store
 @click.argument("queue")
 def resume(store: Store, queue: str) -> None:

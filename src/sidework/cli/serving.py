@@ -2,39 +2,54 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import logging
 import os
+import re
 import signal
 from typing import Any
 
 import click
 
-from ..errors import BadValue
+from ..duration import seconds
+from ..errors import BadValue, JobCancelled, JobFailed, SideworkError
+from ..handle import JobHandle
 from ..job import check_queue
 from ..state import State
 from ..store.opening import open_store
 from ..store.protocol import Store
 from ..wire import LOG_FORMAT
+from .arguments import arguments_of, not_parameters
 from .choosing import chosen_apps
+from .showing import failure_line
+
+_LEVELS = ("debug", "info", "warning", "error")
+_NEGATIVE = re.compile(r"-(\d|\.\d)").match
 
 
-@click.command()
-@click.argument("apps", metavar="APP...", nargs=-1)
+@click.command(short_help="Run the jobs of an app until stopped.")
+@click.argument("apps", metavar="[APP]...", nargs=-1)
 @click.option("--queues", default="", help="Only these queues, separated by commas.")
-@click.option(
-    "--children", type=click.IntRange(1, 256), default=os.cpu_count() or 1, show_default=True
-)
+@click.option("--children", type=click.IntRange(1, 256), default=os.cpu_count() or 1,
+              show_default=True, help="Processes that run the jobs.")  # fmt: skip
 @click.option(
     "--threads", type=click.IntRange(1, 1000), default=8, show_default=True, help="Per child."
 )
 @click.option("--concurrency", type=click.IntRange(1, 10_000), default=100, show_default=True,
               help="Coroutines at a time, per child.")  # fmt: skip
-@click.option(
-    "--grace", type=float, default=30.0, show_default=True, help="Seconds to finish when stopped."
-)
+@click.option("--grace", type=click.FloatRange(min=0), default=30.0, show_default=True,
+              help="Seconds to finish when stopped.")  # fmt: skip
+@click.option("--log-level", type=click.Choice(_LEVELS, case_sensitive=False), default="info",
+              show_default=True, help="What is said on stderr, from this level up.")  # fmt: skip
 def worker(
-    apps: tuple[str, ...], queues: str, children: int, threads: int, concurrency: int, grace: float
+    apps: tuple[str, ...],
+    queues: str,
+    children: int,
+    threads: int,
+    concurrency: int,
+    grace: float,
+    log_level: str,
 ) -> None:
     """Run the jobs of each APP (module, module:app or path/to/file.py) until stopped.
 
@@ -46,10 +61,11 @@ def worker(
     from ..worker.crew import Crew
     from ..worker.worker import Worker
 
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    level = logging.getLevelNamesMapping()[log_level.upper()]
+    logging.basicConfig(level=level, format=LOG_FORMAT)
     specs = chosen_apps(apps)
     lanes = tuple(check_queue(one.strip()) for one in queues.split(",") if one.strip())
-    crew = Crew(specs, children, children, concurrency, threads, logging.INFO)
+    crew = Crew(specs, children, children, concurrency, threads, level)
     log = logging.getLogger("sidework.worker")
     working = Worker(
         crew, _open_existing, lanes, grace, lambda: log.info("ready for %s", ", ".join(specs))
@@ -64,44 +80,60 @@ def _open_existing(url: str) -> Store:
     return open_store(url, create=False)
 
 
-@click.command()
+class Run(click.Command):
+    """Lets a negative number be an argument, and refuses an unknown option all the same."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """click takes ``-5`` for options; told to ignore those, it would ignore ``--wiat`` too."""
+        ctx.ignore_unknown_options = True
+        before = args[: args.index("--")] if "--" in args else args
+        options = {name for option in self.params for name in option.opts} | {"--help"}
+        for word in before:
+            name = word.partition("=")[0]
+            option = word.startswith("-") and word != "-" and not _NEGATIVE(word)
+            if option and name not in options and not ctx.resilient_parsing:
+                close = difflib.get_close_matches(name, options)
+                raise click.NoSuchOption(name, possibilities=close, ctx=ctx)
+        return super().parse_args(ctx, args)
+
+
+@click.command(cls=Run, short_help="Enqueue one job, and wait for it if asked.")
 @click.argument("task")
 @click.argument("arguments", nargs=-1)
 @click.option("--wait", is_flag=True, help="Wait for the result and print it as JSON.")
-@click.option("--timeout", default=None, help="How long to wait, like 30s.")
+@click.option("--timeout", metavar="DURATION", help="With --wait: how long, like 30s.")
 def run(task: str, arguments: tuple[str, ...], wait: bool, timeout: str | None) -> None:
-    """Enqueue TASK (module:task) with ARGUMENTS: JSON values or plain text; name=value by name."""
-    from ..tasks.finding import find_app
+    """Enqueue TASK: module:function, module:Class.function or module:name.
 
-    app: Any = find_app(task)
-    place, _, attribute = task.partition(":")
-    if not attribute:
-        raise BadValue(f"{task}: say which task, like {place}:name")
-    module = next((n for n in app.registry.names() if n.endswith(f":{attribute}")), task)
-    found = app.registry.get(module)
-    args, kwargs = [], {}
-    for text in arguments:
-        name, equals, value = text.partition("=")
-        if equals and name.isidentifier():
-            kwargs[name] = _value(value)
-        else:
-            args.append(_value(text))
+    ARGUMENTS are in order, or by name as name=value. Where the task wants text they are taken as they
+    are, elsewhere read as JSON, or as text when they are none.
+    """
+    if timeout is not None and not wait:
+        raise click.UsageError("--timeout says how long to --wait: give both or neither")
+    limit = None if timeout is None else seconds(timeout, "--timeout")
+    from ..tasks.finding import find_task
+
+    _, found = find_task(task)
+    args, kwargs = arguments_of(found.signature, arguments)
     try:
         job = found.enqueue(*args, **kwargs)
     except TypeError as wrong:
-        raise BadValue(str(wrong)) from None
+        raise BadValue(f"{wrong}{not_parameters(found.signature, arguments)}") from None
     if not wait:
         click.echo(job.id)
         return
-    job.wait(timeout=timeout)
-    info = job.info()
-    if info.state is not State.COMPLETED:
-        job.result(timeout=1)  # raises what became of it
-    click.echo(json.dumps(info.result, ensure_ascii=False))
+    if job.wait(timeout=limit) is not State.COMPLETED:
+        raise SideworkError(_why(job))
+    click.echo(json.dumps(job.info().result, ensure_ascii=False))
 
 
-def _value(text: str) -> Any:
+def _why(job: JobHandle[Any]) -> str:
+    """In one line, why the job has no result."""
     try:
-        return json.loads(text)
-    except ValueError:
-        return text
+        job.result()
+    except JobCancelled as cancelled:
+        return str(cancelled)
+    except JobFailed as failed:
+        said = failure_line(failed.kind, failed.message)
+        return f"job {job.id} failed: {said}; sidework jobs show {job.id} tells more"
+    return f"job {job.id} was retried by hand meanwhile: sidework jobs show {job.id}"

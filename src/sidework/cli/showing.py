@@ -1,10 +1,8 @@
-"""How rows look: as tables for people, as JSON for programs."""
+"""How rows and times look, for people and as JSON for programs."""
 
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
@@ -21,26 +19,6 @@ def show_json(value: Any) -> None:
     click.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
-def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table on a terminal; columns separated by tabs where the output goes elsewhere."""
-    if not sys.stdout.isatty():
-        click.echo("\t".join(columns))
-        for row in rows:
-            click.echo("\t".join("" if cell is None else str(cell) for cell in row))
-        return
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column == "id")
-    for row in rows:
-        table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
-    Console().print(table)
-
-
 def when(millis: int | None) -> str | None:
     """A stored time for programs: ISO 8601 in UTC."""
     return None if millis is None else to_datetime(millis).isoformat(timespec="milliseconds")
@@ -52,6 +30,34 @@ def ago(millis: int | None) -> str | None:
         return None
     apart = (now_ms() - millis) / 1000
     return f"{text_of(apart)} ago" if apart >= 0 else f"in {text_of(-apart)}"
+
+
+def lasted(millis: int | None) -> str:
+    """How long it is since a stored time."""
+    return "no time" if millis is None else text_of(max(0, now_ms() - millis) / 1000)
+
+
+def roughly(millis: int) -> str:
+    """``ago`` by its largest unit alone, for a narrow column."""
+    apart = (now_ms() - millis) / 1000
+    size = next((size for size in (86400, 3600, 60, 1) if abs(apart) >= size), 0)
+    told = text_of(abs(apart) // size * size) if size else "0s"
+    return f"{told} ago" if apart >= 0 else f"in {told}"
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 job``, ``2 jobs``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def failure_line(kind: str, message: str) -> str:
+    """An exception in one line, however many its message has."""
+    return f"{kind}: {first_line(message)}" if message.strip() else kind
+
+
+def first_line(text: str) -> str:
+    """The first line that says something."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
 
 
 def job_json(row: JobRow) -> dict[str, Any]:
@@ -96,6 +102,13 @@ def attempt_json(row: AttemptRow) -> dict[str, Any]:
         "error": None if failure is None else f"{failure.kind}: {failure.message}",
         "traceback": None if failure is None else failure.traceback,
     }
+
+
+def stored_text(raw: bytes) -> str:
+    """What was stored, as JSON in one line; of a format unknown here, only the length."""
+    told = stored(raw)
+    unknown = raw[:1] != b"\x01"
+    return str(told) if unknown else json.dumps(told, ensure_ascii=False)
 
 
 def stored(raw: bytes | None) -> Any:

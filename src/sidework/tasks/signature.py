@@ -104,14 +104,34 @@ class Signature:
             self._struct()
         return self._returns
 
+    @property
+    def parameters(self) -> list[inspect.Parameter]:
+        """The parameters with their annotated types, ``Any`` where there is none."""
+        hints = self._hints()
+        return [
+            about.replace(annotation=hints.get(name, Any))
+            for name, about in self._signature.parameters.items()
+        ]
+
+    def fits(self, value: Any, kind: Any) -> bool:
+        """Whether an argument annotated ``kind`` may be given as this value."""
+        try:
+            decode(encode(value, self._hooks, self._name), kind, self._hooks)
+        except BadValue:
+            return False
+        return True
+
+    def _hints(self) -> dict[str, Any]:
+        try:
+            return typing.get_type_hints(self._function, include_extras=True)
+        except Exception as wrong:
+            raise BadTask(f"{self._name}: an annotation cannot be read: {wrong}") from wrong
+
     def _struct(self) -> Any:
         """The arguments' type, made at first use: annotations may name what is defined later."""
         if self._kind is not None:
             return self._kind
-        try:
-            hints = typing.get_type_hints(self._function, include_extras=True)
-        except Exception as wrong:
-            raise BadTask(f"{self._name}: an annotation cannot be read: {wrong}") from wrong
+        hints = self._hints()
         fields: list[Any] = []
         names: dict[str, str] = {}
         for position, (parameter, about) in enumerate(self._signature.parameters.items()):

@@ -33,7 +33,7 @@ from ..combining import Combiner
 from ..protocol import Demand, Listener, Turn
 from . import bells, claiming, inserting, pruning, reading, upkeep
 from .connection import check_caller, statement, translated
-from .life import Life, is_dead
+from .life import Life
 from .place import check_place
 from .rows import WORKER_COLUMNS, insert_parameters, worker_row
 from .session import Session
@@ -234,15 +234,13 @@ class SqliteStore:
             life.close()
 
     def workers(self) -> list[WorkerRow]:
-        """The workers that have registered and are not known to be gone."""
+        """The workers that have registered and did not leave in good order; which of them live."""
         return self._session.read(reading.workers)
 
     def rescue(self, now: Millis | None = None) -> int:
         """Bring back the jobs of workers whose processes are all dead; how many."""
         return sum(
-            self._rescue_from(worker.id, now)
-            for worker in self.workers()
-            if worker.life is None or is_dead(worker.life)
+            self._rescue_from(worker.id, now) for worker in self.workers() if not worker.alive
         )
 
     def _rescue_from(self, worker: int, now: Millis | None) -> int:

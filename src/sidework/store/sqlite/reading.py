@@ -31,10 +31,15 @@ def page(
 ) -> list[JobRow]:
     """Jobs that fit, newest first, older than ``before``; paging by id is stable."""
     where, values = ["1"], list[Any]()
-    for column, wanted in (("state", want.states), ("lane", want.lanes), ("task", want.tasks)):
+    for column, wanted in (("state", want.states), ("lane", want.lanes)):
         if wanted:
             where.append(f"{column} IN ({', '.join('?' * len(wanted))})")
             values += [str(value) for value in wanted]
+    if want.tasks:
+        # Not LIKE: "_" would be any character, and case would not count.
+        each = "task = ? OR (instr(?, ':') = 0 AND substr(task, -length(?) - 1) = ':' || ?)"
+        where.append(f"({' OR '.join([each] * len(want.tasks))})")
+        values += [value for task in want.tasks for value in (task,) * 4]
     if want.tag is not None:
         where.append("EXISTS (SELECT 1 FROM json_each(tags) WHERE value = ?)")
         values.append(want.tag)
@@ -60,7 +65,7 @@ def held(connection: apsw.Connection, worker: int) -> list[Held] | None:
 
 
 def workers(connection: apsw.Connection) -> list[WorkerRow]:
-    """The workers that have registered and are not known to be gone."""
+    """The workers that have registered and did not leave in good order; which of them live."""
     sql = f"SELECT {WORKER_COLUMNS} FROM workers ORDER BY id"
     return [worker_row(row) for row in connection.execute(sql)]
 

@@ -10,6 +10,7 @@ import msgspec
 from ...clock import Millis
 from ...job import AttemptRow, Claimed, JobRow, NewJob, WorkerRow
 from ...state import State
+from .life import is_dead
 
 JOB_COLUMNS = (
     "id, task, lane, state, runner, priority, attempt, max_attempts, fence, crashes, "
@@ -47,9 +48,9 @@ def attempt_row(row: tuple[Any, ...]) -> AttemptRow:
 def worker_row(row: tuple[Any, ...]) -> WorkerRow:
     """A row of ``WORKER_COLUMNS``."""
     id_, host, pid, life, started, seen, queues = row
-    return WorkerRow(
-        id_, host, pid, life, started, seen, msgspec.json.decode(queues, type=tuple[str, ...])
-    )
+    served = msgspec.json.decode(queues, type=tuple[str, ...])
+    alive = life is not None and not is_dead(life)
+    return WorkerRow(id_, host, pid, life, started, seen, served, alive)
 
 
 def claimed(row: tuple[Any, ...]) -> Claimed:

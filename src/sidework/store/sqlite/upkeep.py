@@ -60,19 +60,27 @@ def backup(connection: apsw.Connection, target: str) -> None:
     target exists, ``StoreUnavailable`` when it cannot be written.
     """
     target = os.path.abspath(target)
+    folder = os.path.dirname(target)
     if os.path.exists(target):
         raise StoreRefused(f"{target} exists: choose a new name for the backup")
+    if not os.path.isdir(folder):
+        raise StoreRefused(f"there is no folder {folder} for the backup; make it or choose another")
     part = f"{target}.part-{os.getpid()}"
     try:
         connection.execute("VACUUM INTO ?", (part,))
         with open(part, "rb+") as copy:
             os.fsync(copy.fileno())
         os.replace(part, target)
-        _sync_folder(os.path.dirname(target))
-    except (apsw.FullError, apsw.CantOpenError, OSError) as error:
+        _sync_folder(folder)
+    except apsw.FullError as full:
         raise StoreUnavailable(
-            f"the backup {target} cannot be written: {error}; is its folder there, with room to spare?"
-        ) from error
+            f"no space left in {folder} for the backup; nothing is kept"
+        ) from full
+    # The source is open and was read before: what cannot be opened or written now is the target.
+    except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.PermissionsError, OSError) as refused:
+        raise StoreRefused(
+            f"the backup {target} cannot be written ({refused}): check the rights of {folder}"
+        ) from refused
     finally:
         if os.path.exists(part):
             os.unlink(part)
