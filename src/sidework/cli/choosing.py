@@ -7,16 +7,18 @@ import os
 import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import AppNotFound
 from ..store.opening import absolute, open_store
 from ..store.protocol import Store
-from ..tasks.finding import AppLike, find_apps
 from ..tasks.naming import name_of_file
 from ..tasks.project import is_path, module_file, project_folder
+
+if TYPE_CHECKING:
+    from ..tasks.finding import AppLike
 
 _SAY = "give an app (module, module:app or path/to/file.py), or write it once into pyproject.toml: "
 _SAY += '[tool.sidework] app = "shop.jobs"'
@@ -64,6 +66,8 @@ def chosen(app: str | None, url: str | None) -> tuple[Store, AppLike | None]:
         url = os.environ.get("SIDEWORK_URL")
     if url is not None:
         return open_store(absolute(url, os.getcwd()), create=False), None
+    from ..tasks.finding import find_apps  # a worker, which runs no user code, does without
+
     found = find_apps(chosen_apps([app] if app else []))
     return open_store(found.url, create=False), found
 

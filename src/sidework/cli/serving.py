@@ -20,7 +20,6 @@ from ..state import State
 from ..store.opening import open_store
 from ..store.protocol import Store
 from ..wire import LOG_FORMAT
-from .arguments import arguments_of, not_parameters
 from .choosing import chosen_apps
 from .showing import failure_line
 
@@ -112,6 +111,7 @@ def run(task: str, arguments: tuple[str, ...], wait: bool, timeout: str | None) 
         raise click.UsageError("--timeout says how long to --wait: give both or neither")
     limit = None if timeout is None else seconds(timeout, "--timeout")
     from ..tasks.finding import find_task
+    from .arguments import arguments_of, not_parameters
 
     _, found = find_task(task)
     args, kwargs = arguments_of(found.signature, arguments)
