@@ -106,10 +106,13 @@ def test_user_code_may_fork_and_enqueue(served: Ways) -> None:
     assert served.app.job(inner).result(timeout=10) == 42
 
 
-def test_waiting_has_an_end(served: Ways) -> None:
-    job = served.wait_coroutine.enqueue(9)
+@pytest.mark.parametrize("kind", ["coroutine", "thread", "process"])
+def test_waiting_has_an_end_and_nothing_is_told_before_it_is_so(served: Ways, kind: str) -> None:
+    job = getattr(served, f"wait_{kind}").enqueue(9)
+    until(lambda: served.runs(9), "the run")
     with pytest.raises(WaitTimeout, match="is not done after 50ms"):
         job.result(timeout="50ms")
+    assert job.state is State.RUNNING
     (served.place.folder / "go-9").touch()
     assert job.result(timeout=10) == "went"
 

@@ -161,6 +161,14 @@ def hold_gil(tag: int, seconds: int) -> int:
 
 
 @app.task
+def hold_gil_unless(tag: int) -> str:
+    wrote("run", tag)
+    while not (HERE / f"go-{tag}").exists():
+        ctypes.PyDLL(None).sleep(60)
+    return "went"
+
+
+@app.task
 def odd_error() -> None:
     class Odd(Exception):
         def __str__(self) -> str:

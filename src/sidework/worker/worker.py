@@ -177,7 +177,8 @@ class Worker:
             self._hungry.update(RUNNERS)
         if now - self._scanned >= SCAN_SECONDS:
             self._hungry.update(RUNNERS)
-        if not self._hungry and now - self._looked >= SAFETY_SECONDS:
+        # Also while some runner is hungry: one whose places are all taken stays so for as long.
+        if len(self._hungry) < len(RUNNERS) and now - self._looked >= SAFETY_SECONDS:
             self._looked = now
             version = self._store.version()
             if version != self._version:
