@@ -75,17 +75,20 @@ def _size(one: dict[str, Any], row: int = 0) -> int:
 def _planted(kept: dict[str, Any]) -> int:
     told = kept.setdefault("33", {"caught": {}})
     told["date"] = f"{datetime.now(UTC):%Y-%m-%d}"
+    # What was found of bugs that are planted no more counts no more.
+    names = {bug.name for bug in BUGS}
+    told["caught"] = {name: by for name, by in told["caught"].items() if name in names}
+    with tempfile.TemporaryDirectory() as folder:
+        if by := caught(None, Path(folder)):
+            print(f"fails without any bug, so that nothing else counts: {by}")
+            return 1
     for bug in BUGS:
-        if bug.name in told["caught"]:
+        if told["caught"].get(bug.name):
             continue
         with tempfile.TemporaryDirectory() as folder:
             told["caught"][bug.name] = caught(bug, Path(folder))
-        print(bug.name, "caught" if told["caught"][bug.name] else "NOT CAUGHT", flush=True)
+        print(f"{bug.name}: {told['caught'][bug.name] or 'NOT CAUGHT'}", flush=True)
         _keep(kept)
-    with tempfile.TemporaryDirectory() as folder:
-        if caught(None, Path(folder)):
-            print("the suite fails without any bug: nothing above counts")
-            return 1
     return 0 if all(told["caught"].values()) else 1
 
 
@@ -112,10 +115,10 @@ def _keep(kept: dict[str, Any]) -> None:
         )
     told = kept.get("33")
     if told is not None:
-        found = sum(told["caught"].values())
+        found = sum(bool(by) for by in told["caught"].values())
         lines.append(
-            f"| 33 | bugs planted in the source | {found} of {len(told['caught'])} caught | "
-            f"{len(told['caught']) - found} | 25 of 25 | {told['date']} |"
+            f"| 33 | bugs planted in the source | {found} of {len(BUGS)} caught | "
+            f"{len(told['caught']) - found} | all | {told['date']} |"
         )
     notes = Path(__file__).parent / "notes.md"
     PAGE.write_text("\n".join(lines) + "\n\n" + notes.read_text("utf-8"), "utf-8")

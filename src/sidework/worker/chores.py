@@ -46,7 +46,7 @@ class Chores:
                 except StoreError as error:
                     log.warning("chores wait: %s", error)
                     wait = 2.0
-                except Exception:  # noqa: BLE001 - a fault of ours in one chore must not end all
+                except Exception:  # a fault of ours in one chore must not end all
                     log.exception("a chore failed; it is tried again")
                     wait = 5.0
                 if self._stop.wait(wait):
