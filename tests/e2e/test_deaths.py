@@ -92,6 +92,20 @@ def test_a_job_that_kills_its_process_is_quarantined(ways: Ways, how: str) -> No
         assert len(ways.runs(tag)) <= 2
 
 
+def test_a_child_that_cannot_go_on_ends_and_its_jobs_run_again(ways: Ways) -> None:
+    """FAULTS row 12: without memory for another thread it would be deaf, and keep its jobs for ever."""
+    worker = ways.place.worker("ways", "--children", "1", "--threads", "2")
+    first = ways.no_more_threads.enqueue(1)
+    until(lambda: len(ways.runs(1)) == 2, "the run, without memory")
+    second = ways.thread.enqueue(2)
+    assert second.result(timeout=20) == 3
+    until(lambda: len(ways.runs(1)) == 4, "the run again")
+    go(ways, 1)
+    assert first.result(timeout=20) == "went"
+    assert [row.outcome for row in first.attempts()] == ["crashed"]
+    assert worker.stop() == 0
+
+
 def test_at_most_once_is_kept_through_a_crash(ways: Ways) -> None:
     ways.place.worker("ways", "--children", "1")
     with pytest.raises(JobFailed):

@@ -10,7 +10,7 @@ from ..crashpoint import reach
 from ..tasks.finding import AppLike
 from ..wire import Cancel, Done, HandedBack, Hello, Hold, Ping, Pong, Run, Stop, TakeBack, TaskInfo
 from .executor import Attempt, attempt_of
-from .life import hold
+from .life import hold, vital
 from .link import Link
 from .loop import Loop
 from .threads import Threads
@@ -41,8 +41,8 @@ class Child:
 
     async def serve(self) -> None:
         """Run until the end; on return nothing of it runs any more."""
-        loop = Loop(self._concurrency, self._link)
-        threads = Threads(self._threads_count, self._link)
+        loop = Loop(self._concurrency, self._link, own_process=self._own_process)
+        threads = Threads(self._threads_count, self._link, own_process=self._own_process)
         watchdog = Watchdog(
             loop, threads, self._link, threading.get_ident(), own_process=self._own_process
         )
@@ -59,6 +59,10 @@ class Child:
         self._link.close()
 
     def _read(self, loop: Loop, threads: Threads, ended: asyncio.Event) -> None:
+        with vital(self._own_process):
+            self._serve(loop, threads, ended)
+
+    def _serve(self, loop: Loop, threads: Threads, ended: asyncio.Event) -> None:
         for message in self._link.receive():
             if isinstance(message, Run):
                 reach("child: jobs received")

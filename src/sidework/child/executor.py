@@ -11,10 +11,11 @@ from typing import Any
 
 from ..clock import monotonic
 from ..codec import encode
+from ..duration import seconds
 from ..errors import BadTask, BadValue
 from ..ids import id_text
 from ..job import Claimed
-from ..outcome import Discard, Outcome, Retry, Snooze, encode_failure, failure_of
+from ..outcome import Discard, Outcome, Retry, Snooze, encode_failure, failure_of, message_of
 from ..retry import delay_seconds
 from ..tasks.context import RunningJob, reset_current, set_current
 from ..tasks.registry import Registry
@@ -93,13 +94,27 @@ class Attempt:
         return self._ended("discarded", error)
 
     def failed(self, error: BaseException) -> Outcome:
+        """What becomes of the job after this error; total: an outcome that nobody hears of would
+        leave the job running for ever, and its place taken."""
+        try:
+            return self._decided(error)
+        except Stopped:
+            raise
+        except BaseException as wrong:  # noqa: BLE001 - deciding asks user code: see below
+            wrong.__context__ = error
+            return self._retried(wrong, delay_seconds(None, self.job.attempt))
+
+    def _decided(self, error: BaseException) -> Outcome:
         options = self.task.task_options
+        # The attributes of these three are whatever a subclass, or a later line, has made of them.
         if isinstance(error, Snooze):
-            return self._ended("snoozed", None, error.duration, note=str(error))
+            wait = seconds(error.duration, "Snooze")
+            return self._ended("snoozed", None, wait, note=message_of(error))
         if isinstance(error, Discard):
             return self._ended("discarded", error)
         if isinstance(error, Retry):
-            return self._retried(error, error.after)
+            after = error.after
+            return self._retried(error, None if after is None else seconds(after, "after"))
         if isinstance(error, asyncio.CancelledError | Stopped):
             why = error.why if isinstance(error, Stopped) else self.stopped_why
             if why == "released":
@@ -114,6 +129,9 @@ class Attempt:
         if isinstance(error, options.discard_on) or not isinstance(error, options.retry_on):
             return self._ended("discarded", error)
         return self._retried(error, None)
+
+    begun: bool = False
+    """Whether a coroutine's task has come to its first line."""
 
     stopped_why: str = ""
     """Why the worker had it cancelled; empty when user code cancelled itself."""

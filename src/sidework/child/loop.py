@@ -8,15 +8,17 @@ from collections.abc import Sequence
 
 from ..outcome import Outcome
 from ..wire import Done, HandedBack, Started
-from .executor import Attempt
+from .executor import Attempt, Stopped
+from .life import vital
 from .link import Link
 
 
 class Loop:
     """Lives on one event loop; only ``post`` and ``take_back`` are called from other threads."""
 
-    def __init__(self, concurrency: int, link: Link) -> None:
+    def __init__(self, concurrency: int, link: Link, *, own_process: bool) -> None:
         self._concurrency = concurrency
+        self._own_process = own_process
         self._link = link
         self._waiting: deque[tuple[int, Attempt]] = deque()
         self._running: dict[int, tuple[Attempt, asyncio.Task[None]]] = {}
@@ -57,7 +59,9 @@ class Loop:
             attempt, task = found
             attempt.stopped_why = why
             attempt.running.ask_to_stop()
-            task.cancel()
+            # A task that is cancelled before its first step never runs a line, and would tell nobody.
+            if attempt.begun:
+                task.cancel()
 
     async def finish(self) -> None:
         """Wait until nothing runs."""
@@ -84,7 +88,15 @@ class Loop:
             self._link.send(Started(started))
 
     async def _run(self, seq: int, attempt: Attempt) -> None:
-        outcome = await attempt.run_coroutine()
+        attempt.begun = True
+        try:
+            if attempt.running.should_stop:
+                outcome = attempt.failed(Stopped(attempt.stopped_why))
+            else:
+                outcome = await attempt.run_coroutine()
+        except BaseException:
+            with vital(self._own_process):
+                raise
         del self._running[seq]
         self._seqs.append(seq)
         self._outcomes.append(outcome)
@@ -94,6 +106,10 @@ class Loop:
             self.loop.call_soon(self._flush)
 
     def _flush(self) -> None:
+        with vital(self._own_process):
+            self._tell()
+
+    def _tell(self) -> None:
         self._flushing = False
         if self._seqs:
             seqs, self._seqs = self._seqs, []

@@ -8,14 +8,16 @@ import threading
 from ..crashpoint import reach
 from ..wire import Done, HandedBack, Started
 from .executor import Attempt
+from .life import vital
 from .link import Link
 
 
 class Threads:
     """At most ``count`` attempts at a time; threads are made when first needed."""
 
-    def __init__(self, count: int, link: Link) -> None:
+    def __init__(self, count: int, link: Link, *, own_process: bool) -> None:
         self._count = count
+        self._own_process = own_process
         self._link = link
         self._waiting: queue.SimpleQueue[tuple[int, Attempt] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -65,6 +67,10 @@ class Threads:
             thread.join()
 
     def _work(self) -> None:
+        with vital(self._own_process):
+            self._serve()
+
+    def _serve(self) -> None:
         me = threading.get_ident()
         while True:
             with self._lock:

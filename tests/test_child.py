@@ -1,0 +1,142 @@
+"""The child's parts on their own: whatever user code does, its worker is told how the job ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sidework import Discard, Retry, Sidework, Snooze
+from sidework.child.executor import Attempt, attempt_of
+from sidework.child.loop import Loop
+from sidework.ids import new_id
+from sidework.job import Claimed
+from sidework.wire import Done, decode_to_worker, frame
+
+
+class Unmade(Snooze):
+    def __init__(self) -> None:
+        pass
+
+
+class UnmadeRetry(Retry):
+    def __init__(self) -> None:
+        pass
+
+
+class Leaves(Exception):
+    def __str__(self) -> str:
+        raise SystemExit(3)
+
+
+class LeavesToo(Snooze):
+    def __str__(self) -> str:
+        raise KeyboardInterrupt
+
+
+class Nameless(type):
+    @property
+    def __module__(cls) -> str:  # type: ignore[override]
+        raise RuntimeError
+
+
+def changed(error: Any, **attributes: object) -> BaseException:
+    for name, value in attributes.items():
+        setattr(error, name, value)
+    made: BaseException = error
+    return made
+
+
+def of(error: BaseException, attempts: int = 2, **options: Any) -> Attempt:
+    app = Sidework("sqlite:////nowhere/jobs.db")
+
+    @app.task(name="t", **options)
+    def task() -> None:
+        raise error
+
+    job = Claimed(new_id(), 1, 1, attempts, "t", "default", "thread", 0, 0, None, None, "rescue",
+                  b"\x01{}")  # fmt: skip
+    made = attempt_of(job, app.registry)
+    assert isinstance(made, Attempt)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (Unmade(), "retry"),
+        (UnmadeRetry(), "retry"),
+        (changed(Snooze(1), duration=float("nan")), "retry"),
+        (changed(Snooze(1), duration=1e300), "retry"),
+        (changed(Snooze(1), duration="soon"), "retry"),
+        (changed(Retry(after=1), after=-1), "retry"),
+        (changed(Retry(after=1), after=10**400), "retry"),
+        (Snooze(1, "lone \ud800, NUL \0, and long " + "x" * 10**6), "snoozed"),
+        (LeavesToo(1), "snoozed"),
+        (Leaves(), "retry"),
+        (Discard("\udfff"), "discarded"),
+        (SystemExit(1), "discarded"),
+        (KeyboardInterrupt(), "discarded"),
+        (Nameless("Odd", (Exception,), {})(), "retry"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_whatever_is_raised_becomes_an_outcome_that_can_be_sent(
+    error: BaseException, kind: str
+) -> None:
+    outcome = of(error).run()
+    assert outcome.kind == kind
+    assert decode_to_worker(frame(Done([1], [outcome]))[4:]) == Done([1], [outcome])
+    assert 0 <= outcome.delay < 2**62
+
+
+def raising(error: type[BaseException]) -> Callable[[int], float]:
+    def backoff(attempt: int) -> float:
+        raise error
+
+    return backoff
+
+
+@pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt])
+def test_a_backoff_that_raises_anything_leaves_the_default_wait(error: type[BaseException]) -> None:
+    outcome = of(RuntimeError("first"), backoff=raising(error)).run()
+    assert outcome.kind == "retry"
+    assert b"RuntimeError" in (outcome.failure or b"")
+
+
+def test_a_coroutine_cancelled_before_its_first_line_is_told_of(tmp_path: Path) -> None:
+    """Its start and its cancel are in one turn of the loop: a task that is cancelled before its first
+    step runs no line at all, not even those that report it."""
+    app = Sidework(str(tmp_path / "jobs.db"))
+    ran: list[int] = []
+
+    @app.task(name="t")
+    async def task() -> None:
+        ran.append(1)
+
+    job = Claimed(new_id(), 1, 1, 1, "t", "default", "loop", 0, 0, None, None, "rescue", b"\x01{}")
+    attempt = attempt_of(job, app.registry)
+    assert isinstance(attempt, Attempt)
+
+    class Sent:
+        def __init__(self) -> None:
+            self.messages: list[Any] = []
+
+        def send(self, *messages: Any) -> None:
+            self.messages += messages
+
+    async def main() -> list[Any]:
+        link: Any = Sent()
+        loop = Loop(1, link, own_process=False)
+        loop.post([(7, attempt)])
+        loop.loop.call_soon_threadsafe(loop.cancel, 7, "cancelled")
+        await asyncio.sleep(0)
+        await asyncio.wait_for(loop.finish(), 5)
+        return [message for message in link.messages if isinstance(message, Done)]
+
+    (done,) = asyncio.run(main())
+    assert (done.seqs, [outcome.kind for outcome in done.outcomes]) == ([7], ["cancelled"])
+    assert ran == []
