@@ -6,10 +6,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from .blocked import blocked_children
 from .crashes import crash_points
 from .drains import drains
 from .field import Figures
+from .hung import hung_jobs
 from .kills import killed_producers, killed_workers
+from .poison import poison_jobs
 from .sharing import eight_writers, forks
 
 ROWS: dict[int, tuple[Callable[[Path, int, int], Figures], int, int, str]] = {
@@ -17,6 +20,24 @@ ROWS: dict[int, tuple[Callable[[Path, int, int], Figures], int, int, str]] = {
     1: (killed_workers, 3, 1000, "100,000 jobs, 1,000 landed kills: 0 lost, recovery p99 ≤ 2 s"),
     3: (crash_points, 1, 10, "all points, each shown to be hit"),
     4: (killed_producers, 5, 5000, "5,000 kills: 0 violations"),
+    10: (
+        blocked_children,
+        12,
+        300,
+        "200 blocked loops, 100 held GILs: 0 run again, told with the stack ≤ 1 s",
+    ),
+    12: (
+        poison_jobs,
+        4,
+        50,
+        "50 in 10,000: 3 runs each, neighbours ≤ 1 extra, the worker never dies",
+    ),
+    13: (
+        hung_jobs,
+        8,
+        200,
+        "200: process ended ≤ timeout + grace, thread flagged ≤ 1 s, places come back",
+    ),
     14: (drains, 3, 300, "300: 0 lost, 0 spent"),
     17: (eight_writers, 2, 600, "10 min: min/max share ≥ 0.7, p99.9 ≤ 100 ms"),
     31: (forks, 20, 1000, "1,000 forks: 0 acknowledged lost, 0 corrupt"),
