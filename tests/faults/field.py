@@ -25,9 +25,9 @@ LOAD = Path(__file__).parent / "load.py"
 class Field:
     """For ``with``: whatever still runs at the end of the block is killed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, load: Path = LOAD) -> None:
         self.folder = folder
-        (folder / "load.py").write_text(LOAD.read_text())
+        (folder / "load.py").write_text(load.read_text())
         self.env = self.environment(folder)
         self.load = self._imported()
         self.app: Sidework = self.load.app

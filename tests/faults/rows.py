@@ -10,6 +10,7 @@ from .blocked import blocked_children
 from .crashes import crash_points
 from .drains import drains
 from .field import Figures
+from .hostile import hostile_values
 from .hung import hung_jobs
 from .kills import killed_producers, killed_workers
 from .poison import poison_jobs
@@ -40,5 +41,6 @@ ROWS: dict[int, tuple[Callable[[Path, int, int], Figures], int, int, str]] = {
     ),
     14: (drains, 3, 300, "300: 0 lost, 0 spent"),
     17: (eight_writers, 2, 600, "10 min: min/max share ≥ 0.7, p99.9 ≤ 100 ms"),
+    27: (hostile_values, 25, 2000, "2,000 examples: identical or a typed refusal, no process dies"),
     31: (forks, 20, 1000, "1,000 forks: 0 acknowledged lost, 0 corrupt"),
 }
