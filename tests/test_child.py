@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from conftest import until
 from sidework import Discard, Retry, Sidework, Snooze
 from sidework.child.executor import Attempt, attempt_of
 from sidework.child.loop import Loop
+from sidework.child.threads import Threads
 from sidework.ids import new_id
 from sidework.job import Claimed
-from sidework.wire import Done, decode_to_worker, frame
+from sidework.wire import Done, HandedBack, decode_to_worker, frame
 
 
 class Unmade(Snooze):
@@ -107,36 +109,101 @@ def test_a_backoff_that_raises_anything_leaves_the_default_wait(error: type[Base
     assert b"RuntimeError" in (outcome.failure or b"")
 
 
-def test_a_coroutine_cancelled_before_its_first_line_is_told_of(tmp_path: Path) -> None:
+class Sent:
+    """A link that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.messages: list[Any] = []
+
+    def send(self, *messages: Any) -> None:
+        self.messages += messages
+
+    def of(self, kind: type) -> list[Any]:
+        return [message for message in self.messages if isinstance(message, kind)]
+
+
+def attempts_of(function: Callable[..., Any], count: int) -> list[Attempt]:
+    app = Sidework("sqlite:////nowhere/jobs.db")
+    app.task(name="t")(function)
+    made = [
+        attempt_of(
+            Claimed(new_id(), 1, 1, 1, "t", "default", "loop", 0, 0, None, None, "rescue",
+                    b'\x01{"n":%d}' % n),
+            app.registry,
+        )
+        for n in range(count)
+    ]  # fmt: skip
+    assert all(isinstance(attempt, Attempt) for attempt in made)
+    return cast("list[Attempt]", made)
+
+
+def test_a_coroutine_cancelled_before_its_first_line_is_told_of() -> None:
     """Its start and its cancel are in one turn of the loop: a task that is cancelled before its first
     step runs no line at all, not even those that report it."""
-    app = Sidework(str(tmp_path / "jobs.db"))
     ran: list[int] = []
 
-    @app.task(name="t")
-    async def task() -> None:
-        ran.append(1)
+    async def task(n: int) -> None:
+        ran.append(n)
 
-    job = Claimed(new_id(), 1, 1, 1, "t", "default", "loop", 0, 0, None, None, "rescue", b"\x01{}")
-    attempt = attempt_of(job, app.registry)
-    assert isinstance(attempt, Attempt)
-
-    class Sent:
-        def __init__(self) -> None:
-            self.messages: list[Any] = []
-
-        def send(self, *messages: Any) -> None:
-            self.messages += messages
-
-    async def main() -> list[Any]:
+    async def main() -> Sent:
         link: Any = Sent()
         loop = Loop(1, link, own_process=False)
-        loop.post([(7, attempt)])
+        loop.post([(7, attempts_of(task, 1)[0])])
         loop.loop.call_soon_threadsafe(loop.cancel, 7, "cancelled")
         await asyncio.sleep(0)
         await asyncio.wait_for(loop.finish(), 5)
-        return [message for message in link.messages if isinstance(message, Done)]
+        return cast(Sent, link)
 
-    (done,) = asyncio.run(main())
+    (done,) = asyncio.run(main()).of(Done)
     assert (done.seqs, [outcome.kind for outcome in done.outcomes]) == ([7], ["cancelled"])
     assert ran == []
+
+
+def test_a_coroutine_cancelled_while_it_waits_for_a_place_is_handed_back() -> None:
+    ran: list[int] = []
+
+    async def main() -> Sent:
+        link: Any = Sent()
+        loop = Loop(1, link, own_process=False)
+        go = asyncio.Event()
+
+        async def task(n: int) -> None:
+            ran.append(n)
+            await go.wait()
+
+        loop.post(list(enumerate(attempts_of(task, 2))))
+        while not ran:
+            await asyncio.sleep(0)
+        loop.cancel(1, "cancelled")
+        go.set()
+        await asyncio.wait_for(loop.finish(), 5)
+        return cast(Sent, link)
+
+    link = asyncio.run(main())
+    assert [message.seqs for message in link.of(HandedBack)] == [[1]]
+    assert [message.seqs for message in link.of(Done)] == [[0]]
+    assert ran == [0]
+
+
+def test_a_function_cancelled_while_it_waits_for_a_thread_is_handed_back() -> None:
+    ran: list[int] = []
+    began, go = threading.Event(), threading.Event()
+
+    def task(n: int) -> None:
+        ran.append(n)
+        began.set()
+        assert go.wait(10)
+
+    link: Any = Sent()
+    threads = Threads(1, link, own_process=False)
+    first, second, third = attempts_of(task, 3)
+    threads.accept(0, first)
+    assert began.wait(10)
+    threads.accept(1, second)
+    threads.accept(2, third)
+    threads.cancel(1, "cancelled")
+    go.set()
+    until(lambda: len(link.of(Done)) == 2, "both ends")
+    threads.finish()
+    assert [message.seqs for message in link.of(HandedBack)] == [[1], []]
+    assert ran == [0, 2]

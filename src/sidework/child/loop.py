@@ -117,5 +117,5 @@ class Loop:
             self._link.send(Done(seqs, outcomes))
         if self._waiting:
             self._start()
-        elif not self._running:
+        if not self._running:  # what waited may all have been cancelled
             self._empty.set()
