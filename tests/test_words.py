@@ -23,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidework import clock, ids, outcome, wire
-from sidework.codec import FORMAT_JSON, MAX_BYTES, TypeHooks, decode, encode
+from sidework.codec import FORMAT_JSON, MAX_BYTES, MAX_DEPTH, TypeHooks, decode, encode
 from sidework.duration import seconds, text_of
 from sidework.errors import BadValue, SideworkError
 from sidework.ids import IdFactory, id_text, new_id, parse_id
@@ -547,6 +547,27 @@ def cycles() -> Iterator[Any]:
     for _ in range(100_000):
         nested = [nested]
     yield nested
+
+
+def nest(levels: int, kind: type) -> Any:
+    made: Any = "]" * 2_000  # brackets in text do not count
+    for _ in range(levels):
+        made = [made] if kind is list else {"[": made}
+    return made
+
+
+@pytest.mark.parametrize("kind", [list, dict])
+def test_how_deep_is_too_deep_does_not_depend_on_who_calls(kind: type, hooks: TypeHooks) -> None:
+    """What is taken at a call must be readable in a child, whose stack is another."""
+
+    def below(frames: int, call: Callable[[], Any]) -> Any:
+        return below(frames - 1, call) if frames else call()
+
+    raw = encode(nest(MAX_DEPTH, kind), hooks, "args")
+    assert below(300, lambda: decode(raw, Any, hooks)) == nest(MAX_DEPTH, kind)
+    refused = refusal(lambda: encode(nest(MAX_DEPTH + 1, kind), hooks, "args"))
+    assert "nested too deep, the cap is 500 levels" in refused
+    assert encode([nest(0, list)] * 300 + [[]] * 300, hooks, "args")  # wide is not deep
 
 
 @pytest.mark.parametrize("value", cycles(), ids=lambda value: type(value).__name__)

@@ -22,6 +22,14 @@ FORMAT_JSON = b"\x01"
 MAX_BYTES = 1024 * 1024
 """Cap of one job's encoded arguments, and of its result: larger things belong in a file or bucket."""
 
+MAX_DEPTH = 500
+"""Levels of lists and dicts in each other. Both encoder and decoder recurse, and how deep they may is
+a matter of who calls them from where: without a limit of our own, a value was taken at a call and
+could not be read back in the child (reproduced with 970 levels)."""
+
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
+_ALL_BUT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+
 
 class TypeHooks:
     """How to store types that the codec does not know; shared by an app's tasks."""
@@ -89,6 +97,11 @@ def encode(value: Any, hooks: TypeHooks, what: str, cap: int = MAX_BYTES) -> byt
             f"{what} takes {len(body):,} bytes, the cap is {cap:,}: "
             "store the data elsewhere and pass its path or key"
         )
+    # Fewer brackets than levels allowed, as nearly always, need no look at how they stand.
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _is_deep(body):
+        raise BadValue(
+            f"{what} cannot be stored: it is nested too deep, the cap is {MAX_DEPTH} levels"
+        )
     # The encoder writes NaN and infinity as null. Only bytes with a null in them need the look.
     if b"null" in body and _has_no_json(value, hooks):
         raise BadValue(f"{what} cannot be stored: NaN and infinity have no JSON form")
@@ -125,6 +138,18 @@ def _line(wrong: Exception) -> str:
     if text.startswith("Only dicts with str keys"):
         return "a dict's keys must be text"
     return text
+
+
+def _is_deep(body: bytes) -> bool:
+    """Whether JSON is nested deeper than allowed: its innermost pairs are taken away, level by level."""
+    # Backslashes stand in texts only; without what they escape, every other piece is between texts.
+    pieces = body.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')
+    left = b"".join(pieces[::2]).translate(_ONE_KIND, _ALL_BUT_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        if not left:
+            return False
+        left = left.replace(b"[]", b"")
+    return bool(left)
 
 
 def _has_no_json(value: Any, hooks: TypeHooks) -> bool:

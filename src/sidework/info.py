@@ -169,7 +169,7 @@ class AttemptInfo:
         self._failure: Failure | None = decode_failure(row.failure)
 
     def __repr__(self) -> str:
-        return f"<attempt {self.attempt}: {self.outcome}, {self.error}>"
+        return f"<attempt {self.attempt}: {self.outcome}, {self.kind}: {self.message}>"
 
     @property
     def attempt(self) -> int:
@@ -202,10 +202,14 @@ class AttemptInfo:
         return to_datetime(self._row.finished_at)
 
     @property
-    def error(self) -> str | None:
-        """The exception's type and message."""
-        failure = self._failure
-        return None if failure is None else f"{failure.kind}: {failure.message}"
+    def kind(self) -> str | None:
+        """The exception's type by name, as ``JobFailed`` has it; ``None`` when there was none."""
+        return None if self._failure is None else self._failure.kind
+
+    @property
+    def message(self) -> str | None:
+        """What the exception said."""
+        return None if self._failure is None else self._failure.message
 
     @property
     def traceback(self) -> str:

@@ -83,25 +83,33 @@ def clean(text: str, cap: int) -> str:
     return f"{text[:half]}\n… {len(text) - 2 * half} characters left out …\n{text[-half:]}"
 
 
+def message_of(error: BaseException) -> str:
+    """What the exception says, as text that can be stored; total, though ``__str__`` is foreign code
+    that may raise anything, ``SystemExit`` included."""
+    try:
+        message = str(error)
+    except BaseException as inner:  # noqa: BLE001
+        message = f"<its __str__ raised {type(inner).__name__}>"
+    return clean(message, _MESSAGE_CAP)
+
+
 def failure_of(error: BaseException, skip_frames_of: str = "") -> Failure:
-    """The exception as a value; total: an exception whose own ``__str__`` raises is stored too.
+    """The exception as a value; total, whatever its own methods raise.
 
     Frames of files below ``skip_frames_of`` are left out at the top: they are ours, not the job's.
     """
     kind = type(error)
-    name = (
-        kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-    )
     try:
-        message = str(error)
-    except Exception as inner:  # noqa: BLE001 - a foreign __str__ may raise anything
-        message = f"<its __str__ raised {type(inner).__name__}>"
+        builtin = kind.__module__ == "builtins"
+        name = kind.__name__ if builtin else f"{kind.__module__}.{kind.__qualname__}"
+    except BaseException:  # noqa: BLE001 - a metaclass is foreign code
+        name = "<its type has no name>"
     try:
         trimmed = _skip(error.__traceback__, skip_frames_of)
         trace = "".join(traceback.format_exception(kind, error, trimmed))
-    except Exception:  # noqa: BLE001 - formatting calls foreign code too
+    except BaseException:  # noqa: BLE001 - formatting calls foreign code too
         trace = ""
-    return Failure(clean(name, 300), clean(message, _MESSAGE_CAP), clean(trace, _TRACEBACK_CAP))
+    return Failure(clean(name, 300), message_of(error), clean(trace, _TRACEBACK_CAP))
 
 
 def _skip(trace: TracebackType | None, folder: str) -> TracebackType | None:

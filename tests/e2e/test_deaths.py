@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 from time import monotonic
+from typing import Any
 
 import pytest
 
 from conftest import Place, until
 from e2e.conftest import Ways
-from sidework import JobFailed, State
+from sidework import JobFailed, JobHandle, State
 
 
 def alive(pid: int) -> bool:
@@ -23,6 +24,22 @@ def alive(pid: int) -> bool:
 
 def go(ways: Ways, tag: int) -> None:
     (ways.place.folder / f"go-{tag}").touch()
+
+
+def handed_back(job: JobHandle[Any]) -> bool:
+    """By the worker's own word: what it leaves without one is rescued, which counts a crash."""
+    row = job.info()
+    untouched = (row.state, row.attempt, row.crashes) == (State.AVAILABLE, 0, 0)
+    return untouched and job.attempts() == []
+
+
+def crowd_ahead_of_20(ways: Ways) -> list[JobHandle[str]]:
+    """Jobs 0 to 19 that wait, behind a fast crowd that has made the child's window wide: job 0 runs,
+    and the child holds more of them than it can run."""
+    ways.app.enqueue_many(ways.thread.bind(9999) for _ in range(3000))
+    jobs = [ways.wait_thread.enqueue(tag) for tag in range(20)]
+    until(lambda: ways.runs(0), "the first run")
+    return jobs
 
 
 def test_a_killed_child_is_replaced_and_its_jobs_run_again(ways: Ways) -> None:
@@ -42,6 +59,24 @@ def test_a_killed_child_is_replaced_and_its_jobs_run_again(ways: Ways) -> None:
     assert worker.stop() == 0
 
 
+def test_what_a_killed_child_had_not_begun_is_handed_back(ways: Ways) -> None:
+    """I5: only what ran has crashed."""
+    worker = ways.place.worker("ways", "--children", "1", "--threads", "1")
+    jobs = crowd_ahead_of_20(ways)
+    (child,) = worker.children()
+    os.kill(child, signal.SIGSTOP)  # it gives nothing back by itself now
+    begun = [tag for tag in range(20) if ways.runs(tag)]
+    held = [job for job in jobs if job.state is State.RUNNING]
+    assert len(held) > len(begun) == 1
+    os.kill(child, signal.SIGKILL)
+    for tag in range(20):
+        go(ways, tag)
+    assert [job.result(timeout=20) for job in jobs] == ["went"] * 20
+    assert [row.outcome for row in jobs[0].attempts()] == ["crashed"]
+    assert all(job.attempts() == [] and job.info().crashes == 0 for job in jobs[1:])
+    assert [len(ways.runs(tag)) for tag in range(20)] == [2] + [1] * 19
+
+
 @pytest.mark.parametrize("how", ["exit", "kill", "segfault"])
 def test_a_job_that_kills_its_process_is_quarantined(ways: Ways, how: str) -> None:
     """I5, FAULTS row 12: three runs, the last two alone; neighbours end well."""
@@ -55,6 +90,20 @@ def test_a_job_that_kills_its_process_is_quarantined(ways: Ways, how: str) -> No
     for tag, job in enumerate(neighbours):
         assert job.result(timeout=20) == tag + 1
         assert len(ways.runs(tag)) <= 2
+
+
+def test_a_child_that_cannot_go_on_ends_and_its_jobs_run_again(ways: Ways) -> None:
+    """FAULTS row 12: without memory for another thread it would be deaf, and keep its jobs for ever."""
+    worker = ways.place.worker("ways", "--children", "1", "--threads", "2")
+    first = ways.no_more_threads.enqueue(1)
+    until(lambda: len(ways.runs(1)) == 2, "the run, without memory")
+    second = ways.thread.enqueue(2)
+    assert second.result(timeout=20) == 3
+    until(lambda: len(ways.runs(1)) == 4, "the run again")
+    go(ways, 1)
+    assert first.result(timeout=20) == "went"
+    assert [row.outcome for row in first.attempts()] == ["crashed"]
+    assert worker.stop() == 0
 
 
 def test_at_most_once_is_kept_through_a_crash(ways: Ways) -> None:
@@ -83,6 +132,33 @@ def test_a_killed_workers_jobs_run_again_within_two_seconds(ways: Ways) -> None:
     assert second.stop() == 0
 
 
+@pytest.mark.parametrize("how", ["gil", "stopped"])
+def test_a_child_that_cannot_see_its_workers_end_dies_with_it(ways: Ways, how: str) -> None:
+    """I7: a child whose Python cannot run never reads that its pipe is closed; the kernel ends it."""
+    first = ways.place.worker("ways", "--children", "1")
+    job = ways.hold_gil_unless.enqueue(1) if how == "gil" else ways.wait_coroutine.enqueue(1)
+    until(lambda: ways.runs(1), "the run")
+    children = first.children()
+    second = ways.place.worker("ways", "--children", "1")
+    if how == "gil":
+        first.says("its GIL is held")
+    else:
+        for child in children:
+            os.kill(child, signal.SIGSTOP)
+    go(ways, 1)  # the second run ends at once
+    try:
+        first.process.kill()
+        died = monotonic()
+        until(lambda: len(ways.runs(1)) == 2, "the run again")
+        assert monotonic() - died <= 2.0
+        until(lambda: not any(alive(child) for child in children), "the children's end")
+    finally:
+        for child in filter(alive, children):
+            os.kill(child, signal.SIGKILL)
+    assert job.result(timeout=20) == "went"
+    assert second.stop() == 0
+
+
 def test_a_living_worker_is_never_rescued_from(ways: Ways) -> None:
     """I7: a worker that is stopped, not dead, keeps its jobs."""
     first = ways.place.worker("ways", "--children", "1")
@@ -103,15 +179,13 @@ def test_a_living_worker_is_never_rescued_from(ways: Ways) -> None:
 def test_sigterm_finishes_what_runs_and_hands_back_the_rest(ways: Ways) -> None:
     """FAULTS row 14: nothing lost, no attempt spent."""
     worker = ways.place.worker("ways", "--children", "1", "--threads", "1")
-    running, *waiting = [ways.wait_thread.enqueue(tag) for tag in range(20)]
-    until(lambda: ways.runs(0), "the run")
+    running, *waiting = crowd_ahead_of_20(ways)
     worker.process.terminate()
     worker.says("draining")
     go(ways, 0)
     assert worker.process.wait(20) == 0
     assert running.result(timeout=1) == "went"
-    for job in waiting:
-        assert (job.state, job.info().attempt) == (State.AVAILABLE, 0)
+    assert all(handed_back(job) for job in waiting)
     assert ways.app.store.workers() == []
 
 
@@ -121,8 +195,7 @@ def test_a_drain_past_its_grace_hands_back_what_runs(ways: Ways) -> None:
         (ways.wait_thread, ways.wait_coroutine, ways.wait_process))]  # fmt: skip
     until(lambda: all(ways.runs(tag) for tag in range(3)), "three runs")
     assert worker.stop() == 0
-    for job in jobs:
-        assert (job.state, job.info().attempt) == (State.AVAILABLE, 0)
+    assert all(handed_back(job) for job in jobs)
 
 
 def test_a_second_sigint_leaves_at_once(ways: Ways) -> None:
@@ -136,8 +209,7 @@ def test_a_second_sigint_leaves_at_once(ways: Ways) -> None:
     worker.process.send_signal(signal.SIGINT)
     assert worker.process.wait(20) == 0
     assert monotonic() - began < 2
-    for job in jobs:
-        assert (job.state, job.info().attempt) == (State.AVAILABLE, 0)
+    assert all(handed_back(job) for job in jobs)
 
 
 def test_an_idle_worker_ends_at_once(ways: Ways) -> None:
@@ -186,6 +258,27 @@ def test_with_every_bell_cut_all_still_ends(place: Place, ways: Ways) -> None:
     assert [job.result(timeout=20) for job in jobs] == [1, 2, 3, 4, 5]
 
 
+def test_bells_are_not_missed_while_other_places_are_taken(ways: Ways) -> None:
+    """I10: a process job that holds its place for long does not blind the worker to the rest. The
+    quickest of five: by the safety net each takes a tenth of a second, by the scan a whole one."""
+    worker = ways.place.worker("ways", "--children", "1")
+    long = ways.wait_process.enqueue(77)
+    until(lambda: ways.runs(77), "the run")
+    folder = ways.app.store._bell_folder
+    for name in os.listdir(folder):
+        os.unlink(os.path.join(folder, name))
+    waits = []
+    for tag in range(5):
+        began = monotonic()
+        ways.thread.enqueue(tag)
+        until(lambda tag=tag: ways.runs(tag), "the run")
+        waits.append(monotonic() - began)
+    assert min(waits) < 0.6, waits
+    go(ways, 77)
+    assert long.result(timeout=20) == "went"
+    assert worker.stop() == 0
+
+
 def test_a_paused_queue_waits_and_goes_on(ways: Ways) -> None:
     ways.place.worker("ways", "--children", "1")
     ways.app.store.pause("mail", "me", "test")
@@ -214,8 +307,9 @@ def test_a_job_cancelled_while_it_waits_in_a_child_never_starts(ways: Ways, kind
     until(lambda: ways.runs(0), "the first run")
     last = jobs[-1]
     last.cancel()
+    # Nothing else may run on before: the jobs ahead of it would be done sooner than it is told.
+    assert last.wait(timeout=20) is State.CANCELLED
     for tag in range(20):
         go(ways, tag)
-    assert last.wait(timeout=20) is State.CANCELLED
     assert [job.result(timeout=20) for job in jobs[:-1]] == ["went"] * 19
     assert ways.runs(19) == []

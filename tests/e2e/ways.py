@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import os
+import resource
 import signal
 import threading
 from pathlib import Path
@@ -159,6 +160,25 @@ def hold_gil(tag: int, seconds: int) -> int:
     wrote("run", tag)
     ctypes.PyDLL(None).sleep(seconds)  # PyDLL keeps the GIL
     return tag
+
+
+@app.task
+def hold_gil_unless(tag: int) -> str:
+    wrote("run", tag)
+    while not (HERE / f"go-{tag}").exists():
+        ctypes.PyDLL(None).sleep(60)
+    return "went"
+
+
+@app.task
+def no_more_threads(tag: int) -> str:
+    wrote("run", tag)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    resource.setrlimit(resource.RLIMIT_AS, (used + 2**20, resource.RLIM_INFINITY))
+    wrote("limited", tag)
+    while not (HERE / f"go-{tag}").exists():
+        never.wait(0.01)
+    return "went"
 
 
 @app.task

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from .checker import violations
 from .planted import BUGS, caught
 from .rows import ROWS
 
@@ -23,12 +22,3 @@ def test_two_planted_bugs_are_caught(tmp_path: Path) -> None:
     """Row 33, the fast ones; all of them by ``scripts/prove 33``."""
     for bug in (BUGS[0], BUGS[4]):
         assert caught(bug, tmp_path / bug.name.replace(" ", "-"))
-
-
-def test_the_checker_sees_what_is_wrong() -> None:
-    assert violations(["a"], [], {}, 0) == ["a was acknowledged and is not there"]
-    twice = [("start", "b", 1), ("start", "b", 1)]
-    found = violations([], twice, {}, 0)
-    assert any("ran twice under fence 1" in one for one in found)
-    assert any("never asked for" in one for one in found)
-    assert any("extra runs" in one for one in found)

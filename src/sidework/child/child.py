@@ -44,8 +44,9 @@ class Child:
 
     async def serve(self) -> None:
         """Run until the end; on return nothing of it runs any more."""
-        loop = Loop(self._concurrency, self._link)
-        threads = Threads(self._threads_count, self._link)
+        own = self._own_process
+        loop = Loop(self._concurrency, self._link, own_process=own)
+        threads = Threads(self._threads_count, self._link, own_process=own)
         watchdog = Watchdog(
             loop, threads, self._link, threading.get_ident(), own_process=self._own_process
         )

@@ -12,9 +12,19 @@ from typing import Any
 
 from ..clock import monotonic
 from ..codec import encode
+from ..duration import seconds
 from ..errors import BadValue
 from ..job import Claimed
-from ..outcome import Discard, Outcome, Retry, Snooze, clean, encode_failure, failure_of
+from ..outcome import (
+    Discard,
+    Outcome,
+    Retry,
+    Snooze,
+    clean,
+    encode_failure,
+    failure_of,
+    message_of,
+)
 from ..retry import delay_seconds
 from ..tasks.context import RunningJob, reset_current, set_current
 from ..tasks.registry import Registry
@@ -117,20 +127,27 @@ class Attempt:
         return self._ended("discarded", error)
 
     def failed(self, error: BaseException) -> Outcome:
-        """The end that an error makes; total: what even that makes of it ends the job."""
+        """What becomes of the job after this error; total: an outcome that nobody hears of would
+        leave the job running for ever, and its place taken."""
         try:
             return self._decide(error)
-        except Exception as wrong:  # noqa: BLE001 - an error's own methods are foreign code
-            return self._ended("discarded", wrong)
+        except Stopped:
+            raise
+        except BaseException as wrong:  # noqa: BLE001 - deciding asks user code: see below
+            wrong.__context__ = error
+            return self._retried(wrong, delay_seconds(None, self.job.attempt))
 
     def _decide(self, error: BaseException) -> Outcome:
         options = self.task.task_options
+        # The attributes of these three are whatever a subclass, or a later line, has made of them.
         if isinstance(error, Snooze):
-            return self._ended("snoozed", None, error.duration, note=str(error))
+            wait = seconds(error.duration, "Snooze")
+            return self._ended("snoozed", None, wait, note=message_of(error))
         if isinstance(error, Discard):
             return self._ended("discarded", error)
         if isinstance(error, Retry):
-            return self._retried(error, error.after)
+            after = error.after
+            return self._retried(error, None if after is None else seconds(after, "after"))
         if isinstance(error, asyncio.CancelledError | Stopped):
             return self._stopped(
                 error, error.why if isinstance(error, Stopped) else self.stopped_why

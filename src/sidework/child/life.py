@@ -3,10 +3,13 @@ does not outlive its worker. The probing side is the SQLite engine's."""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import signal
 import sys
+import traceback
+from collections.abc import Iterator
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -21,6 +24,25 @@ def hold(path: str, number: int) -> int:
     fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, number + 1)
     return fd
+
+
+@contextlib.contextmanager
+def vital(own_process: bool) -> Iterator[None]:
+    """Around what a child cannot do without: an error there ends the process, at once.
+
+    It is out of memory or threads, or has a fault of ours. Left alive without its reader, or without
+    the thread that was to tell an outcome, it would keep its jobs for ever; dead, they are known to
+    have crashed and run again. A user's own process (``own_process`` false) is not ours to end.
+    """
+    try:
+        yield
+    except BaseException:
+        if own_process:
+            # Whatever it still takes to say so may fail as well.
+            with contextlib.suppress(BaseException):
+                traceback.print_exc()
+            os._exit(1)
+        raise
 
 
 def die_with_parent(parent: int) -> None:

@@ -11,14 +11,16 @@ from collections.abc import Sequence
 from ..outcome import Outcome
 from ..wire import Done, HandedBack, Parked, Started
 from .executor import Attempt, Lost, Stopped
+from .life import vital
 from .link import Link
 
 
 class Loop:
     """Lives on one event loop; only ``post`` and ``take_back`` are called from other threads."""
 
-    def __init__(self, concurrency: int, link: Link) -> None:
+    def __init__(self, concurrency: int, link: Link, *, own_process: bool) -> None:
         self._concurrency = concurrency
+        self._own_process = own_process
         self._link = link
         self._waiting: deque[tuple[int, Attempt]] = deque()
         self._running: dict[int, tuple[Attempt, asyncio.Task[None]]] = {}
@@ -122,6 +124,10 @@ class Loop:
             self.loop.call_soon(self._flush, context=self._context)
 
     def _flush(self) -> None:
+        with vital(self._own_process):
+            self._tell()
+
+    def _tell(self) -> None:
         self._flushing = False
         if self._seqs:
             seqs, self._seqs = self._seqs, []
@@ -129,5 +135,5 @@ class Loop:
             self._link.send(Done(seqs, outcomes))
         if self._waiting:
             self._start()
-        elif not self._running:
+        if not self._running:  # what waited may all have been cancelled
             self._empty.set()

@@ -10,6 +10,7 @@ from ..crashpoint import reach
 from ..errors import SideworkError
 from ..wire import Done, HandedBack, Parked, Started
 from .executor import Attempt
+from .life import vital
 from .link import Link
 
 MOST_PARKED = 500
@@ -21,8 +22,9 @@ class Threads:
     """At most ``count`` attempts at a time, those that only wait for other jobs not counted; threads
     are made when first needed."""
 
-    def __init__(self, count: int, link: Link) -> None:
+    def __init__(self, count: int, link: Link, *, own_process: bool) -> None:
         self._count = count
+        self._own_process = own_process
         self._link = link
         self._waiting: queue.SimpleQueue[tuple[int, Attempt] | None] = queue.SimpleQueue()
         self._context = contextvars.copy_context()
@@ -114,6 +116,10 @@ class Threads:
             return self._unwanted.pop(seq, None) is None
 
     def _work(self) -> None:
+        with vital(self._own_process):
+            self._serve()
+
+    def _serve(self) -> None:
         done: Done | None = None
         while not self._surplus():
             try:

@@ -20,8 +20,10 @@ from .loop import Loop
 from .threads import Threads
 
 _LOOK_SECONDS = 0.25
-_BLOCKED_SECONDS = 0.5
-_HELD_SECONDS = 1.0
+# Each leaves room below the second within which it is to be told: a loop blocked right after it has
+# answered is asked at the next look, and told at the second one after that (0.75 s in all).
+_BLOCKED_SECONDS = 0.4
+_HELD_SECONDS = 0.75
 
 
 class Watchdog:

@@ -36,7 +36,8 @@ class Hunger:
             self.wake()
         if now - self._scanned >= SCAN_SECONDS:
             self.wake()
-        if not self.runners and now - self._looked >= SAFETY_SECONDS:
+        # Also while some runner is hungry: one whose places are all taken stays so for as long.
+        if len(self.runners) < len(RUNNERS) and now - self._looked >= SAFETY_SECONDS:
             self._looked = now
             version = store.version()
             if version != self._version:

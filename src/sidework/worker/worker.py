@@ -250,9 +250,8 @@ class Worker:
                     peer.started[seq] = now
         elif isinstance(message, HandedBack):
             back = [peer.take(seq, finished=False) for seq in message.seqs]
-            self._recorder.add(
-                released(job, "handed back before it started") for job in back if job
-            )
+            note = "handed back before it started"
+            self._recorder.add(released(job, note) for job in back if job)
             self._hunger.wake()
         elif isinstance(message, Parked):
             if message.seq in peer.jobs:

@@ -1,0 +1,79 @@
+"""Row 3: whoever comes to a named step of the protocol dies there, as by SIGKILL."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from sidework.crashpoint import POINTS
+
+from . import checker
+from .field import LOAD, Field, Figures, until
+
+WORDS = ("--children", "1", "--threads", "2")
+LANDED_WITHIN = 10.0
+
+BATCH = """
+import os
+import load
+fd = os.open("told.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+for n in range(30):
+    os.write(fd, (load.work.enqueue(n % 7).id + "\\n").encode())
+"""
+
+
+def crash_points(folder: Path, size: int, seed: int) -> Figures:
+    """Row 3: a crash at every named step, of whoever comes there. ``size`` rounds of all points."""
+    bad: list[str] = []
+    landed = jobs = 0
+    for turn in range(size):
+        for point in POINTS:
+            place = folder / f"{turn} {point.replace(':', '').replace(',', '')}"
+            place.mkdir()
+            found, hit, count = _crash_at(place, point)
+            landed += hit
+            jobs += count
+            bad += [f"at {point!r}: {one}" for one in found]
+            if not hit:
+                bad.append(f"{point!r} was never reached")
+    return {"jobs": jobs, "landed": landed, "bad": bad}
+
+
+def _crash_at(folder: Path, point: str) -> tuple[list[str], bool, int]:
+    marker = folder / "marker"
+    # Enqueued by a program that may be the one to die; what it was told is in its log. That comes
+    # before anything opens the store, or the migration would have been made already.
+    client = point.startswith(("insert", "migration"))
+    (folder / "load.py").write_text(LOAD.read_text())
+    plain = Field.environment(folder)
+    armed = {**plain, "SIDEWORK_CRASH_AT": f"{point}:{marker}"}
+    words: dict[str, Any] = {"cwd": folder, "stderr": subprocess.DEVNULL}
+    enqueue = [sys.executable, "-c", BATCH]
+    subprocess.run(enqueue, env=armed if client else plain, check=False, **words)
+    if client and marker.exists():
+        subprocess.run(enqueue, env=plain, check=True, **words)
+    with Field(folder) as field:
+        if point.startswith("rescue"):
+            # One to be killed with jobs in its hands, so that the armed one has something to rescue.
+            victim = field.worker(*WORDS)
+            until(lambda: field.counts().get("running"), "a run")
+            victim.kill()
+            victim.wait()
+        field.env = plain if client else armed
+        workers = [field.worker(*WORDS)]
+        field.env = plain
+        if not client:
+            with contextlib.suppress(TimeoutError):  # then it was not hit, and the row says so
+                until(marker.exists, "the crash", LANDED_WITHIN)
+            workers.append(field.worker(*WORDS))
+        until(lambda: field.counts().keys() <= {"completed"}, f"the end, {point} crashed")
+        found = field.stop(*(worker for worker in workers if worker.poll() is None))
+        told = checker.acknowledged(folder / "told.log")
+        rows = field.rows()
+        found += checker.violations(told, checker.runs(folder / "runs.log"), rows)
+        found += [f"{job}: attempt {row.attempt}" for job, row in rows.items() if row.attempt != 1]
+        found += field.app.store.check()
+    return found, marker.exists(), len(rows)
