@@ -110,7 +110,9 @@ def _keep(kept: dict[str, Any]) -> None:
     ]  # fmt: skip
     for row, (run, _, _, goal) in ROWS.items():
         told = kept.get(str(row))
-        what = (run.__doc__ or "").split(": ", 1)[1].split(". ")[0].rstrip(".")
+        # One line of the table, however the docstring is wrapped: its first sentence.
+        words = " ".join((run.__doc__ or "").split())
+        what = words.split(": ", 1)[1].split(". ")[0].rstrip(".")
         if told is None or not told["rounds"]:
             lines.append(f"| {row} | {what} | not run | | {goal} | |")
             continue
