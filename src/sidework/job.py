@@ -172,5 +172,4 @@ class WorkerRow(Struct, frozen=True):
     pid: int
     life: str | None
     started_at: Millis
-    seen_at: Millis
     queues: tuple[str, ...]

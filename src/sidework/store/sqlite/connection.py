@@ -25,8 +25,8 @@ from ...errors import (
 APPLICATION_ID = 0x51DE0A4B
 """Marks a file as ours, so that another program's database is never taken for a queue."""
 
-BUSY_MILLISECONDS = 10_000
-"""Only for what bypasses the ticket (a backup's last step, a foreign tool): else nobody waits here."""
+BUSY_SECONDS = 10.0
+"""Only for what bypasses the ticket (a caller's own connection, a foreign tool): else nobody waits here."""
 
 
 @functools.cache
@@ -90,7 +90,7 @@ def open_connection(path: str, *, create: bool) -> apsw.Connection:
     with translated(path):
         connection = apsw.Connection(path, flags=flags, statementcachesize=200)
         try:
-            connection.set_busy_timeout(BUSY_MILLISECONDS)
+            connection.set_busy_timeout(round(BUSY_SECONDS * 1000))
             _configure(connection, path)
         except BaseException:
             connection.close()

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from ...clock import Millis
-from ...job import AttemptRow, Claimed, JobRow, NewJob, WorkerRow
+from ...job import AttemptRow, Claimed, JobRow, NewJob
 from ...state import State
 
 JOB_COLUMNS = (
@@ -16,7 +16,6 @@ JOB_COLUMNS = (
     "on_crash, worker, note, tags, args, result"
 )
 ATTEMPT_COLUMNS = "job_id, attempt, fence, outcome, worker, started_at, finished_at, failure"
-WORKER_COLUMNS = "id, host, pid, life, started_at, seen_at, queues"
 
 
 def job_row(row: tuple[Any, ...]) -> JobRow:
@@ -34,14 +33,6 @@ def job_row(row: tuple[Any, ...]) -> JobRow:
 def attempt_row(row: tuple[Any, ...]) -> AttemptRow:
     """A row of ``ATTEMPT_COLUMNS``."""
     return AttemptRow(*row)
-
-
-def worker_row(row: tuple[Any, ...]) -> WorkerRow:
-    """A row of ``WORKER_COLUMNS``."""
-    id_, host, pid, life, started, seen, queues = row
-    return WorkerRow(
-        id_, host, pid, life, started, seen, msgspec.json.decode(queues, type=tuple[str, ...])
-    )
 
 
 def claimed(row: tuple[Any, ...]) -> Claimed:
