@@ -21,15 +21,18 @@ INDEX = {
     "claim": "jobs_available",
     "expire": "jobs_expiring",
     "held": "jobs_running",
+    "lane": "jobs_available",
+    "lanes": "jobs_available",
     "next_due": "jobs_due",
-    "next_lane": "jobs_available",
     "promote": "jobs_due",
     "prune_age": "jobs_final",
     "prune_count": "jobs_final",
     "rescue": "jobs_running",
+    "strangers": "jobs_running",
+    "take_over": "jobs_running",
 }
 BY_KEY = {"cancel", "complete", "delete", "keep_attempt", "retry", "same_content", "settle"}
-NO_TABLE = {"insert", "turn"}
+NO_TABLE = {"insert", "register", "turn"}
 
 
 def waiting(count: int) -> list[tuple[object, ...]]:
@@ -79,12 +82,15 @@ LIMITED = {
     "claim": {"lane": "default", "runner": "thread", "limit": 10, "worker": 1, "now": 9},
     "expire": {"now": 9, "limit": 10},
     "next_due": {},
-    "next_lane": {"lane": "default", "runner": "thread"},
+    "lane": {"lane": "default", "runner": "thread"},
+    "lanes": {"after": "", "runner": "thread", "most": 50},
     "promote": {"now": 9, "limit": 10},
     "prune_age": {"state": "completed", "before": 9, "limit": 10},
     "cancelling": {"worker": 1},
     "held": {"worker": 1},
     "rescue": {"worker": 1, "limit": 10, "now": 9},
+    "strangers": {},
+    "take_over": {"worker": 2, "lost": 1},
 }
 
 

@@ -254,7 +254,7 @@ def test_probing_ones_own_file_does_not_drop_the_lock(tmp_path: Path, start: Sta
     (tmp_path / "link").symlink_to(tmp_path)
     life = Life(str(tmp_path), "own")
     assert not is_dead(life.path)
-    assert not is_dead(str(tmp_path / "link" / "own.life"))
+    assert not is_dead(str(tmp_path / "link" / life.name))
     probe = (
         "import sys; from sidework.store.sqlite.life import is_dead; print(is_dead(sys.argv[1]))"
     )
@@ -262,9 +262,38 @@ def test_probing_ones_own_file_does_not_drop_the_lock(tmp_path: Path, start: Sta
     with pytest.raises(StoreRefused, match="File exists"):
         Life(str(tmp_path), "own")
     assert hear(start(probe, life.path)) == "False"
-    life.close()
+    life.close(remove=False)
     life.close()
     assert is_dead(life.path)
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="other systems do not tell when a process began"
+)
+def test_a_worker_whose_file_was_removed_is_told_by_its_process(
+    tmp_path: Path, start: Start
+) -> None:
+    worker = start(LIVE, str(tmp_path))
+    path = hear(worker)
+    os.unlink(path)
+    assert not is_dead(path)
+    # Another process of that number, which began at another time, is not it.
+    pid, began, word = os.path.basename(path).split("-")
+    assert is_dead(os.path.join(tmp_path, f"{pid}-{int(began) - 1}-{word}"))
+    worker.kill()
+    worker.wait()
+    assert is_dead(path)
+
+
+def test_a_life_knows_whether_its_file_is_there(tmp_path: Path) -> None:
+    life = Life(str(tmp_path), "own")
+    assert life.is_there()
+    os.rename(life.path, tmp_path / "moved")
+    assert not life.is_there()
+    (tmp_path / life.name).touch()
+    assert not life.is_there()
+    life.close()
+    assert os.path.exists(life.path)  # it is not its own
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG is Linux's")
@@ -351,6 +380,54 @@ def test_full_bell_neither_blocks_nor_silences_others(folder: str) -> None:
     assert deaf.read() == [b"j" * 16]
     for closing in (deaf, other, ringer):
         closing.close()
+
+
+def test_threads_ring_a_full_bell_together(folder: str) -> None:
+    """No one waits for a listener, and no one stumbles over a socket that another has closed."""
+    full, ringer = [Bell(folder, "work") for _ in range(2)], Ringer(folder)
+    wrong: list[Exception] = []
+
+    def ring() -> None:
+        try:
+            for _ in range(200):
+                ringer.ring("work")
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is shown
+            wrong.append(error)
+
+    often = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        threads = [threading.Thread(target=ring, daemon=True) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+    finally:
+        sys.setswitchinterval(often)
+    assert not any(thread.is_alive() for thread in threads)
+    assert wrong == []
+    for closing in (*full, ringer):
+        closing.close()
+
+
+def test_without_a_descriptor_a_bell_is_silent(folder: str, start: Start) -> None:
+    code = """
+import os, resource, sys
+from sidework.store.sqlite.bells import Bell, Ringer
+most = max(map(int, os.listdir("/proc/self/fd"))) + 1
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+taken = []
+try:
+    while True:
+        taken.append(os.dup(0))
+except OSError:
+    pass
+bell, ringer = Bell(sys.argv[1], "work"), Ringer(sys.argv[1])
+ringer.ring("work")
+print(bell.fileno(), bell.read(), flush=True)
+bell.close()
+"""
+    assert hear(start(code, folder)) == "-1 []"
 
 
 def test_forked_copy_leaves_the_bell_its_name(folder: str, start: Start) -> None:

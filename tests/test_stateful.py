@@ -117,6 +117,7 @@ class Machine(RuleBasedStateMachine):
         for one in turn.claimed:
             job = self.jobs[one.id]
             job.go(Event.CLAIM)
+            job.expires = None  # it is for what never started
             job.attempt += 1
             assert one.attempt == job.attempt
             assert not job.seen or one.fence > job.seen[-1]
@@ -250,6 +251,7 @@ class Machine(RuleBasedStateMachine):
                 job.due,
                 job.max_attempts,
             )
+            assert row.expires_at == job.expires
             assert row.cancel_requested is job.asked
             assert 0 <= row.attempt <= row.max_attempts
             assert (row.finished_at is not None) is (row.state in FINAL)

@@ -54,7 +54,8 @@ class TypeHooks:
         if isinstance(value, PurePath):
             return str(value)
         if hasattr(type(value), "__pydantic_core_schema__"):
-            return value.model_dump(mode="json")
+            # As it reads back: under its aliases, without what it computes (extra="forbid").
+            return value.model_dump(mode="json", by_alias=True, round_trip=True)
         raise BadValue(
             f"a {type(value).__qualname__} cannot be stored; pass plain data, a dataclass or a "
             "msgspec.Struct, or teach the app with app.register_type(...)"

@@ -178,6 +178,5 @@ class WorkerRow(Struct, frozen=True):
     pid: int
     life: str | None
     started_at: Millis
-    seen_at: Millis
     queues: tuple[str, ...]
     alive: bool

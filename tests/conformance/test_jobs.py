@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from sidework.errors import StoreRefused
 from sidework.ids import new_id
 from sidework.job import JobFilter
 from sidework.state import State
@@ -75,6 +76,62 @@ def test_nothing_of_a_rolled_back_transaction_is_there(bench: Bench) -> None:
     assert bench.row(kept.id).state is State.AVAILABLE
     assert bench.store.get([gone.id]) == [None]
     assert [job.id for job in bench.claim()] == [kept.id]
+
+
+def test_a_transaction_of_the_store_is_whole(bench: Bench) -> None:
+    """I2: as on a caller's own connection; who waits for work is rung when the jobs are there."""
+    kept, gone = new(), new()
+    bell = bench.store.listen("work")
+    with bench.store.transaction() as connection:
+        assert [one.verdict for one in bench.store.insert_on(connection, [kept], NOW)] == ["stored"]
+        assert bench.store.get([kept.id]) == [None]
+        bell.read()
+    assert bell.read() == [b""]
+    bell.close()
+    with pytest.raises(ZeroDivisionError), bench.store.transaction() as connection:
+        bench.store.insert_on(connection, [gone], NOW)
+        _ = 1 / 0
+    assert bench.row(kept.id).state is State.AVAILABLE
+    assert bench.store.get([gone.id]) == [None]
+    bench.put()
+
+
+def test_writing_past_ones_own_transaction_is_refused(bench: Bench) -> None:
+    """It would wait for itself. Others wait for it, and reading goes on."""
+    job_id = bench.put()
+    with bench.store.transaction():
+        for write in (
+            lambda: bench.store.insert([new()], NOW),
+            lambda: bench.store.cancel(job_id, "x", NOW),
+            lambda: bench.store.transaction().__enter__(),
+        ):
+            with pytest.raises(StoreRefused, match="pass its connection"):
+                write()
+        assert bench.row(job_id).id == job_id
+        other = threading.Thread(target=bench.put)
+        other.start()
+    other.join(20)
+    assert len(bench.store.page(JobFilter(), None, 9)) == 2
+
+
+def test_transactions_beside_a_busy_writer_all_come_to_their_turn(bench: Bench) -> None:
+    stop = threading.Event()
+    other = bench.open()
+
+    def write() -> None:
+        while not stop.is_set():
+            other.insert([new(lane="other") for _ in range(20)], NOW)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(50):
+            with bench.store.transaction() as connection:
+                bench.store.insert_on(connection, [new(lane="mine")], NOW)
+    finally:
+        stop.set()
+        writer.join()
+    assert len(bench.store.page(JobFilter(lanes=("mine",)), None, 99)) == 50
 
 
 def test_many_callers_share_commits_and_each_gets_its_own_verdict(bench: Bench) -> None:

@@ -33,6 +33,7 @@ def arrive(bench: Bench, state: State) -> Claimed:
             pass
         case State.AVAILABLE:  # rescued and not claimed again: its claim is still the last
             bench.store.retire(bench.worker)
+            bench.worker = bench.store.register("host", 2, (), bench.now).id
         case State.SCHEDULED:
             bench.record(outcome(job, "snoozed", delay=HOUR))
         case State.RETRYABLE:

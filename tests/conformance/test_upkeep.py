@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sidework.errors import StoreRefused
+from sidework.clock import monotonic
+from sidework.errors import StoreRefused, StoreUnavailable
 from sidework.state import State
 from sidework.store import protocol
 from sidework.store.opening import open_store
@@ -29,6 +30,15 @@ def test_queues_count_by_state(bench: Bench) -> None:
     assert (a.name, a.counts) == ("a", {"available": 1, "scheduled": 1})
     assert (b.name, b.counts) == ("b", {"running": 1})
     assert (c.name, c.paused_at, c.paused_by, c.paused_why) == ("c", NOW, "me", "why")
+
+
+def test_a_queues_switch_is_told_without_counting(bench: Bench) -> None:
+    assert bench.store.switch("a").paused_at is None
+    bench.store.pause("a", "me", "why", NOW)
+    row = bench.store.switch("a")
+    assert (row.name, row.paused_at, row.paused_by, row.paused_why) == ("a", NOW, "me", "why")
+    bench.store.resume("a")
+    assert bench.store.switch("a").paused_at is None
 
 
 def test_a_turn_at_a_chore_is_given_once(bench: Bench) -> None:
@@ -103,13 +113,34 @@ def test_bells_ring_across_connections(bench: Bench) -> None:
         done.close()
 
 
-def test_the_version_tells_of_others_commits(bench: Bench) -> None:
-    """I10: the safety net."""
-    other = bench.open()
-    before = other.version()
-    assert other.version() == before
-    bench.put()
-    assert other.version() != before
+def test_the_version_tells_of_every_change(bench: Bench) -> None:
+    """I10: the safety net, for what others do and for what is done by this very store."""
+    for store in (bench.open(), bench.store):
+        before = store.version()
+        assert store.version() == before
+        bench.put()
+        assert store.version() != before
+    bench.claim()
+    before = bench.store.version()
+    assert bench.claim() == []
+    assert bench.store.version() == before  # or an idle worker would wake itself for ever
+    bench.store.close()
+    bench.open().insert([new()], NOW)
+    assert bench.store.version() != before
+
+
+def test_who_is_in_a_hurry_waits_for_all_locks_together_no_longer(bench: Bench) -> None:
+    """Someone else's transaction stands in the way of one and the same id."""
+    job, store = new(), bench.open()
+    store.hurry(0.2)
+    with bench.engine.transaction() as connection:
+        bench.store.insert_on(connection, [job], NOW)
+        began = monotonic()
+        for _ in range(3):
+            with pytest.raises(StoreUnavailable):
+                store.insert([job], NOW)
+        assert monotonic() - began < 5
+    assert [one.verdict for one in store.insert([job], NOW)] == ["present"]
 
 
 def test_info_and_check(bench: Bench) -> None:
@@ -172,9 +203,14 @@ def test_a_worker_that_retires_leaves_nothing_behind(bench: Bench) -> None:
 
 
 def test_closing_and_going_on(bench: Bench) -> None:
+    bell = bench.open().listen("work")
     job_id = bench.put()
     bench.store.close()
     assert bench.row(job_id).id == job_id
+    bell.read()
+    bench.put()
+    assert bell.read()
+    bell.close()
 
 
 def test_every_verb_has_a_case() -> None:

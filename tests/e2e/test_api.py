@@ -15,7 +15,7 @@ import pytest
 
 from conftest import Place
 from e2e.conftest import Ways
-from sidework import JobConflict, JobNotFound, State, current_job
+from sidework import JobConflict, JobNotFound, State, StoreRefused, current_job
 
 
 def test_a_plain_call_runs_here_and_stores_nothing(ways: Ways) -> None:
@@ -148,6 +148,33 @@ def test_enqueue_in_the_callers_transaction(ways: Ways) -> None:
     connection.close()
 
 
+def test_a_transaction_of_the_apps_own(ways: Ways) -> None:
+    """I2: the program's table and its job, both or neither."""
+    with ways.app.worker():
+        with ways.app.transaction() as connection:
+            connection.execute("CREATE TABLE orders (number INTEGER PRIMARY KEY)")
+            connection.execute("INSERT INTO orders VALUES (7)")
+            kept = ways.thread.options(connection=connection).enqueue(1)
+        assert kept.result(timeout=10) == 2
+        with pytest.raises(apsw.ConstraintError), ways.app.transaction() as connection:
+            gone = ways.thread.options(connection=connection).enqueue(2)
+            connection.execute("INSERT INTO orders VALUES (7)")
+        with pytest.raises(JobNotFound):
+            ways.app.job(gone.id)
+        with pytest.raises(StoreRefused, match="pass its connection"), ways.app.transaction():
+            ways.thread.enqueue(3)
+        assert ways.thread.enqueue(4).result(timeout=10) == 5
+
+
+def test_a_conflict_among_many_says_what_is_stored(ways: Ways) -> None:
+    taken = ways.thread.enqueue(0)
+    bound = [ways.thread.bind(n) for n in range(1200)]
+    bound[700] = ways.thread.options(id=taken.id).bind(1)
+    with pytest.raises(JobConflict, match="the other jobs of its chunk are stored, and the 500 be"):
+        ways.app.enqueue_many(bound)
+    assert sum(1 for _ in ways.app.jobs()) == 1 + 999
+
+
 TYPES = """
     import dataclasses, datetime, decimal, enum, pathlib, typing, uuid
     import msgspec, pydantic
@@ -173,6 +200,15 @@ TYPES = """
         name: str
         born: datetime.date
 
+    class Square(pydantic.BaseModel):
+        model_config = pydantic.ConfigDict(extra="forbid")
+        side: int = pydantic.Field(alias="sideLength")
+
+        @pydantic.computed_field
+        @property
+        def area(self) -> int:
+            return self.side**2
+
     class Money:
         def __init__(self, cents: int) -> None:
             self.cents = cents
@@ -187,6 +223,7 @@ TYPES = """
         "named": (Named, {"name": "a"}),
         "colour": (Colour, Colour.RED),
         "person": (Person, Person(name="a", born=datetime.date(2000, 1, 2))),
+        "square": (Square, Square(sideLength=3)),
         "money": (Money, Money(250)),
         "when": (datetime.datetime, datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC)),
         "span": (datetime.timedelta, datetime.timedelta(seconds=90)),
@@ -296,3 +333,20 @@ def test_coroutines_that_enqueue_together_each_get_their_own_answer(ways: Ways) 
     rows = {row.id: row.arguments for row in ways.app.jobs()}
     for n, job in enumerate(ids):
         assert rows[job] == {"a": 0 if n % 50 == 7 else n}
+
+
+def test_callers_are_answered_whatever_else_is_cancelled(ways: Ways) -> None:
+    """A program that cancels every task it does not know cuts off nobody who enqueues."""
+
+    async def main() -> int:
+        started = [asyncio.create_task(ways.thread.aenqueue(n)) for n in range(3)]
+        for _ in range(20):
+            known = {*started, asyncio.current_task()}
+            for task in asyncio.all_tasks() - known:
+                task.cancel()
+            await asyncio.sleep(0)
+            started.append(asyncio.create_task(ways.thread.aenqueue(len(started))))
+        return len({job.id for job in await asyncio.wait_for(asyncio.gather(*started), 20)})
+
+    assert asyncio.run(main()) == 23
+    assert sum(1 for _ in ways.app.jobs()) == 23

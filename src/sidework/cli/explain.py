@@ -46,10 +46,10 @@ def reasons_of(store: Store, row: JobRow) -> Iterator[str]:
         if row.cancel_requested:
             yield "it was asked to cancel; a thread must look at current_job().should_stop itself"
         return
-    paused = next((q for q in store.queues() if q.name == row.lane and q.paused_at), None)
-    if paused is not None:
-        why = f": {paused.paused_why}" if paused.paused_why else ""
-        yield f"queue {row.lane} was paused {ago(paused.paused_at)} by {paused.paused_by}{why}"
+    switch = store.switch(row.lane)
+    if switch.paused_at is not None:
+        why = f": {switch.paused_why}" if switch.paused_why else ""
+        yield f"queue {row.lane} was paused {ago(switch.paused_at)} by {switch.paused_by}{why}"
         yield f"to go on: sidework queues resume {row.lane}"
     if row.state is State.BLOCKED:
         yield "it waits for jobs that it depends on"
@@ -63,7 +63,7 @@ def reasons_of(store: Store, row: JobRow) -> Iterator[str]:
     if row.crashes:
         yield f"its process died {counted(row.crashes, 'time')}; it runs alone until it ends well"
     yield from _workers(store, row)
-    if row.state is State.AVAILABLE and paused is None:
+    if row.state is State.AVAILABLE and switch.paused_at is None:
         yield _ahead(store, row)
 
 

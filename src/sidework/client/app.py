@@ -6,12 +6,14 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 from uuid import UUID
 
 from ..codec import TypeHooks
 from ..duration import Duration, seconds
 from ..errors import BadValue, JobConflict, JobNotFound
+from ..forking import forgets
 from ..handle import JobHandle
 from ..ids import id_text, parse_id
 from ..info import JobInfo
@@ -81,11 +83,10 @@ class Sidework(AppLike):
         self._store: Store | None = None
         self._waiter: Waiter | None = None
         self._gatherer = Gatherer(lambda rows: self.store.insert(rows))
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._forked)
+        forgets(self)
 
-    def _forked(self) -> None:
-        # The waiter's thread is not in the child; the store itself reopens what it needs.
+    def forget_in_child(self) -> None:
+        """The waiter's thread is not in a forked child; the store itself reopens what it needs."""
         self._lock = threading.Lock()
         self._waiter = None
 
@@ -200,12 +201,14 @@ class Sidework(AppLike):
     def enqueue_many(self, bound: Iterable[Bound[R]]) -> int:
         """Store many jobs, streamed in chunks of 500, each chunk durable by itself; how many.
 
-        When something is wrong with one, the chunks before it are stored and the error says so.
-        Jobs that were bound with a ``connection`` are there when its owner commits.
+        When the id of one is taken (``JobConflict``), the chunks before it and the rest of its own
+        are stored, as the error says. Jobs that were bound with a ``connection`` are there when its
+        owner commits.
         """
         stored = 0
         for chunk, connection in _chunks(bound):
-            self.submit(chunk, Any, connection)
+            with _telling(stored):
+                self.submit(chunk, Any, connection)
             stored += len(chunk)
         return stored
 
@@ -213,12 +216,22 @@ class Sidework(AppLike):
         """``enqueue_many`` for coroutines: the event loop goes on between and during chunks."""
         stored = 0
         for chunk, connection in _chunks(bound):
-            if connection is None:
-                await self.asubmit(chunk, Any)
-            else:
-                self.submit(chunk, Any, connection)
+            with _telling(stored):
+                if connection is None:
+                    await self.asubmit(chunk, Any)
+                else:
+                    self.submit(chunk, Any, connection)
             stored += len(chunk)
         return stored
+
+    def transaction(self) -> AbstractContextManager[Any]:
+        """For ``with``: a connection inside a write transaction of the store's file, for your own tables
+        and, by ``options(connection=...)``, for jobs; all of it is stored at the end, or nothing.
+
+        Keep it short: no one else writes to the store meanwhile. ``StoreUnavailable`` when its turn does
+        not come.
+        """
+        return self.store.transaction()
 
     # Asking -------------------------------------------------------------------------------------
 
@@ -240,7 +253,8 @@ class Sidework(AppLike):
         task: str | Iterable[str] = (),
         tag: str | None = None,
     ) -> Iterator[JobInfo]:
-        """Jobs that fit, newest first; read in pages, stable while others enqueue."""
+        """Jobs that fit, by falling id: newest first, since ids are made in the order of time (one that
+        was given by hand stands where it sorts). Read in pages, stable while others enqueue."""
         try:
             states = tuple(State(one) for one in _several(state))
         except ValueError as wrong:
@@ -312,6 +326,17 @@ def _chunks(bound: Iterable[Bound[Any]]) -> Iterator[tuple[list[NewJob], Any]]:
         chunk.append(one.job)
     if chunk:
         yield chunk, connection
+
+
+@contextmanager
+def _telling(stored: int) -> Iterator[None]:
+    """A conflict among many jobs says what became of the others."""
+    try:
+        yield
+    except JobConflict as conflict:
+        raise JobConflict(
+            f"{conflict}; the other jobs of its chunk are stored, and the {stored} before them"
+        ) from None
 
 
 def _several(given: str | Iterable[str]) -> tuple[str, ...]:

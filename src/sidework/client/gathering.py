@@ -7,6 +7,7 @@ one event loop hands over while a commit is under way is gathered, and goes with
 from __future__ import annotations
 
 import asyncio
+import functools
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -20,7 +21,11 @@ _MOST = 500
 
 
 class Gatherer:
-    """One per app; keeps a line for each event loop that enqueues."""
+    """One per app; keeps a line for each event loop that enqueues.
+
+    The loop serves the line by callbacks, not by a task: whoever cancels all tasks that he does not
+    know would cut off the callers in it.
+    """
 
     def __init__(self, insert: Insert) -> None:
         self._insert = insert
@@ -39,45 +44,60 @@ class Gatherer:
             line = self._lines[loop] = _Line()
         answer: asyncio.Future[list[Inserted]] = loop.create_future()
         line.waiting.append((jobs, answer))
-        if line.task is None:
-            line.task = loop.create_task(self._serve(line))
+        if not line.busy:
+            line.busy = True
+            loop.call_soon(self._store_next, loop, line)  # with what else this round hands over
         return await answer
 
-    async def _serve(self, line: _Line) -> None:
-        try:
-            while line.waiting:
-                batch = [line.waiting.popleft()]
-                size = len(batch[0][0])
-                while line.waiting and size + len(line.waiting[0][0]) <= _MOST:
-                    batch.append(line.waiting.popleft())
-                    size += len(batch[-1][0])
-                await self._store(batch)
-        finally:
-            line.task = None
-
-    async def _store(self, batch: list[_Waiting]) -> None:
-        try:
-            done = await asyncio.to_thread(self._insert, [job for jobs, _ in batch for job in jobs])
-        except BaseException as error:
-            for _, answer in batch:
-                if not answer.done():
-                    answer.set_exception(error)
-            if not isinstance(error, Exception):
-                raise
+    def _store_next(self, loop: asyncio.AbstractEventLoop, line: _Line) -> None:
+        if not line.waiting:
+            line.busy = False
             return
-        position = 0
-        for jobs, answer in batch:
-            if not answer.done():
-                answer.set_result(done[position : position + len(jobs)])
-            position += len(jobs)
+        batch = [line.waiting.popleft()]
+        size = len(batch[0][0])
+        while line.waiting and size + len(line.waiting[0][0]) <= _MOST:
+            batch.append(line.waiting.popleft())
+            size += len(batch[-1][0])
+        together = [job for jobs, _ in batch for job in jobs]
+        try:
+            storing = loop.run_in_executor(None, self._insert, together)
+        except RuntimeError as error:  # the loop is about to end and takes no more work
+            _fail(batch, error)
+            loop.call_soon(self._store_next, loop, line)
+            return
+        storing.add_done_callback(functools.partial(self._answer, loop, line, batch))
+
+    def _answer(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        line: _Line,
+        batch: list[_Waiting],
+        storing: asyncio.Future[list[Inserted]],
+    ) -> None:
+        error = storing.exception()
+        if error is not None:
+            _fail(batch, error)
+        else:
+            done, position = storing.result(), 0
+            for jobs, answer in batch:
+                if not answer.done():
+                    answer.set_result(done[position : position + len(jobs)])
+                position += len(jobs)
+        self._store_next(loop, line)
 
 
 _Waiting = tuple[Sequence[NewJob], "asyncio.Future[list[Inserted]]"]
 
 
+def _fail(batch: list[_Waiting], error: BaseException) -> None:
+    for _, answer in batch:
+        if not answer.done():
+            answer.set_exception(error)
+
+
 class _Line:
-    """What one loop's callers wait for, and the task that serves them while there are any."""
+    """What one loop's callers wait for, and whether they are being served."""
 
     def __init__(self) -> None:
         self.waiting: deque[_Waiting] = deque()
-        self.task: asyncio.Task[None] | None = None
+        self.busy = False

@@ -96,14 +96,15 @@ class Handle(Generic[R]):
     def _final(self, timeout: Duration | None) -> JobRow:
         refuse_at_import("waits for a job")
         limit = None if timeout is None else seconds(timeout, "timeout")
-        future = self._app.waiter.register(self._raw)
+        waiter = self._app.waiter  # this one to the end: another look would reopen a closed app
+        future = waiter.register(self._raw)
         try:
             with waiting(blocks=True):
                 row = future.result(limit)
         except TimeoutError:
             raise self._late(limit) from None
         finally:
-            self._app.waiter.forget(self._raw, future)
+            waiter.forget(self._raw, future)
         return self._there(row)
 
     async def _afinal(self, timeout: Duration | None) -> JobRow:

@@ -1,21 +1,27 @@
 """The one place of a process that waits for results: one socket and one thread for a thousand
-waiters. A bell names the jobs that moved; without bells a changed data version, looked at four
-times a second, makes it read all that is waited for (promise I10)."""
+waiters. A bell names the jobs that moved, and only those are read. Without bells a changed version of
+the store, looked at four times a second, has all read that are waited for (promise I10)."""
 
 from __future__ import annotations
 
 import os
 import select
 import threading
+from collections.abc import Collection
 from concurrent.futures import Future
 
+from ..clock import monotonic
 from ..errors import StoreError
+from ..forking import forgets
 from ..job import JobRow
 from ..state import FINAL
-from ..store.protocol import Store
+from ..store.protocol import Listener, Store
 
 _SAFETY_SECONDS = 0.25
+_SHARE = 10
+"""A look at everything is followed by a pause of so many times its length at least."""
 _CHUNK = 500
+_ID_BYTES = 16
 
 Waited = Future[JobRow | None]
 
@@ -31,21 +37,29 @@ class Waiter:
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)
         os.set_blocking(self._wake_read, False)
+        self._bell: Listener | None = None
         self._closed = False
         self._thread: threading.Thread | None = None
+        self._version = -1
+        self._owed = False
+        """Whether a bell said "look at everything" since that was last done."""
+        self._due = 0.0
+        forgets(self)
 
     def register(self, job_id: bytes) -> Waited:
         """A future of the job's row once it is final; ``None`` when there is no such job."""
         future: Waited = Future()
         with self._lock:
+            if self._closed:
+                future.set_exception(_closed())
+                return future
+            if self._thread is None:
+                thread = threading.Thread(target=self._run, name="sidework-waiter", daemon=True)
+                thread.start()
+                self._thread = thread
             self._waiting.setdefault(job_id, []).append(future)
             self._fresh.append(job_id)
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._run, name="sidework-waiter", daemon=True
-                )
-                self._thread.start()
-        self._wake()
+            self._wake()
         return future
 
     def forget(self, job_id: bytes, future: Waited) -> None:
@@ -59,12 +73,31 @@ class Waiter:
 
     def close(self) -> None:
         """End the thread; whoever still waits is told that the store was closed."""
-        self._closed = True
-        self._wake()
-        if self._thread is not None:
-            self._thread.join()
-        os.close(self._wake_read)
-        os.close(self._wake_write)
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._wake()
+            thread = self._thread
+        if thread is not None:
+            thread.join()
+        self._close_pipe()
+
+    def forget_in_child(self) -> None:
+        """The thread is the parent's, and so are its descriptors: the copies go. The app has its next
+        waiter made when somebody waits."""
+        self._lock = threading.Lock()
+        if not self._closed:
+            self._closed = True
+            self._close_pipe()
+            if self._bell is not None:
+                self._bell.close()
+
+    def _close_pipe(self) -> None:
+        # Under the lock nobody writes to a number that may be another file's by now.
+        with self._lock:
+            os.close(self._wake_read)
+            os.close(self._wake_write)
 
     def _wake(self) -> None:
         try:
@@ -73,37 +106,56 @@ class Waiter:
             pass  # full: already woken
 
     def _run(self) -> None:
-        bell = self._store.listen("done")  # before the first look: nothing falls in between
-        poll = select.poll()
-        poll.register(self._wake_read, select.POLLIN)
-        if bell.fileno() >= 0:
-            poll.register(bell.fileno(), select.POLLIN)
-        version = -1
-        while not self._closed:
-            # With nobody waiting there is nothing to check: sleep until someone comes.
-            poll.poll(_SAFETY_SECONDS * 1000 if self._waiting else None)
-            try:
-                os.read(self._wake_read, 4096)
-            except BlockingIOError:
-                pass
+        try:
+            self._bell = bell = self._store.listen("done")  # before the first look: none is missed
+            poll = select.poll()
+            poll.register(self._wake_read, select.POLLIN)
+            if bell.fileno() >= 0:
+                poll.register(bell.fileno(), select.POLLIN)
+            while not self._closed:
+                # With nobody waiting there is nothing to check: sleep until someone comes.
+                poll.poll(max(0.0, self._due - monotonic()) * 1000 if self._waiting else None)
+                self._turn(bell)
+            bell.close()
+        except Exception as error:  # noqa: BLE001 - told to everyone who waits; the next begins anew
             with self._lock:
-                look, self._fresh = set(self._fresh), []
-                waited = set(self._waiting)
-            for payload in bell.read():
-                named = {payload[at : at + 16] for at in range(0, len(payload), 16)}
-                look |= (named & waited) if payload else waited
-            try:
-                if not look and waited:
-                    current = self._store.version()
-                    if current != version:
-                        version, look = current, waited
-                self._look(sorted(look & waited))
-            except Exception as error:  # noqa: BLE001 - told to everyone who waits, who raises it
-                self._fail(error)
-        bell.close()
-        self._fail(StoreError("the app was closed while a result was waited for"))
+                self._thread = None
+            self._fail(error)
+        if self._closed:
+            self._fail(_closed())
 
-    def _look(self, ids: list[bytes]) -> None:
+    def _turn(self, bell: Listener) -> None:
+        try:
+            os.read(self._wake_read, 4096)
+        except BlockingIOError:
+            pass
+        with self._lock:
+            look, self._fresh = set(self._fresh), []
+        for payload in bell.read():
+            named = {payload[at : at + _ID_BYTES] for at in range(0, len(payload), _ID_BYTES)}
+            look |= {job_id for job_id in named if job_id in self._waiting}
+            self._owed = self._owed or not payload
+        try:
+            self._look(look)
+            if self._waiting and monotonic() >= self._due:
+                self._look_at_all()
+        except Exception as error:  # noqa: BLE001 - told to everyone who waits, who raises it
+            self._fail(error)
+
+    def _look_at_all(self) -> None:
+        """If anything has changed since the last time. Bells for other jobs do not hasten it."""
+        began = monotonic()
+        version = self._store.version()
+        if self._owed or version != self._version:
+            self._owed, self._version = False, version
+            with self._lock:
+                waited = set(self._waiting)
+            self._look(waited)
+        ended = monotonic()
+        self._due = ended + max(_SAFETY_SECONDS, (ended - began) * _SHARE)
+
+    def _look(self, jobs: Collection[bytes]) -> None:
+        ids = sorted(jobs)
         for start in range(0, len(ids), _CHUNK):
             chunk = ids[start : start + _CHUNK]
             for job_id, row in zip(chunk, self._store.get(chunk), strict=True):
@@ -121,3 +173,7 @@ class Waiter:
         for future in futures:
             if future.set_running_or_notify_cancel():
                 future.set_exception(error)
+
+
+def _closed() -> StoreError:
+    return StoreError("the app was closed while a result was waited for")

@@ -9,12 +9,12 @@ callers: 7k jobs/s, against 40k).
 
 from __future__ import annotations
 
-import os
 import threading
-import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, TypeVar, cast
+from typing import Generic, TypeVar, cast
+
+from ..forking import forgets
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -23,13 +23,14 @@ R = TypeVar("R")
 class _Seat(Generic[C, R]):
     """A caller in the line. It wakes once: with its result, or to lead."""
 
-    __slots__ = ("command", "leads", "result", "wakes")
+    __slots__ = ("command", "leads", "left", "result", "wakes")
 
     def __init__(self, command: C) -> None:
         self.command = command
         self.wakes = threading.Lock()
         self.wakes.acquire()
         self.leads = False
+        self.left = False
         self.result: R | BaseException | None = None
 
 
@@ -37,7 +38,8 @@ class Combiner(Generic[C, R]):
     """Runs commands of callers in batches; ``run`` gets them in order, gives a result for each.
 
     A result may be an exception: it is raised at its caller only. ``weigh`` says how much of ``cap``
-    a command takes of its batch; a command heavier than that goes alone.
+    a command takes of its batch; a command heavier than that goes alone. When a leader is interrupted
+    (Ctrl-C) the commands of others run again, so a command must bear to be run twice.
     """
 
     def __init__(
@@ -49,10 +51,11 @@ class Combiner(Generic[C, R]):
         self._run = run
         self._weigh = weigh
         self._cap = cap
-        self._reset()
-        _combiners.add(self)
+        self.forget_in_child()
+        forgets(self)
 
-    def _reset(self) -> None:
+    def forget_in_child(self) -> None:
+        """Whoever led or waited is a thread of the parent; here nobody would ever pass on its lead."""
         self._guard = threading.Lock()
         self._busy = False
         self._line: deque[_Seat[C, R]] = deque()
@@ -65,12 +68,25 @@ class Combiner(Generic[C, R]):
                 self._line.append(seat)
             self._busy = True
         if seat is not None:
-            seat.wakes.acquire()
+            try:
+                seat.wakes.acquire()
+            except BaseException:
+                self._leave(seat)
+                raise
             if not seat.leads:
                 return _result(seat.result)
         try:
             return self._lead(command)
         finally:
+            self._pass_on()
+
+    def _leave(self, seat: _Seat[C, R]) -> None:
+        """A caller was interrupted while it waited: nobody may count on it. If its command is in the
+        batch under way, its result is dropped."""
+        with self._guard:
+            seat.left = True
+            leads = seat.leads
+        if leads:  # given a moment ago; under the guard no lead is given to a seat that was left
             self._pass_on()
 
     def _lead(self, command: C) -> R:
@@ -83,15 +99,22 @@ class Combiner(Generic[C, R]):
                     weight += self._weigh(self._line[0].command)
                     if weight > self._cap:
                         break
-                    batch.append(self._line.popleft())
+                    seat = self._line.popleft()
+                    if not seat.left:
+                        batch.append(seat)
+        own: R | BaseException
+        results: Sequence[R | BaseException]
         try:
-            own, *others = self._run([command, *(seat.command for seat in batch)])
-        except BaseException as error:
-            for seat in batch:
-                seat.result = error
-                seat.wakes.release()
+            own, *results = self._run([command, *(seat.command for seat in batch)])
+        except Exception as error:  # noqa: BLE001 - raised at each caller
+            own = error
+            results = [error] * len(batch)
+        except BaseException:
+            # Meant for this thread alone: the others stay first in the line, and one of them leads.
+            with self._guard:
+                self._line.extendleft(reversed(batch))
             raise
-        for seat, result in zip(batch, others, strict=True):
+        for seat, result in zip(batch, results, strict=True):
             seat.result = result
             seat.wakes.release()
         return _result(own)
@@ -99,24 +122,15 @@ class Combiner(Generic[C, R]):
     def _pass_on(self) -> None:
         """Someone leads as long as someone waits; a caller that came under the guard sees which."""
         with self._guard:
-            if not self._line:
+            while self._line:
+                seat = self._line.popleft()
+                if not seat.left:
+                    seat.leads = True
+                    break
+            else:
                 self._busy = False
                 return
-            seat = self._line.popleft()
-        seat.leads = True
         seat.wakes.release()
-
-
-_combiners: weakref.WeakSet[Combiner[Any, Any]] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    # Whoever led or waited is a thread of the parent; here nobody would ever pass on its lead.
-    for combiner in list(_combiners):
-        combiner._reset()
-
-
-os.register_at_fork(after_in_child=_after_fork)
 
 
 def _result(result: R | BaseException | None) -> R:

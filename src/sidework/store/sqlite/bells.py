@@ -13,10 +13,12 @@ import secrets
 import socket
 import stat
 import tempfile
+import threading
 import weakref
 from typing import Literal
 
 from ...clock import now_ms
+from ...forking import forgets
 
 Kind = Literal["work", "done"]
 
@@ -67,20 +69,17 @@ def _make_private(folder: str) -> bool:
 
 
 class Bell:
-    """A listener. One that found no place for its socket is never rung; otherwise it is alike.
-
-    Raises ``OSError`` only when the process has no descriptor left.
-    """
+    """A listener. One that found no descriptor (``fileno`` is -1) or no place for its socket is never
+    rung; otherwise it is alike."""
 
     def __init__(self, socket_folder: str, kind: Kind) -> None:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.setblocking(False)
         self._path = ""
         self._pid = os.getpid()
+        self._socket = _new_socket()
+        if self._socket is None or not socket_folder:
+            return
         name = f"{kind}-{self._pid}-{secrets.token_hex(2)}"
         path, unborn = os.path.join(socket_folder, name), os.path.join(socket_folder, f".{name}")
-        if not socket_folder:
-            return
         # Bound under another name: bind() makes the file a moment before it listens, and a ringer
         # that was refused in that moment would remove it as stale.
         try:
@@ -93,13 +92,13 @@ class Bell:
             _unlink(unborn)
 
     def fileno(self) -> int:
-        return self._socket.fileno()
+        return -1 if self._socket is None else self._socket.fileno()
 
     def read(self) -> list[bytes]:
         """The payloads that wait, oldest first; at most 1000, the rest stays readable."""
         payloads: list[bytes] = []
         try:
-            while len(payloads) < _MAX_READ:
+            while self._socket is not None and len(payloads) < _MAX_READ:
                 payloads.append(self._socket.recv(MAX_IDS * ID_BYTES))
         except OSError:
             pass
@@ -109,46 +108,60 @@ class Bell:
         if self._path:
             self._remove()
         self._path = ""
-        self._socket.close()
+        if self._socket is not None:
+            self._socket.close()
 
 
 class Ringer:
-    """Rings every listener of a kind; used by one thread at a time."""
+    """Rings every listener of a kind. Safe from several threads; a ring takes microseconds."""
 
     def __init__(self, socket_folder: str) -> None:
         self._folder = socket_folder
+        self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._names: list[str] = []
         self._listed_at = -1
         self._missed: set[str] = set()  # listeners that were full: they are owed "everything"
+        forgets(self)
+
+    def forget_in_child(self) -> None:
+        """A thread of the parent may be ringing; the socket's buffer, too, is the parent's."""
+        self._lock = threading.Lock()
+        self._drop()
 
     def ring(self, kind: Kind, payload: bytes = b"") -> None:
         """Send ``payload`` (16-byte job ids, or nothing for "look at everything")."""
         if len(payload) > MAX_IDS * ID_BYTES:
             payload = b""
-        for name in self._list(kind):
-            path = os.path.join(self._folder, name)
-            code = self._send(path, b"" if name in self._missed else payload)
-            if code in (errno.EAGAIN, errno.ENOBUFS, errno.EMSGSIZE):
-                # Full is this listener's queue, or our send buffer, which one stopped listener's
-                # unread datagrams can use up for all (EMSGSIZE: macOS allows 2 kB). A fresh socket
-                # has a fresh buffer; what was sent stays with its readers.
-                self._drop()
-                code = self._send(path, b"")
-            if code in (errno.ECONNREFUSED, errno.ENOENT):
-                _unlink(path)
-            if code in (errno.EAGAIN, errno.ENOBUFS):
-                self._missed.add(name)  # already rung, but perhaps for other ids
-            else:
-                self._missed.discard(name)
+        with self._lock:
+            for name in self._list(kind):
+                self._ring_one(name, payload)
+
+    def _ring_one(self, name: str, payload: bytes) -> None:
+        path = os.path.join(self._folder, name)
+        code = self._send(path, b"" if name in self._missed else payload)
+        if code in (errno.EAGAIN, errno.ENOBUFS, errno.EMSGSIZE):
+            # Full is this listener's queue, or our send buffer, which one stopped listener's
+            # unread datagrams can use up for all (EMSGSIZE: macOS allows 2 kB). A fresh socket
+            # has a fresh buffer; what was sent stays with its readers.
+            self._drop()
+            code = self._send(path, b"")
+        if code in (errno.ECONNREFUSED, errno.ENOENT):
+            _unlink(path)
+        if code in (errno.EAGAIN, errno.ENOBUFS):
+            self._missed.add(name)  # already rung, but perhaps for other ids
+        else:
+            self._missed.discard(name)
 
     def listeners(self, kind: Kind) -> int:
         """How many sockets there are, those that a killed process left behind included."""
-        return len(self._list(kind))
+        with self._lock:
+            return len(self._list(kind))
 
     def close(self) -> None:
-        self._folder = ""
-        self._drop()
+        """Close the socket; the next ring opens another."""
+        with self._lock:
+            self._drop()
 
     def _list(self, kind: Kind) -> list[str]:
         if not self._folder:
@@ -168,19 +181,30 @@ class Ringer:
 
     def _send(self, path: str, payload: bytes) -> int:
         """0 or the error's number."""
+        if self._socket is None:
+            self._socket = _new_socket()
+        if self._socket is None:
+            return errno.EMFILE
         try:
-            if self._socket is None:
-                self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-                self._socket.setblocking(False)
-            self._socket.sendto(payload, path)
+            self._socket.sendto(payload, socket.MSG_DONTWAIT, path)
         except OSError as error:
             return error.errno or errno.EIO  # "path too long" comes without a number
         return 0
 
     def _drop(self) -> None:
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+        closing, self._socket = self._socket, None
+        if closing is not None:
+            closing.close()
+
+
+def _new_socket() -> socket.socket | None:
+    """One that never blocks; ``None`` when the process has no descriptor left."""
+    try:
+        made = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    except OSError:
+        return None
+    made.setblocking(False)
+    return made
 
 
 def _unlink_own(path: str, pid: int) -> None:

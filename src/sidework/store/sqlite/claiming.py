@@ -13,6 +13,7 @@ from ...job import MAX_CRASHES, Claimed, Runner
 from ...outcome import Failure, Outcome, encode_failure
 from ..protocol import Demand
 from .connection import statement
+from .lanes import Lanes
 from .rows import claimed
 
 KEPT = frozenset({"retry", "discarded", "cancelled", "crashed"})
@@ -52,73 +53,51 @@ def _settle(connection: apsw.Connection, outcome: Outcome, now: Millis) -> None:
     connection.execute(statement("settle"), values)
 
 
-def lanes_with_work(connection: apsw.Connection) -> list[tuple[str, str]]:
-    """The (lane, runner) pairs that have available jobs: one index seek each."""
-    found: list[tuple[str, str]] = []
-    lane, runner = "", ""
-    while True:
-        row = connection.execute(
-            statement("next_lane"), {"lane": lane, "runner": runner}
-        ).fetchone()
-        if row is None:
-            return found
-        lane, runner = row
-        found.append((lane, runner))
-
-
 def claim(
-    connection: apsw.Connection, demand: Demand, turn: int, now: Millis
+    connection: apsw.Connection, demand: Demand, lanes: Lanes, now: Millis
 ) -> tuple[list[Claimed], frozenset[Runner]]:
-    """Take what the demand has places for, shared evenly among open lanes; and for which runners it was less.
-
-    ``turn`` rotates which lane is asked first, so that no lane is always the one cut short.
-    """
+    """Take what the demand has places for, shared evenly among open lanes; for which runners it was less."""
+    known: Any = connection.execute("SELECT 1 FROM workers WHERE id = ?", (demand.worker,)).get
+    if known is None:
+        # It was taken for dead, and learns it by `held`; what it took till then would come back as
+        # a stranger's, a crash counted each time.
+        return [], frozenset(demand.places)
     paused = {
         row[0] for row in connection.execute("SELECT name FROM queues WHERE paused_at IS NOT NULL")
     }
-    pairs = [
-        pair
-        for pair in lanes_with_work(connection)
-        if pair[0] not in paused and (not demand.lanes or pair[0] in demand.lanes)
-    ]
     taken: list[Claimed] = []
     short: set[Runner] = set()
     for runner, places in demand.places.items():
         if places <= 0:
             continue
-        lanes = [lane for lane, kind in pairs if kind == runner]
-        if lanes:
-            start = turn % len(lanes)
-            lanes = lanes[start:] + lanes[:start]
-        left = places
-        while left > 0 and lanes:
+        line, all_seen = lanes.open(connection, runner, demand.lanes, paused)
+        left, first = places, True
+        while left > 0 and line:
             fuller: list[str] = []
-            for position, lane in enumerate(lanes):
-                share = -(-left // (len(lanes) - position))
+            for position, lane in enumerate(line):
+                share = -(-left // (len(line) - position))
                 if share <= 0:
-                    continue
-                rows = [
-                    claimed(row)
-                    for row in connection.execute(
-                        statement("claim"),
-                        {
-                            "lane": lane,
-                            "runner": runner,
-                            "limit": share,
-                            "worker": demand.worker,
-                            "now": now,
-                        },
-                    )
-                ]
-                rows.sort(key=lambda job: (-job.priority, job.due_at, job.id))
+                    break
+                rows = _claim_from(connection, demand.worker, runner, lane, share, now)
                 taken += rows
                 left -= len(rows)
                 if len(rows) == share:
                     fuller.append(lane)
-            lanes = fuller
-        if left > 0:
+                if first:
+                    lanes.asked(runner, lane)
+            line, first = fuller, False
+        if left > 0 and all_seen:
             short.add(runner)
     return taken, frozenset(short)
+
+
+def _claim_from(
+    connection: apsw.Connection, worker: int, runner: Runner, lane: str, most: int, now: Millis
+) -> list[Claimed]:
+    values = {"lane": lane, "runner": runner, "limit": most, "worker": worker, "now": now}
+    rows = [claimed(row) for row in connection.execute(statement("claim"), values)]
+    rows.sort(key=lambda job: (-job.priority, job.due_at, job.id))
+    return rows
 
 
 def rescue(connection: apsw.Connection, worker: int, limit: int, now: Millis) -> list[bytes]:

@@ -29,8 +29,8 @@ OLDEST_SQLITE = (3, 51, 3)
 """From 3.7.0 to 3.51.2 several processes on one log could damage it (the "WAL reset" bug, fixed in
 3.51.3); apsw brings its own SQLite, but can also be built on the system's."""
 
-BUSY_MILLISECONDS = 10_000
-"""Only for what bypasses the ticket (a backup's last step, a foreign tool): else nobody waits here."""
+BUSY_SECONDS = 10.0
+"""Only for what bypasses the ticket (a caller's own connection, a foreign tool): else nobody waits here."""
 
 
 @functools.cache
@@ -99,7 +99,7 @@ def open_connection(path: str, *, create: bool) -> apsw.Connection:
     with translated(path):
         connection = apsw.Connection(path, flags=flags, statementcachesize=200)
         try:
-            connection.set_busy_timeout(BUSY_MILLISECONDS)
+            connection.set_busy_timeout(round(BUSY_SECONDS * 1000))
             _configure(connection, path)
         except BaseException:
             connection.close()

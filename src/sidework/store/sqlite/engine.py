@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterable, Sequence
-from typing import Any
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import apsw
-import msgspec
 
 from ...clock import Millis, now_ms
 from ...crashpoint import reach
+from ...errors import StoreRefused
 from ...job import (
     AttemptRow,
     Claimed,
@@ -33,10 +35,13 @@ from ..combining import Combiner
 from ..protocol import Demand, Listener, Turn
 from . import bells, claiming, inserting, pruning, reading, upkeep
 from .connection import check_caller, statement, translated
-from .life import Life
+from .lanes import Lanes
 from .place import check_place
-from .rows import WORKER_COLUMNS, insert_parameters, worker_row
+from .roster import Roster
+from .rows import insert_parameters
 from .session import Session
+
+T = TypeVar("T")
 
 MOST_ROWS = 500
 """Rows that one write transaction takes at most, so that other writers wait a few ms, not more."""
@@ -52,13 +57,18 @@ class SqliteStore:
         check_place(self.path)
         self._session = Session(self.path, create=create)
         self._session.read(lambda connection: None)  # refused here, not at the first job
+        # For what may take seconds, so that it keeps no job of this process waiting; and for
+        # transactions of callers, whose length is theirs to choose.
+        self._long = Session(self.path, create=create)
+        self._callers = Session(self.path, create=create)
+        self._inside = threading.local()
         self._inserts: Combiner[tuple[Sequence[NewJob], Millis | None], list[Inserted]] = Combiner(
             self._insert_batch, lambda command: len(command[0]), MOST_ROWS
         )
         self._bell_folder = bells.folder_for(self.path)
         self._ringer = bells.Ringer(self._bell_folder)
-        self._lives: dict[int, Life] = {}
-        self._turns = 0
+        self._lanes = Lanes()
+        self._roster = Roster(self._session, self._moved)
 
     @property
     def url(self) -> str:
@@ -66,14 +76,21 @@ class SqliteStore:
         return f"sqlite:///{self.path}"
 
     def close(self) -> None:
-        """Close the connection; the next use opens it again."""
-        self._session.close()
+        """Close the connections; the next use opens them again."""
+        for session in (self._session, self._long, self._callers):
+            session.close()
         self._ringer.close()
+
+    def hurry(self, seconds: float) -> None:
+        """Until it is closed, wait for others' locks no longer than this, all waits together."""
+        for session in (self._session, self._callers):
+            session.hurry(seconds)
 
     # Jobs ---------------------------------------------------------------------------------------
 
     def insert(self, jobs: Sequence[NewJob], now: Millis | None = None) -> list[Inserted]:
         """Store the jobs, in transactions of at most ``MOST_ROWS``."""
+        self._refuse_inside()
         done: list[Inserted] = []
         for start in range(0, len(jobs), MOST_ROWS):
             done += self._inserts.submit((jobs[start : start + MOST_ROWS], now))
@@ -111,13 +128,33 @@ class SqliteStore:
         self.ring_work()
         return [Inserted(row[0], verdict) for row, verdict in zip(rows, verdicts, strict=True)]
 
+    @contextmanager
+    def transaction(self) -> Iterator[apsw.Connection]:
+        """A connection inside a write transaction, for ``insert_on`` and tables of the caller's own."""
+        self._refuse_inside()
+        self._inside.here = True
+        try:
+            with self._callers.transaction() as connection:
+                yield connection
+        finally:
+            self._inside.here = False
+        self.ring_work()
+
+    def _refuse_inside(self) -> None:
+        """One's own transaction keeps all other writers waiting, and so this thread for ever."""
+        if getattr(self._inside, "here", False):
+            raise StoreRefused(
+                "this thread is in a transaction of the store: pass its connection "
+                "(options(connection=...)), or write after the with block"
+            )
+
     def get(self, ids: Sequence[bytes]) -> list[JobRow | None]:
         """The jobs of these ids, ``None`` where there is none."""
         return self._session.read(lambda connection: reading.get(connection, ids))
 
     def page(self, want: JobFilter, before: bytes | None, limit: int) -> list[JobRow]:
-        """Jobs that fit, newest first, older than ``before``."""
-        return self._session.read(lambda connection: reading.page(connection, want, before, limit))
+        """Jobs that fit, by falling id, below ``before``."""
+        return self._long.read(lambda connection: reading.page(connection, want, before, limit))
 
     def attempts(self, job_id: bytes) -> list[AttemptRow]:
         """The job's failed, crashed and cancelled attempts, oldest first."""
@@ -148,13 +185,17 @@ class SqliteStore:
                 connection.execute("DELETE FROM attempts WHERE job_id = ?", (job_id,))
             return took
 
-        return self._session.write(work)
+        return self._write(work)
 
     def _one(self, sql: str, **values: Any) -> Any:
         def work(connection: apsw.Connection) -> Any:
             row = connection.execute(sql, values).fetchone()
             return None if row is None else row[0]
 
+        return self._write(work)
+
+    def _write(self, work: Callable[[apsw.Connection], T]) -> T:
+        self._refuse_inside()
         return self._session.write(work)
 
     # Claims -------------------------------------------------------------------------------------
@@ -164,7 +205,6 @@ class SqliteStore:
     ) -> Turn:
         """Record the outcomes and claim what the demand has places for, in one transaction."""
         moment = _at(now)
-        self._turns += 1
 
         def work(connection: apsw.Connection) -> Turn:
             took = claiming.record(connection, outcomes, moment)
@@ -176,14 +216,14 @@ class SqliteStore:
                 bounds = {"now": moment, "limit": PROMOTE_LIMIT}
                 expired[:] = [row[0] for row in connection.execute(statement("expire"), bounds)]
                 connection.execute(statement("promote"), bounds).fetchall()
-                claimed, short = claiming.claim(connection, demand, self._turns, moment)
+                claimed, short = claiming.claim(connection, demand, self._lanes, moment)
             if claimed:
                 reach("turn: claimed, not committed")
             due = connection.execute(statement("next_due")).get
             return Turn(took, claimed, short, due)
 
         expired: list[bytes] = []
-        turn = self._session.write(work)
+        turn = self._write(work)
         reach("turn: committed")
         if outcomes or expired:
             self.ring_done([*(outcome.id for outcome in outcomes), *expired])
@@ -198,8 +238,8 @@ class SqliteStore:
         )
 
     def held(self, worker: int) -> list[Held] | None:
-        """What this worker is believed to run; ``None`` when it is not known (any more)."""
-        return self._session.read(lambda connection: reading.held(connection, worker))
+        """What this worker is believed to run; ``None`` when it has to register again."""
+        return self._roster.held(worker)
 
     # Workers ------------------------------------------------------------------------------------
 
@@ -207,66 +247,34 @@ class SqliteStore:
         self, host: str, pid: int, queues: Sequence[str], now: Millis | None = None
     ) -> WorkerRow:
         """Make this process known as a worker, with a lock that dies with it."""
-        moment = _at(now)
-        life = Life(self.path + "-workers", f"{pid}-{os.urandom(4).hex()}")
-
-        def work(connection: apsw.Connection) -> WorkerRow:
-            row: Any = connection.execute(
-                "INSERT INTO workers (host, pid, life, started_at, seen_at, queues) "
-                f"VALUES (?, ?, ?, ?, ?, ?) RETURNING {WORKER_COLUMNS}",
-                (host, pid, life.path, moment, moment, msgspec.json.encode(list(queues)).decode()),
-            ).fetchone()
-            return worker_row(row)
-
-        try:
-            worker = self._session.write(work)
-        except BaseException:
-            life.close()
-            raise
-        self._lives[worker.id] = life
-        return worker
+        return self._roster.register(host, pid, queues, _at(now))
 
     def retire(self, worker: int) -> None:
         """The worker leaves in good order; whatever it still held is rescued."""
-        self._rescue_from(worker, None)
-        life = self._lives.pop(worker, None)
-        if life is not None:
-            life.close()
+        self._roster.retire(worker, now_ms())
 
     def workers(self) -> list[WorkerRow]:
-        """The workers that have registered and did not leave in good order; which of them live."""
-        return self._session.read(reading.workers)
+        """The workers that have registered and are not known to be gone."""
+        return self._roster.workers()
 
     def rescue(self, now: Millis | None = None) -> int:
-        """Bring back the jobs of workers whose processes are all dead; how many."""
-        return sum(
-            self._rescue_from(worker.id, now) for worker in self.workers() if not worker.alive
-        )
+        """Bring back the jobs of workers whose processes are all dead or unknown; how many."""
+        return self._roster.rescue(_at(now))
 
-    def _rescue_from(self, worker: int, now: Millis | None) -> int:
-        rescued = 0
-        while True:
-            ids = self._session.write(
-                lambda connection: claiming.rescue(connection, worker, MOST_ROWS, _at(now))
-            )
-            rescued += len(ids)
-            if ids:
-                reach("rescue: committed")
-            if ids:
-                self.ring_work()
-                self.ring_done(ids)
-            if len(ids) < MOST_ROWS:
-                break
-        row = self._one("DELETE FROM workers WHERE id = :worker RETURNING life", worker=worker)
-        if row is not None and worker not in self._lives and os.path.exists(row):
-            os.unlink(row)
-        return rescued
+    def _moved(self, ids: list[bytes]) -> None:
+        """Jobs are available again, or final."""
+        self.ring_work()
+        self.ring_done(ids)
 
     # Queues -------------------------------------------------------------------------------------
 
     def queues(self) -> list[QueueRow]:
         """Every queue that holds jobs or has a switch, with counts by state."""
-        return self._session.read(reading.queues)
+        return self._long.read(reading.queues)
+
+    def switch(self, queue: str) -> QueueRow:
+        """The queue's switch alone, whether it holds jobs or not."""
+        return self._session.read(lambda connection: reading.switch(connection, queue))
 
     def pause(self, queue: str, by: str, why: str, now: Millis | None = None) -> None:
         """Close the queue's lanes: what runs ends, nothing more is claimed."""
@@ -315,11 +323,11 @@ class SqliteStore:
 
     def prune(self, retention: dict[str, int], limit: int, now: Millis | None = None) -> int:
         """Delete final jobs past retention, at most ``limit``, in short transactions; how many."""
-        line = self._session.read(lambda c: pruning.line(c, retention, _at(now)))
+        line = self._long.read(lambda c: pruning.line(c, retention, _at(now)))
         gone = 0
         while gone < limit:
             most = min(MOST_ROWS, limit - gone)
-            step = self._session.write(functools.partial(pruning.step, before=line, limit=most))
+            step = self._write(functools.partial(pruning.step, before=line, limit=most))
             gone += step
             if step < most:
                 break
@@ -327,11 +335,11 @@ class SqliteStore:
 
     def checkpoint(self) -> None:
         """Bring the write-ahead log's content into the file, as far as readers allow."""
-        self._session.read(lambda connection: upkeep.checkpoint(connection))
+        self._long.read(upkeep.checkpoint)
         reach("checkpoint: done")
 
     def _many(self, name: str, **values: Any) -> list[bytes]:
-        return self._session.write(
+        return self._write(
             lambda connection: [row[0] for row in connection.execute(statement(name), values)]
         )
 
@@ -353,27 +361,28 @@ class SqliteStore:
             self._ringer.ring("done", payload)
 
     def version(self) -> int:
-        """A number that changes when another connection has committed: the safety net."""
-        version: Any = self._session.read(lambda connection: connection.pragma("data_version"))
-        return int(version)
+        """A number that changes with whatever is stored, by whomever: the safety net."""
+        return self._session.version()
 
     # Upkeep -------------------------------------------------------------------------------------
 
     def info(self) -> dict[str, Any]:
         """Sizes, counts and settings, for a person."""
-        return self._session.read(lambda connection: upkeep.info(connection, self.path))
+        return self._long.read(lambda connection: upkeep.info(connection, self.path))
 
     def check(self) -> list[str]:
         """What is wrong with the file; empty when nothing is."""
-        return self._session.read(upkeep.check)
+        return self._long.read(upkeep.check)
 
     def backup(self, target: str) -> None:
         """A consistent copy while everything runs; ``StoreRefused`` if the target exists."""
-        self._session.read(lambda connection: upkeep.backup(connection, target))
+        self._long.read(lambda connection: upkeep.backup(connection, target))
 
     def vacuum(self) -> None:
-        """Give free pages back to the disk."""
-        self._session.read(upkeep.vacuum)
+        """Give free pages back to the disk, in short transactions."""
+        while self._write(upkeep.vacuum_step):
+            pass
+        self.checkpoint()
 
 
 def _at(now: Millis | None) -> Millis:

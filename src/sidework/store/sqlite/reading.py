@@ -1,4 +1,4 @@
-"""What is only looked at: jobs, attempts, claims, workers, queues."""
+"""What is only looked at: jobs, attempts, queues."""
 
 from __future__ import annotations
 
@@ -7,16 +7,8 @@ from typing import Any
 
 import apsw
 
-from ...job import AttemptRow, Held, JobFilter, JobRow, QueueRow, WorkerRow
-from .connection import statement
-from .rows import (
-    ATTEMPT_COLUMNS,
-    JOB_COLUMNS,
-    WORKER_COLUMNS,
-    attempt_row,
-    job_row,
-    worker_row,
-)
+from ...job import AttemptRow, JobFilter, JobRow, QueueRow
+from .rows import ATTEMPT_COLUMNS, JOB_COLUMNS, attempt_row, job_row
 
 
 def get(connection: apsw.Connection, ids: Sequence[bytes]) -> list[JobRow | None]:
@@ -56,18 +48,11 @@ def attempts(connection: apsw.Connection, job_id: bytes) -> list[AttemptRow]:
     return [attempt_row(row) for row in connection.execute(sql, (job_id,))]
 
 
-def held(connection: apsw.Connection, worker: int) -> list[Held] | None:
-    """What the worker is believed to run; ``None`` when it is not known (any more)."""
-    known: Any = connection.execute("SELECT 1 FROM workers WHERE id = ?", (worker,)).get
-    if known is None:
-        return None
-    return [Held(*row) for row in connection.execute(statement("held"), {"worker": worker})]
-
-
-def workers(connection: apsw.Connection) -> list[WorkerRow]:
-    """The workers that have registered and did not leave in good order; which of them live."""
-    sql = f"SELECT {WORKER_COLUMNS} FROM workers ORDER BY id"
-    return [worker_row(row) for row in connection.execute(sql)]
+def switch(connection: apsw.Connection, queue: str) -> QueueRow:
+    """The queue's switch, without counts."""
+    sql = "SELECT name, paused_at, paused_by, paused_why FROM queues WHERE name = ?"
+    row: Any = connection.execute(sql, (queue,)).fetchone()
+    return QueueRow(queue, None, None, None) if row is None else QueueRow(*row)
 
 
 def queues(connection: apsw.Connection) -> list[QueueRow]:

@@ -8,9 +8,8 @@ import apsw
 import msgspec
 
 from ...clock import Millis
-from ...job import AttemptRow, Claimed, JobRow, NewJob, WorkerRow
+from ...job import AttemptRow, Claimed, JobRow, NewJob
 from ...state import State
-from .life import is_dead
 
 JOB_COLUMNS = (
     "id, task, lane, state, runner, priority, attempt, max_attempts, fence, crashes, "
@@ -18,7 +17,6 @@ JOB_COLUMNS = (
     "on_crash, worker, note, tags, args, result"
 )
 ATTEMPT_COLUMNS = "job_id, attempt, fence, outcome, worker, started_at, finished_at, failure"
-WORKER_COLUMNS = "id, host, pid, life, started_at, seen_at, queues"
 
 
 def job_row(row: tuple[Any, ...]) -> JobRow:
@@ -43,14 +41,6 @@ def _state(text: str) -> State:
 def attempt_row(row: tuple[Any, ...]) -> AttemptRow:
     """A row of ``ATTEMPT_COLUMNS``."""
     return AttemptRow(*row)
-
-
-def worker_row(row: tuple[Any, ...]) -> WorkerRow:
-    """A row of ``WORKER_COLUMNS``."""
-    id_, host, pid, life, started, seen, queues = row
-    served = msgspec.json.decode(queues, type=tuple[str, ...])
-    alive = life is not None and not is_dead(life)
-    return WorkerRow(id_, host, pid, life, started, seen, served, alive)
 
 
 def claimed(row: tuple[Any, ...]) -> Claimed:

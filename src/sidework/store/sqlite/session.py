@@ -17,11 +17,15 @@ from typing import Any, TypeVar
 import apsw
 import msgspec
 
+from ...clock import monotonic
 from ...errors import SideworkError, StoreError, StoreRefused
-from .connection import open_connection, translate
-from .ticket import Ticket
+from .connection import BUSY_SECONDS, open_connection, translate
+from .ticket import TICKET_SECONDS, Ticket
 
 T = TypeVar("T")
+
+_NOT_OURS = (apsw.Error, TypeError, ValueError, LookupError)
+"""What may come out of reading a damaged file, among others: see ``Session._told``."""
 
 
 class Session:
@@ -31,51 +35,112 @@ class Session:
         self.path = path
         self._create = create
         self._lock = threading.RLock()
-        self._ticket = Ticket(path + "-ticket")
+        # Beside the file itself: whoever comes by a symbolic link stands in the same line.
+        self._ticket = Ticket(os.path.realpath(path) + "-ticket")
         self._connection: apsw.Connection | None = None
         self._pid = 0
         self._inode: tuple[int, int] | None = None
         self._in_doubt = False
-        _sessions.add(self)
+        self._opened = 0
+        self._leaves_at: float | None = None
+        with _forking:
+            _sessions.add(self)
 
     def write(self, work: Callable[[apsw.Connection], T]) -> T:
         """Run ``work`` in one durable transaction; all of it is stored, or nothing."""
-        with self._lock, self._border():
-            connection = self._open()
-            with self._ticket:
-                connection.execute("BEGIN IMMEDIATE")
-                try:
-                    in_doubt, changes = self._in_doubt, connection.total_changes()
-                    result = work(connection)
-                    self._in_doubt = True
-                    connection.execute("COMMIT")
-                    # Without a change nothing is written, so nothing goes over the doubtful.
-                    self._in_doubt = in_doubt and connection.total_changes() == changes
-                except BaseException:
-                    # A failed COMMIT (full disk) leaves the transaction open or already undone.
-                    if connection.in_transaction:
-                        connection.execute("ROLLBACK")
+        with self._lock:
+            try:
+                connection = self._begin()
+                with self._ticket:
+                    connection.execute("BEGIN IMMEDIATE")
+                    try:
+                        in_doubt, changes = self._in_doubt, connection.total_changes()
+                        result = work(connection)
+                        self._in_doubt = True
+                        connection.execute("COMMIT")
+                        # Without a change nothing is written, so nothing goes over the doubtful.
+                        self._in_doubt = in_doubt and connection.total_changes() == changes
+                    except BaseException:
+                        _undo(connection)
+                        raise
+                    return result
+            except _NOT_OURS as error:
+                told = self._told(error)
+                if told is error:
                     raise
-                return result
+                raise told from error
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[apsw.Connection]:
+        """A write transaction of someone else's statements, whose own errors stay as they are."""
+        with self._lock:
+            with self._border():
+                connection = self._begin()
+            with self._ticket:
+                with self._border():
+                    connection.execute("BEGIN IMMEDIATE")
+                in_doubt, changes = self._in_doubt, connection.total_changes()
+                try:
+                    yield connection
+                    if connection.in_transaction:  # else it was ended by hand
+                        with self._border():
+                            self._in_doubt = True
+                            connection.execute("COMMIT")
+                            self._in_doubt = in_doubt and connection.total_changes() == changes
+                except BaseException:
+                    _undo(connection)
+                    raise
 
     def read(self, work: Callable[[apsw.Connection], T]) -> T:
         """Run ``work``, which only reads."""
-        with self._lock, self._border():
-            return work(self._open())
+        with self._lock:
+            try:
+                return work(self._open())
+            except _NOT_OURS as error:
+                told = self._told(error)
+                if told is error:
+                    raise
+                raise told from error
 
     @contextlib.contextmanager
     def _border(self) -> Iterator[None]:
         try:
             yield
-        except SideworkError:
-            raise
-        except apsw.Error as error:
-            raise self._failed(error) from error
-        except (TypeError, ValueError, LookupError) as error:
-            damage = self._damage(error)
-            if damage is None:
+        except _NOT_OURS as error:
+            told = self._told(error)
+            if told is error:
                 raise
-            raise self._failed(damage) from error
+            raise told from error
+
+    def version(self) -> int:
+        """A number that changes with every row that anybody changes: by this connection (which SQLite's
+        own ``data_version`` leaves out), by another, or unseen while this one was closed."""
+
+        def ask(connection: apsw.Connection) -> int:
+            others: int = connection.pragma("data_version")
+            return (self._opened << 96) + (connection.total_changes() << 32) + others
+
+        return self.read(ask)
+
+    def hurry(self, seconds: float) -> None:
+        """Until it is closed, wait for others' locks no longer than this, all waits together."""
+        self._leaves_at = monotonic() + seconds
+
+    def _begin(self) -> apsw.Connection:
+        """The connection, with the time set that a write may wait for its turn."""
+        connection = self._open()
+        if self._leaves_at is not None:
+            left = max(0.0, self._leaves_at - monotonic())
+            self._ticket.timeout = min(left, TICKET_SECONDS)
+            connection.set_busy_timeout(round(min(left, BUSY_SECONDS) * 1000))
+        return connection
+
+    def _told(self, error: Exception) -> Exception:
+        """The error in our words, where it is SQLite's or damage shows behind it; else as it is."""
+        if isinstance(error, SideworkError):
+            return error
+        damage = error if isinstance(error, apsw.Error) else self._damage(error)
+        return error if damage is None else self._failed(damage)
 
     def _damage(self, error: Exception) -> apsw.Error | None:
         """The damage behind an error that is not SQLite's; ``None`` when it is a bug.
@@ -110,7 +175,7 @@ class Session:
             # where the log's good part ends: its next commit goes over the doubtful one, and so to
             # the disk.
             if damaged or replaced or stuck or (disk and not self._in_doubt):
-                self.close()
+                self._shut()
         return translate(error, self.path)
 
     def _open(self) -> apsw.Connection:
@@ -123,7 +188,7 @@ class Session:
             if self._replaced():
                 # What is committed there no name leads to: an acknowledgement would be a lie.
                 _leave_log(self._connection)
-                self.close()
+                self._shut()
                 raise StoreRefused(
                     f"{self.path} was removed, moved or replaced while it was open: stop what uses "
                     "it before that; from here on the file that has its place is used"
@@ -131,25 +196,34 @@ class Session:
             return self._connection
         self._connection = open_connection(self.path, create=self._create)
         self._pid, self._inode, self._in_doubt = os.getpid(), _inode(self.path), False
+        self._opened += 1
         return self._connection
 
     def _replaced(self) -> bool:
         return _inode(self.path) not in (self._inode, None)
 
     def close(self) -> None:
-        """Close the connection; the next use opens it again."""
+        """Close the connection; the next use opens it again, and is in no hurry."""
         with self._lock:
-            connection, self._connection = self._connection, None
-            if connection is not None:
-                # What it could not bring into the file is safe in the log.
-                with contextlib.suppress(apsw.Error):
-                    connection.close()
-            self._ticket.close()
+            self._shut()
+            self._leaves_at, self._ticket.timeout = None, TICKET_SECONDS
+
+    def _shut(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            # What it could not bring into the file is safe in the log.
+            with contextlib.suppress(apsw.Error):
+                connection.close()
+        self._ticket.close()
+
+    def take(self, *, wait: bool) -> bool:
+        """Before a fork: keep everyone out, after the transaction under way; False when that was not to
+        be waited for."""
+        return self._lock.acquire(blocking=wait)
 
     def before_fork(self) -> None:
-        """Wait for the transaction under way, close, and keep the lock over the fork."""
-        self._lock.acquire()
-        self.close()
+        """Close; the lock is kept over the fork."""
+        self._shut()
 
     def after_fork(self, *, child: bool) -> None:
         """Let others in again; in the child with a new lock, since its owner is not there."""
@@ -157,6 +231,12 @@ class Session:
             self._lock = threading.RLock()
         else:
             self._lock.release()
+
+
+def _undo(connection: apsw.Connection) -> None:
+    """A failed COMMIT (full disk) leaves the transaction open or already undone."""
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
 
 
 _GONE = (0, 0)
@@ -181,19 +261,39 @@ def _leave_log(connection: apsw.Connection) -> None:
 
 
 _sessions: weakref.WeakSet[Session] = weakref.WeakSet()
+_forking = threading.RLock()
+"""Held from the first session's closing to the last one's release: of two threads that fork at once, one
+waits here, with no session's lock in its hand. It guards ``_sessions`` and ``_held``."""
 _held: list[Session] = []
 
 
 def _before() -> None:
-    _held[:] = list(_sessions)
+    """Take all locks, waiting for one only with no other in hand: whoever has it may want those (a caller
+    in a transaction of its own, who reads or enqueues elsewhere)."""
+    _forking.acquire()
+    left = list(_sessions)
+    while left:
+        session = left.pop()
+        if session.take(wait=not _held):
+            _held.append(session)
+        else:
+            for other in _held:
+                other.after_fork(child=False)
+            left = [*left, *_held, session]  # the busy one is waited for first
+            _held.clear()
     for session in _held:
         session.before_fork()
 
 
 def _after(child: bool) -> None:
+    global _forking
     for session in _held:
         session.after_fork(child=child)
     _held.clear()
+    if child:
+        _forking = threading.RLock()
+    else:
+        _forking.release()
 
 
 os.register_at_fork(

@@ -13,6 +13,9 @@ from typing import Self
 
 from ...errors import StoreUnavailable
 
+TICKET_SECONDS = 30.0
+"""How long a writer stands in line; far beyond the worst wait among writers that move."""
+
 
 class Ticket:
     """A lock between processes on the file ``path``, as a context manager.
@@ -22,9 +25,9 @@ class Ticket:
     ``timeout`` is in seconds. Entering raises ``StoreUnavailable``.
     """
 
-    def __init__(self, path: str, timeout: float = 30.0) -> None:
+    def __init__(self, path: str, timeout: float = TICKET_SECONDS) -> None:
         self._path = path
-        self._timeout = timeout
+        self.timeout = timeout
         self._fd = -1
 
     def __enter__(self) -> Self:
@@ -57,14 +60,14 @@ class Ticket:
         wait = _Wait(self._fd)
         wait.start()
         try:
-            wait.ended.wait(self._timeout)
+            wait.ended.wait(self.timeout)
         finally:  # also on KeyboardInterrupt: the thread may get the lock at any later time
             if abandoned := wait.abandon():
                 self._fd = -1  # the thread's now: a second lock on it would be undone by its unlock
         if abandoned:
             raise StoreUnavailable(
                 f"the store is busy: another process holds the write ticket of {self._path} "
-                f"for over {self._timeout:g} s; is it stopped?"
+                f"for over {self.timeout:g} s; is it stopped?"
             )
         if wait.error is not None:
             raise wait.error

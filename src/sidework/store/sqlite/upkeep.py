@@ -8,19 +8,27 @@ from typing import Any
 import apsw
 
 from ...errors import StoreRefused, StoreUnavailable
+from .connection import BUSY_SECONDS
 
 _TRUNCATE_PAGES = 16_000
 """A write-ahead log longer than this (64 MB) is cut when no reader holds it."""
+
+_VACUUM_PAGES = 500
+"""Pages of one step: 2 MB, a few milliseconds."""
 
 
 def checkpoint(connection: apsw.Connection) -> None:
     """PASSIVE: never waits for a reader; then the log is reused, and cut if it had grown long."""
     pages, done = connection.wal_checkpoint(None, apsw.SQLITE_CHECKPOINT_PASSIVE)
     if pages > _TRUNCATE_PAGES and pages == done:
+        # Without patience: it would wait for readers with the write lock in its hand.
+        connection.set_busy_timeout(0)
         try:
             connection.wal_checkpoint(None, apsw.SQLITE_CHECKPOINT_TRUNCATE)
         except apsw.BusyError:
-            return  # a reader came in between: the next turn tries again
+            pass  # a reader came in between: the next turn tries again
+        finally:
+            connection.set_busy_timeout(round(BUSY_SECONDS * 1000))
 
 
 def info(connection: apsw.Connection, path: str) -> dict[str, Any]:
@@ -94,7 +102,9 @@ def _sync_folder(folder: str) -> None:
         os.close(fd)
 
 
-def vacuum(connection: apsw.Connection) -> None:
-    """Free pages go back to the disk; the log is brought in first."""
-    connection.execute("PRAGMA incremental_vacuum").fetchall()
-    connection.wal_checkpoint(None, apsw.SQLITE_CHECKPOINT_PASSIVE)
+def vacuum_step(connection: apsw.Connection) -> bool:
+    """Give some free pages back to the disk; whether it may have left some."""
+    before: Any = connection.pragma("freelist_count")
+    connection.execute(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})").fetchall()
+    after: Any = connection.pragma("freelist_count")
+    return bool(0 < after < before)

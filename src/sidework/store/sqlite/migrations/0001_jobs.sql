@@ -68,7 +68,6 @@ CREATE TABLE workers (
     pid        INTEGER NOT NULL,
     life       TEXT,
     started_at INTEGER NOT NULL,
-    seen_at    INTEGER NOT NULL,
     queues     TEXT    NOT NULL
 ) STRICT;
 

@@ -1,7 +1,8 @@
 -- Take the first of one (lane, runner). The attempt is counted here (promise I5), the fence grows
--- here (promise I1). RETURNING has no order: the caller sorts.
+-- here (promise I1). RETURNING has no order: the caller sorts. An expiry is for what never started:
+-- it is lifted here, or it would cancel a job that waits for its retry.
 UPDATE jobs SET state = 'running', fence = fence + 1, attempt = attempt + 1, worker = :worker,
-                started_at = :now, note = NULL
+                started_at = :now, expires_at = NULL, note = NULL
 WHERE id IN (SELECT id FROM jobs INDEXED BY jobs_available
              WHERE state = 'available' AND lane = :lane AND runner = :runner
                AND (expires_at IS NULL OR expires_at > :now)
