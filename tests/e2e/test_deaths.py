@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 from time import monotonic
@@ -20,6 +21,22 @@ def alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def stop_outside_of_a_turn(pid: int, path: str) -> None:
+    """Stopped inside a write transaction it would keep everyone out, as any lock's holder would."""
+
+    def stopped() -> bool:
+        os.kill(pid, signal.SIGSTOP)
+        with open(f"{path}-ticket") as ticket:
+            try:
+                fcntl.flock(ticket, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.kill(pid, signal.SIGCONT)
+                return False
+        return True
+
+    until(stopped, "a moment between two turns")
 
 
 def go(ways: Ways, tag: int) -> None:
@@ -164,7 +181,7 @@ def test_a_living_worker_is_never_rescued_from(ways: Ways) -> None:
     first = ways.place.worker("ways", "--children", "1")
     job = ways.wait_coroutine.enqueue(1)
     until(lambda: ways.runs(1), "the run")
-    os.kill(first.pid, signal.SIGSTOP)
+    stop_outside_of_a_turn(first.pid, ways.place.url)
     ways.place.worker("ways", "--children", "1")
     other = ways.thread.enqueue(2)
     assert other.result(timeout=20) == 3

@@ -62,7 +62,8 @@ def _left(folder: Path, seed: int, steps: int, *, close: bool = False) -> tuple[
             continue
         traffic.told(step, step.ask(store))
         history.append(rows_of(store))
-    store._session.read(lambda c: c.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(not close)))
+    for session in (store._session, store._long):
+        session.read(lambda c: c.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(not close)))
     store.close()
     left = {name: (folder / name).read_bytes() for name in (DB, WAL) if (folder / name).exists()}
     return left, history
