@@ -9,6 +9,7 @@ import threading
 
 import pytest
 
+from sidework.errors import StoreRefused
 from sidework.job import Held
 from sidework.outcome import Failure, decode_failure, encode_failure
 from sidework.state import State
@@ -196,13 +197,18 @@ def test_many_closed_lanes_neither_hide_an_open_one_nor_keep_a_worker_busy(bench
 
 
 def test_a_worker_that_is_not_known_claims_nothing(bench: Bench) -> None:
-    """I7: taken for dead, it would lose what it claims at once, and count a crash each time."""
+    """I7: taken for dead, it would lose what it claims at once, and count a crash each time. Its outcomes
+    wait until it has registered; without a demand they are taken from anyone."""
+    held = bench.running()
     job_id = bench.put()
     gone = bench.store.register("host", 2, (), NOW).id
     bench.store.retire(gone)
-    turn = bench.store.turn([], Demand(gone, {"thread": 1}), NOW)
-    assert (turn.claimed, turn.short) == ([], {"thread"})
+    done = [outcome(held, "completed")]
+    with pytest.raises(StoreRefused, match="register again"):
+        bench.store.turn(done, Demand(gone, {"thread": 1}), NOW)
+    assert bench.row(held.id).state is State.RUNNING
     assert bench.row(job_id).state is State.AVAILABLE
+    assert bench.store.turn(done, None, NOW).took == [True]
 
 
 def test_an_outcome_under_a_lost_claim_is_refused_and_others_land(bench: Bench) -> None:

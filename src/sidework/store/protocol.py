@@ -74,7 +74,8 @@ class Jobs(Protocol):
 
 
 class Claims(Protocol):
-    """What a worker does with jobs."""
+    """What a worker does with jobs. A ``turn`` with a demand of a worker that is not known (any more) is
+    ``StoreRefused`` as a whole: it registers, then says it again."""
 
     def turn(
         self, outcomes: Sequence[Outcome], demand: Demand | None, now: Millis | None = None

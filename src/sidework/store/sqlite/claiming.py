@@ -9,6 +9,7 @@ import apsw
 
 from ...clock import Millis
 from ...crashpoint import reach
+from ...errors import StoreRefused
 from ...job import MAX_CRASHES, Claimed, Runner
 from ...outcome import Failure, Outcome, encode_failure
 from ..protocol import Demand
@@ -59,9 +60,9 @@ def claim(
     """Take what the demand has places for, shared evenly among open lanes; for which runners it was less."""
     known: Any = connection.execute("SELECT 1 FROM workers WHERE id = ?", (demand.worker,)).get
     if known is None:
-        # It was taken for dead, and learns it by `held`; what it took till then would come back as
-        # a stranger's, a crash counted each time.
-        return [], frozenset(demand.places)
+        # Taken for dead, or the file is a new one. What it took would come back as a stranger's, a
+        # crash counted each time. The outcomes of this turn are undone with it: they are sent again.
+        raise StoreRefused(f"worker {demand.worker} is not known here (any more): register again")
     paused = {
         row[0] for row in connection.execute("SELECT name FROM queues WHERE paused_at IS NOT NULL")
     }
