@@ -37,9 +37,12 @@ class Chores:
         """Begin; the first tick rescues what a dead worker has left."""
         self._thread.start()
 
-    def close(self) -> None:
-        """End after the step under way."""
+    def close(self, patience: float) -> None:
+        """End after the step under way, which waits for others no longer than ``patience`` seconds."""
         self._stop.set()
+        store = self._store
+        if store is not None:
+            store.hurry(patience)
         self._thread.join()
 
     def _run(self) -> None:

@@ -51,6 +51,8 @@ DEATH_SECONDS = 0.5
 """How often it is looked whether a child has died behind an open pipe."""
 VERIFY_SECONDS = 5.0
 """How often the worker makes sure that it is known and holds what the store believes it to hold."""
+LEAVE_SECONDS, LEAVE_AT_ONCE = 5.0, 1.0
+"""How long a worker that leaves waits for a store that is held by others; a second signal is urgent."""
 RETRY_FIRST, RETRY_MOST = 0.1, 5.0
 """Seconds until a store that did not answer is tried again, at first and at most."""
 
@@ -349,6 +351,9 @@ class Worker:
 
     def _leave(self) -> None:
         """The children end before the last word: what goes back must not run any more."""
+        patience = LEAVE_AT_ONCE if self._stops > 1 else LEAVE_SECONDS
+        if self._store is not None:
+            self._store.hurry(patience)
         self._recorder.add(self._supervisor.cut_short(monotonic()))
         for peer in self._crew.peers:
             peer.stopping = True
@@ -363,7 +368,7 @@ class Worker:
                 self._crew.kill(peer)
             self._crew.remove(peer)
         if self._chores is not None:
-            self._chores.close()
+            self._chores.close(patience)
         if self._store is not None:
             self._say_goodbye(self._store)
         if self._bell is not None:
