@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, Protocol, TypeVar
 
 from .duration import Duration
@@ -65,7 +64,7 @@ class JobHandle(Protocol[R_co]):
 
 
 class Enqueuer(Protocol):
-    """Stores jobs that tasks have made; the app is one."""
+    """Stores jobs that tasks have made; the app is one. ``returns`` is what the job's result will be."""
 
-    def submit(self, jobs: Iterable[NewJob], returns: Any, connection: Any) -> list[Any]: ...
-    async def asubmit(self, jobs: Iterable[NewJob], returns: Any) -> list[Any]: ...
+    def submit(self, job: NewJob, returns: Any, connection: Any) -> JobHandle[Any]: ...
+    async def asubmit(self, job: NewJob, returns: Any, connection: Any) -> JobHandle[Any]: ...

@@ -93,6 +93,9 @@ class Sidework(AppLike):
     @property
     def store(self) -> Store:
         """The store, opened at its first use; ``StoreError`` when it cannot be."""
+        store = self._store
+        if store is not None:
+            return store
         with self._lock:
             if self._store is None:
                 self._store = open_store(self.url)
@@ -176,27 +179,26 @@ class Sidework(AppLike):
 
     # Handing over -------------------------------------------------------------------------------
 
-    def submit(self, jobs: Iterable[NewJob], returns: Any, connection: Any) -> list[Any]:
-        """Store jobs that tasks have made; on ``connection`` when one is given."""
-        rows = list(jobs)
-        store = self.store
-        inserted = store.insert(rows) if connection is None else store.insert_on(connection, rows)
-        return self._handles(inserted, returns)
+    def submit(self, job: NewJob, returns: Any, connection: Any) -> Handle[Any]:
+        """Store a job that a task has made; on ``connection`` when one is given."""
+        (inserted,) = self._insert([job], connection)
+        return Handle(self, inserted.id, returns)
 
-    def _handles(self, inserted: Iterable[Inserted], returns: Any) -> list[Any]:
-        handles: list[Any] = []
-        for one in inserted:
-            if one.verdict == "conflict":
-                raise JobConflict(
-                    f"job {id_text(one.id)} exists with another task or other arguments: "
-                    "an id names one job for ever"
-                )
-            handles.append(Handle(self, one.id, returns))
-        return handles
-
-    async def asubmit(self, jobs: Iterable[NewJob], returns: Any) -> list[Any]:
+    async def asubmit(self, job: NewJob, returns: Any, connection: Any) -> Handle[Any]:
         """``submit`` for coroutines: the event loop goes on, and callers that meet share a commit."""
-        return self._handles(await self._gatherer.insert(list(jobs)), returns)
+        (inserted,) = await self._ainsert([job], connection)
+        return Handle(self, inserted.id, returns)
+
+    def _insert(self, jobs: list[NewJob], connection: Any) -> list[Inserted]:
+        store = self.store
+        if connection is None:
+            return _accepted(store.insert(jobs))
+        return _accepted(store.insert_on(connection, jobs))
+
+    async def _ainsert(self, jobs: list[NewJob], connection: Any) -> list[Inserted]:
+        if connection is None:
+            return _accepted(await self._gatherer.insert(jobs))
+        return self._insert(jobs, connection)  # no more than a statement of the caller's own
 
     def enqueue_many(self, bound: Iterable[Bound[R]]) -> int:
         """Store many jobs, streamed in chunks of 500, each chunk durable by itself; how many.
@@ -208,7 +210,7 @@ class Sidework(AppLike):
         stored = 0
         for chunk, connection in _chunks(bound):
             with _telling(stored):
-                self.submit(chunk, Any, connection)
+                self._insert(chunk, connection)
             stored += len(chunk)
         return stored
 
@@ -217,10 +219,7 @@ class Sidework(AppLike):
         stored = 0
         for chunk, connection in _chunks(bound):
             with _telling(stored):
-                if connection is None:
-                    await self.asubmit(chunk, Any)
-                else:
-                    self.submit(chunk, Any, connection)
+                await self._ainsert(chunk, connection)
             stored += len(chunk)
         return stored
 
@@ -308,6 +307,17 @@ class TaskDecorator:
     def __call__(self, function: Any, /) -> Any:
         """Never called: the decorator is a plain function."""
         raise AssertionError
+
+
+def _accepted(inserted: list[Inserted]) -> list[Inserted]:
+    """The answers, none of which is a refusal; else ``JobConflict``."""
+    for one in inserted:
+        if one.verdict == "conflict":
+            raise JobConflict(
+                f"job {id_text(one.id)} exists with another task or other arguments: "
+                "an id names one job for ever"
+            )
+    return inserted
 
 
 def _chunks(bound: Iterable[Bound[Any]]) -> Iterator[tuple[list[NewJob], Any]]:

@@ -91,17 +91,18 @@ class Combiner(Generic[C, R]):
 
     def _lead(self, command: C) -> R:
         """Run the command with those that wait now."""
+        if not self._line:  # seen without the guard: whoever comes now goes with the next
+            return _result(self._run([command])[0])
         batch: list[_Seat[C, R]] = []
-        if self._line:  # seen empty without the guard: whoever comes now goes with the next
-            weight = self._weigh(command)
-            with self._guard:
-                while self._line:
-                    weight += self._weigh(self._line[0].command)
-                    if weight > self._cap:
-                        break
-                    seat = self._line.popleft()
-                    if not seat.left:
-                        batch.append(seat)
+        weight = self._weigh(command)
+        with self._guard:
+            while self._line:
+                weight += self._weigh(self._line[0].command)
+                if weight > self._cap:
+                    break
+                seat = self._line.popleft()
+                if not seat.left:
+                    batch.append(seat)
         own: R | BaseException
         results: Sequence[R | BaseException]
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, Generic, ParamSpec, TypedDict, TypeVar, Unpack, cast
+from typing import Any, Generic, ParamSpec, TypedDict, TypeVar, Unpack
 from uuid import UUID
 
 from msgspec import Struct
@@ -185,30 +185,21 @@ class Enqueue(Generic[P, R]):
 
     def bind(self, *args: P.args, **kwargs: P.kwargs) -> Bound[R]:
         """The task with arguments and options, not yet stored."""
-        raw = self._task.signature.bind(args, kwargs)
-        job = NewJob(self._id or new_id(), self._task.name, raw, *self._rest)
-        return Bound(self._task, job, self._connection)
+        return Bound(self._task, self._job(args, kwargs), self._connection)
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """Store a job; on ``connection`` it is there when the caller commits."""
-        bound = self.bind(*args, **kwargs)
-        app = self._task._app
-        handle: JobHandle[R] = app.submit(
-            [bound.job], self._task.signature.returns, bound.connection
-        )[0]
-        return handle
+        task, job = self._task, self._job(args, kwargs)
+        return task._app.submit(job, task.signature.returns, self._connection)
 
     async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """``enqueue`` for coroutines."""
-        bound = self.bind(*args, **kwargs)
-        app = self._task._app
-        if bound.connection is not None:
-            handle: JobHandle[R] = app.submit(
-                [bound.job], self._task.signature.returns, bound.connection
-            )[0]
-            return handle
-        handles = await app.asubmit([bound.job], self._task.signature.returns)
-        return cast("JobHandle[R]", handles[0])
+        task, job = self._task, self._job(args, kwargs)
+        return await task._app.asubmit(job, task.signature.returns, self._connection)
+
+    def _job(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NewJob:
+        raw = self._task.signature.bind(args, kwargs)
+        return NewJob(self._id or new_id(), self._task.name, raw, *self._rest)
 
 
 def check_retries(retries: object) -> int:

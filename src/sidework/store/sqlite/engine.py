@@ -61,7 +61,7 @@ class SqliteStore:
         # transactions of callers, whose length is theirs to choose.
         self._long = Session(self.path, create=create)
         self._callers = Session(self.path, create=create)
-        self._inside = threading.local()
+        self._inside = set[int]()  # threads in a transaction of their own
         self._inserts: Combiner[tuple[Sequence[NewJob], Millis | None], list[Inserted]] = Combiner(
             self._insert_batch, lambda command: len(command[0]), MOST_ROWS
         )
@@ -100,7 +100,18 @@ class SqliteStore:
         self, commands: Sequence[tuple[Sequence[NewJob], Millis | None]]
     ) -> list[list[Inserted] | BaseException]:
         rows = [insert_parameters(job, _at(now)) for jobs, now in commands for job in jobs]
+        verdicts = iter([self._insert_one(rows[0])] if len(rows) == 1 else self._insert_all(rows))
+        reach("insert: committed")
+        self.ring_work()  # once for all who shared the commit
+        return [[Inserted(job.id, next(verdicts)) for job in jobs] for jobs, _ in commands]
 
+    def _insert_one(self, row: inserting.Row) -> Verdict:
+        reach("insert: before commit")
+        if self._session.write_one(statement("insert"), row) == 1:
+            return "stored"
+        return self._session.read(lambda connection: inserting.verdict_on_taken(connection, row))
+
+    def _insert_all(self, rows: Sequence[inserting.Row]) -> list[Verdict]:
         def work(connection: apsw.Connection) -> list[Verdict]:
             verdicts = insert(connection, rows)
             reach("insert: before commit")
@@ -108,13 +119,10 @@ class SqliteStore:
 
         insert = inserting.insert_wide
         try:
-            verdicts = iter(self._session.write(work))
+            return self._session.write(work)
         except inserting.SomeWereThere:
             insert = inserting.insert
-            verdicts = iter(self._session.write(work))
-        reach("insert: committed")
-        self.ring_work()  # once for all who shared the commit
-        return [[Inserted(job.id, next(verdicts)) for job in jobs] for jobs, _ in commands]
+            return self._session.write(work)
 
     def insert_on(
         self, connection: Any, jobs: Sequence[NewJob], now: Millis | None = None
@@ -132,17 +140,17 @@ class SqliteStore:
     def transaction(self) -> Iterator[apsw.Connection]:
         """A connection inside a write transaction, for ``insert_on`` and tables of the caller's own."""
         self._refuse_inside()
-        self._inside.here = True
+        self._inside.add(threading.get_ident())
         try:
             with self._callers.transaction() as connection:
                 yield connection
         finally:
-            self._inside.here = False
+            self._inside.discard(threading.get_ident())
         self.ring_work()
 
     def _refuse_inside(self) -> None:
         """One's own transaction keeps all other writers waiting, and so this thread for ever."""
-        if getattr(self._inside, "here", False):
+        if self._inside and threading.get_ident() in self._inside:
             raise StoreRefused(
                 "this thread is in a transaction of the store: pass its connection "
                 "(options(connection=...)), or write after the with block"

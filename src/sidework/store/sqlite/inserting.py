@@ -42,13 +42,15 @@ def insert(connection: apsw.Connection, rows: Sequence[Row]) -> list[Verdict]:
     done: list[Verdict] = []
     for row in rows:
         connection.execute(statement("insert"), row)
-        if connection.changes() == 1:
-            done.append("stored")
-            continue
-        id_, task, lane, *_, args = row
-        same = connection.execute(statement("same_content"), (task, lane, args, id_)).get
-        done.append("present" if same else "conflict")
+        done.append("stored" if connection.changes() == 1 else verdict_on_taken(connection, row))
     return done
+
+
+def verdict_on_taken(connection: apsw.Connection, row: Row) -> Verdict:
+    """What became of a job whose id was there: the same job again, or another one (promise I12)."""
+    id_, task, lane, *_, args = row
+    same = connection.execute(statement("same_content"), (task, lane, args, id_)).get
+    return "present" if same else "conflict"
 
 
 @functools.cache
