@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from ..wire import ToChild, ToWorker, Unframer, decode_to_child, frame
 
-_CHUNK = 256 * 1024
+_CHUNK = 64 * 1024  # from the heap: for more, each read would map memory and unmap it again
 
 
 class Link:

@@ -219,7 +219,9 @@ def check_priority(priority: object) -> int:
 
 def check_exceptions(given: object, name: str) -> Exceptions:
     """One exception type or several, as ``except`` takes them; else ``BadTask``."""
-    several = tuple(given) if isinstance(given, list | tuple | set | frozenset) else (given,)
+    several: tuple[Any, ...] = (given,)
+    if isinstance(given, list | tuple | set | frozenset):
+        several = tuple(given)
     if not all(isinstance(one, type) and issubclass(one, BaseException) for one in several):
         raise BadTask(f"{name}={given!r}: expected an exception type, or a tuple of them")
     return several

@@ -22,7 +22,7 @@ class Dispatcher:
     def places(self, wanted: Container[Runner]) -> dict[Runner, int]:
         """How many jobs of each wanted runner to claim now; at most what one turn takes."""
         shared = self._shared()
-        rooms = {
+        rooms: dict[Runner, int] = {
             runner: self._crew.solo_places()
             if runner == "process"
             else sum(peer.places(runner) for peer in shared)

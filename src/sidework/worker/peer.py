@@ -22,9 +22,11 @@ a commit, little enough that a slow job has no crowd locked up behind it."""
 
 MOST_AHEAD = 1000
 _LARGE = 4096
-_RECEIVES = 8
+_RECEIVES = 16
 """Pieces taken at a time: a talkative child does not starve the others."""
-_RECEIVE = 1024 * 1024
+_PIECE = 1024 * 1024
+_RECEIVE = 64 * 1024
+"""Small enough to come from the heap: for more, each read would map memory and unmap it again."""
 
 
 class Peer:
@@ -103,7 +105,7 @@ class Peer:
             self.holding[self._kind(job)] += 1
             self._seq += 1
             size += len(job.args)
-            if size > _RECEIVE:
+            if size > _PIECE:
                 self.send(Run(seqs, jobs[first : position + 1]))
                 seqs, size, first = [], 0, position + 1
         if seqs:

@@ -153,11 +153,6 @@ class Ringer:
         else:
             self._missed.discard(name)
 
-    def listeners(self, kind: Kind) -> int:
-        """How many sockets there are, those that a killed process left behind included."""
-        with self._lock:
-            return len(self._list(kind))
-
     def close(self) -> None:
         """Close the socket; the next ring opens another."""
         with self._lock:

@@ -98,9 +98,10 @@ class SqliteStore:
 
     def _insert_batch(
         self, commands: Sequence[tuple[Sequence[NewJob], Millis | None]]
-    ) -> list[list[Inserted] | BaseException]:
+    ) -> Sequence[list[Inserted] | BaseException]:
         rows = [insert_parameters(job, _at(now)) for jobs, now in commands for job in jobs]
-        verdicts = iter([self._insert_one(rows[0])] if len(rows) == 1 else self._insert_all(rows))
+        done = [self._insert_one(rows[0])] if len(rows) == 1 else self._insert_all(rows)
+        verdicts = iter(done)
         reach("insert: committed")
         self.ring_work()  # once for all who shared the commit
         return [[Inserted(job.id, next(verdicts)) for job in jobs] for jobs, _ in commands]
@@ -363,10 +364,8 @@ class SqliteStore:
 
     def ring_done(self, ids: Iterable[bytes]) -> None:
         """Tell who waits that these jobs moved on."""
-        if self._ringer.listeners("done"):
-            found = list(ids)
-            payload = b"".join(found) if len(found) <= bells.MAX_IDS else b""
-            self._ringer.ring("done", payload)
+        found = list(ids)
+        self._ringer.ring("done", b"".join(found) if len(found) <= bells.MAX_IDS else b"")
 
     def version(self) -> int:
         """A number that changes with whatever is stored, by whomever: the safety net."""
