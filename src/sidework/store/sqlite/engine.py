@@ -100,7 +100,9 @@ class SqliteStore:
         self, commands: Sequence[tuple[Sequence[NewJob], Millis | None]]
     ) -> Sequence[list[Inserted] | BaseException]:
         rows = [insert_parameters(job, _at(now)) for jobs, now in commands for job in jobs]
-        done = [self._insert_one(rows[0])] if len(rows) == 1 else self._insert_all(rows)
+        done: list[Verdict] = (
+            [self._insert_one(rows[0])] if len(rows) == 1 else self._insert_all(rows)
+        )
         verdicts = iter(done)
         reach("insert: committed")
         self.ring_work()  # once for all who shared the commit
