@@ -26,12 +26,13 @@ SAYS = {
     "README.md-0": "5\n",
     "README.md-1": "welcome 7, attempt 1\nscheduled True\n1000 handed over\n499500\n",
     "docs/start.md-0": "order 1: 9.90 paid\nValueError after 3 attempts\n",
-    "docs/start.md-1": "content of https://example.org\ndone True\n",
-    "docs/start.md-2": "1 job\n",
+    "docs/start.md-1": "285\n2000\n",
+    "docs/start.md-2": "content of https://example.org\ndone True\n",
+    "docs/start.md-3": "1 job\n",
 }
 TELLS = {
     "docs/start.md-0": r"attempt 1 of 3: ValueError.*\n.*attempt 2 of 3: ValueError.*\n.*is discarded",
-    "docs/start.md-1": r"attempt 1 of 6: sidework.outcome.Retry: the service is slow today; again in",
+    "docs/start.md-2": r"attempt 1 of 6: sidework.outcome.Retry: the service is slow today; again in",
 }
 """What the log says of the jobs that fail on purpose; of the others it says nothing."""
 
@@ -88,3 +89,27 @@ def test_every_public_name_has_a_docstring() -> None:
 def test_the_version_is_one() -> None:
     told = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert told == sidework.__version__
+
+
+def test_the_reference_names_everything_public() -> None:
+    from sidework.client.app import _TASK_DEFAULTS
+    from sidework.handle import JobHandle
+    from sidework.tasks.task import EnqueueOptions
+
+    text = (ROOT / "docs" / "reference.md").read_text("utf-8")
+    named = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]+)`", text))))
+    members = {name for name in vars(sidework.RunningJob) if not name.startswith("_")}
+    members |= {name for name in vars(JobHandle) if not name.startswith("_")}
+    members |= {name for name in vars(sidework.Sidework) if not name.startswith("_")}
+    inner = {
+        "ask_to_stop",
+        "parks_by",
+        "parked",
+        "submit",
+        "asubmit",
+        "store",
+        "waiter",
+        "forget_in_child",
+    }
+    public = {*sidework.__all__, *_TASK_DEFAULTS, *EnqueueOptions.__annotations__, *members} - inner
+    assert public - named == set()
