@@ -311,10 +311,10 @@ class Worker:
         self._on_ready()
 
     def _introduce(self, hello: Hello) -> None:
-        queues = ", ".join(self._lanes) or "all"
-        log.info("worker %d on %s: %d tasks, queues: %s, %d children of %d threads and %d coroutines",
-                 self._worker, hello.url, len(hello.tasks), queues, self._crew.children,
-                 self._crew.threads, self._crew.concurrency)  # fmt: skip
+        crew = self._crew
+        log.info("worker %d on %s: tasks %d, queues %s, children %d, each of %d threads and %d coroutines",
+                 self._worker, hello.url, len(hello.tasks), ", ".join(self._lanes) or "all",
+                 crew.children, crew.threads, crew.concurrency)  # fmt: skip
         if not hello.tasks:
             log.warning(
                 "no task is declared in what was imported: name the modules with your tasks "

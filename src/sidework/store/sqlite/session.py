@@ -48,45 +48,30 @@ class Session:
 
     def write(self, work: Callable[[apsw.Connection], T]) -> T:
         """Run ``work`` in one durable transaction; all of it is stored, or nothing."""
-        with self._lock:
-            try:
-                connection = self._begin()
-                with self._ticket:
-                    connection.execute("BEGIN IMMEDIATE")
-                    try:
-                        in_doubt, changes = self._in_doubt, connection.total_changes()
-                        result = work(connection)
-                        self._in_doubt = True
-                        connection.execute("COMMIT")
-                        # Without a change nothing is written, so nothing goes over the doubtful.
-                        self._in_doubt = in_doubt and connection.total_changes() == changes
-                    except BaseException:
-                        _undo(connection)
-                        raise
-                    return result
-            except _NOT_OURS as error:
-                told = self._told(error)
-                if told is error:
+        with self._lock, self._border():
+            connection = self._begin()
+            with self._ticket:
+                connection.execute("BEGIN IMMEDIATE")
+                changes = connection.total_changes()
+                try:
+                    result = work(connection)
+                    self._commit(connection, changes)
+                except BaseException:
+                    _undo(connection)
                     raise
-                raise told from error
+                return result
 
     def write_one(self, sql: str, values: tuple[Any, ...]) -> int:
         """Run one statement, a durable transaction by itself; how many rows it changed. For what is
         written one by one: without BEGIN and COMMIT it costs a fifth less CPU."""
-        with self._lock:
-            try:
-                connection = self._begin()
-                with self._ticket:
-                    in_doubt, self._in_doubt = self._in_doubt, True
-                    connection.execute(sql, values)
-                    changed = connection.changes()
-                    self._in_doubt = in_doubt and changed == 0
-                    return changed
-            except _NOT_OURS as error:
-                told = self._told(error)
-                if told is error:
-                    raise
-                raise told from error
+        with self._lock, self._border():
+            connection = self._begin()
+            with self._ticket:
+                in_doubt, self._in_doubt = self._in_doubt, True
+                connection.execute(sql, values)
+                changed = connection.changes()
+                self._in_doubt = in_doubt and changed == 0
+                return changed
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[apsw.Connection]:
@@ -97,28 +82,26 @@ class Session:
             with self._ticket:
                 with self._border():
                     connection.execute("BEGIN IMMEDIATE")
-                in_doubt, changes = self._in_doubt, connection.total_changes()
+                changes = connection.total_changes()
                 try:
                     yield connection
                     if connection.in_transaction:  # else it was ended by hand
                         with self._border():
-                            self._in_doubt = True
-                            connection.execute("COMMIT")
-                            self._in_doubt = in_doubt and connection.total_changes() == changes
+                            self._commit(connection, changes)
                 except BaseException:
                     _undo(connection)
                     raise
 
+    def _commit(self, connection: apsw.Connection, changes: int) -> None:
+        in_doubt, self._in_doubt = self._in_doubt, True
+        connection.execute("COMMIT")
+        # Without a change nothing is written, so nothing goes over the doubtful.
+        self._in_doubt = in_doubt and connection.total_changes() == changes
+
     def read(self, work: Callable[[apsw.Connection], T]) -> T:
         """Run ``work``, which only reads."""
-        with self._lock:
-            try:
-                return work(self._open())
-            except _NOT_OURS as error:
-                told = self._told(error)
-                if told is error:
-                    raise
-                raise told from error
+        with self._lock, self._border():
+            return work(self._open())
 
     @contextlib.contextmanager
     def _border(self) -> Iterator[None]:
