@@ -156,3 +156,21 @@ def writes_into_the_pipe() -> str:
 @app.task
 def plain(tag: int) -> int:
     return tag
+
+
+@app.task
+def leaves_an_orphan() -> None:
+    if os.fork() == 0:
+        if os.fork() == 0:
+            os._exit(0)  # its parent is gone a moment later: it is an orphan, and dead
+        os._exit(0)
+    os.wait()
+
+
+@app.task
+def counts_zombies() -> int:
+    states = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            states.append(path.read_text().rpartition(")")[2].split()[0])
+    return states.count("Z")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -213,3 +216,31 @@ TWO = """
 def test_an_embedded_worker_finds_its_app_beside_another(place: Place) -> None:
     done = place.python(str(place.write("shop.py", TWO)))
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_as_process_one_it_fetches_the_dead_and_drains(place: Place, rough: Any) -> None:
+    """FAULTS row 14, as in a container: orphans of jobs are its own, and SIGTERM reaches it."""
+    log = place.folder / "one.log"
+    words = [sys.executable, "-m", "sidework", "worker", "rough", "--children", "1"]
+    unshare = [
+        "unshare",
+        "--user",
+        "--map-root-user",
+        "--pid",
+        "--mount-proc",
+        "--fork",
+        "--kill-child",
+    ]
+    with open(log, "w") as said:
+        outer = subprocess.Popen(
+            [*unshare, *words], cwd=place.folder, env=place.env, stderr=said, text=True
+        )
+    place.started.append(outer)
+    until(lambda: "ready for" in log.read_text(), "the worker")
+    for _ in range(20):
+        rough.leaves_an_orphan.enqueue().result(timeout=20)
+    until(lambda: rough.counts_zombies.enqueue().result(timeout=20) == 0, "the last zombie's end")
+    (inner,) = Path(f"/proc/{outer.pid}/task/{outer.pid}/children").read_text().split()
+    os.kill(int(inner), signal.SIGTERM)
+    assert outer.wait(20) == 0
+    assert rough.app.store.workers() == []

@@ -128,6 +128,21 @@ class Crew:
         """Those whose process has ended, also if something that it started holds its pipe open."""
         return [peer for peer in self.peers if _has_ended(peer)]
 
+    def reap_orphans(self) -> None:
+        """As process 1 of a container the worker inherits what jobs leave behind, and has to fetch the
+        dead among it: else they stay as zombies, until there are no process numbers left."""
+        if os.getpid() != 1:
+            return
+        own = {peer.process.pid for peer in self.peers if peer.process is not None}
+        try:
+            # It stops at the first of its own, which is fetched with its peer a moment later.
+            while looked := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                if looked.si_pid in own:
+                    return
+                os.waitpid(looked.si_pid, os.WNOHANG)
+        except ChildProcessError:
+            return  # there are none at all
+
     def idle_solo(self) -> Peer | None:
         """A solo child that has nothing to do."""
         return next((p for p in self.peers if p.solo and not p.jobs and not p.stopping), None)

@@ -146,6 +146,7 @@ class Worker:
         if now - self._counted_at >= DEATH_SECONDS:
             self._counted_at = now
             self._look_for_dead()
+            self._crew.reap_orphans()
         if self._store is None:
             self._begin()
         elif now >= self._retry_at:
