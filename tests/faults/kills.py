@@ -49,13 +49,15 @@ class Kill:
         ]
 
     def again(self, starts: dict[str, list[Run]], ids: dict[bytes, str]) -> list[float]:
-        """Seconds until each job ran again, by the log of its own code."""
-        return [
-            (run.began - self.death.at) / 1e9
-            for row in self.held
-            for run in starts.get(ids[row.id], [])
-            if run.fence > row.fence
-        ]
+        """Seconds until each job ran again, by the log of its own code: the first time after this kill,
+        since one that a later kill cut off once more runs later still."""
+        late = []
+        for row in self.held:
+            later = [run for run in starts.get(ids[row.id], []) if run.fence > row.fence]
+            if later:
+                first = min(later, key=lambda run: run.fence)
+                late.append((first.began - self.death.at) / 1e9)
+        return late
 
 
 def killed_workers(folder: Path, size: int, seed: int) -> Figures:
