@@ -197,9 +197,11 @@ PRODUCER = """
 import os
 import load
 fd = os.open("told.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-print("ready", flush=True)
+ready = False
 while True:
     os.write(fd, (load.work.enqueue(0).id + "\\n").encode())
+    if not ready:
+        ready = bool(os.write(1, b"ready\\n"))
 """
 
 
@@ -219,5 +221,7 @@ def killed_producers(folder: Path, size: int, seed: int) -> Figures:
             process.stdout.close()
         told = checker.acknowledged(folder / "told.log")
         bad = list(checker.missing(told, field.rows()))
+        if len(told) < size:
+            bad.append(f"{size} kills, but only {len(told)} acknowledged: some met no work")
         bad += field.app.store.check()
     return {"acknowledged": len(told), "landed": size, "bad": bad}

@@ -101,7 +101,7 @@ def _look(
     except StoreError as error:
         return [f"{type(error).__name__}: {error}"], "corrupt"
     try:
-        return wrong(store, allowed, draw)
+        return wrong(store, allowed)
     finally:
         store.close()
 
