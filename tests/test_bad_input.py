@@ -454,7 +454,9 @@ UNGUARDED = """
     ("line", "says"),
     [
         ("with app.worker(): pass", "starts a worker"),
-        ("cpu.enqueue(3).result()", "waits for a job"),
+        ("import asyncio; asyncio.run(app.worker().__aenter__())", "starts a worker"),
+        ("cpu.enqueue(3).result()", "enqueues a job"),
+        ("app.enqueue_many([cpu.bind(3)])", "enqueues a job"),
     ],
 )
 def test_a_module_that_works_while_it_is_imported(place: Place, line: str, says: str) -> None:

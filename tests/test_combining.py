@@ -163,3 +163,19 @@ def test_an_error_of_the_batch_is_raised_at_each_caller() -> None:
     for thread in threads:
         thread.join(PATIENCE)
     assert sorted(told) == ["all 1", "all 2", "all 2"]
+
+
+def test_a_lead_that_was_lost_is_found() -> None:
+    """A leader may be interrupted between any two lines; whoever waits then makes sure, and leads."""
+    combiner = Combiner[int, int](lambda commands: [n + 1 for n in commands], lambda n: 1, 10)
+    combiner._busy = True  # as after Control-C, before the lead was passed on
+    got: list[int] = []
+    threads = [
+        threading.Thread(target=lambda n=n: got.append(combiner.submit(n))) for n in range(5)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert sorted(got) == [1, 2, 3, 4, 5]
+    assert combiner.submit(6) == 7

@@ -14,6 +14,7 @@ import apsw
 import pytest
 
 from conftest import PATIENCE, Place, until
+from sidework.errors import StoreRefused
 from sidework.ids import new_id
 from sidework.job import JobFilter, NewJob
 from sidework.outcome import Outcome
@@ -39,6 +40,7 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 
 FORKS = """
 import faulthandler, os, sys, threading
+from sidework.errors import StoreRefused
 from sidework.ids import new_id
 from sidework.job import JobFilter, NewJob
 from sidework.store.opening import open_store
@@ -285,3 +287,21 @@ def test_vacuum_lets_others_write_between_its_steps(store: SqliteStore) -> None:
     assert sizes
     assert store._session.read(lambda connection: connection.pragma("freelist_count")) == 0
     assert until(lambda: store.check() == [], "a whole file")
+
+
+def test_a_workers_number_does_not_come_again_in_a_new_file(tmp_path: Path) -> None:
+    """Else two workers would share one, each handing back what the other runs."""
+    path = tmp_path / "jobs.db"
+    old = SqliteStore(str(path))
+    number = old.register("host", 1, ()).id
+    old.close()
+    for left in tmp_path.glob("jobs.db*"):
+        if left.is_file():
+            left.unlink()
+    new = SqliteStore(str(path))
+    others = [new.register("host", 2, ()).id for _ in range(3)]
+    assert number not in others
+    assert new.held(number) is None
+    with pytest.raises(StoreRefused, match="is not known here"):
+        new.turn([], Demand(number, {"thread": 1}))
+    new.close()

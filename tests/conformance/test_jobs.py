@@ -237,3 +237,30 @@ def test_delete_takes_final_jobs_only(bench: Bench) -> None:
     assert bench.store.get([job.id]) == [None]
     assert bench.store.attempts(job.id) == []
     assert bench.store.delete(job.id) is False
+
+
+def test_a_wait_inside_ones_own_transaction_is_refused(bench: Bench) -> None:
+    """It would keep out whoever could end it. On another thread it is nobody's business."""
+    bench.store.outside()
+    with bench.store.transaction():
+        with pytest.raises(StoreRefused, match="in a transaction of the store"):
+            bench.store.outside()
+        thread = threading.Thread(target=bench.store.outside)
+        thread.start()
+        thread.join()
+    bench.store.outside()
+
+
+def test_reads_go_on_while_writers_wait_for_their_turn(bench: Bench) -> None:
+    job_id = bench.put()
+    with bench.store.transaction():
+        writer = threading.Thread(target=bench.put)
+        writer.start()
+        read: list[bytes] = []
+        for _ in range(200):  # some of them while the writer stands in line
+            reader = threading.Thread(target=lambda: read.append(bench.row(job_id).id))
+            reader.start()
+            reader.join(5)
+        assert read == [job_id] * 200
+    writer.join(20)
+    assert not writer.is_alive()

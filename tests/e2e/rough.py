@@ -174,3 +174,33 @@ def counts_zombies() -> int:
         with contextlib.suppress(OSError):
             states.append(path.read_text().rpartition(")")[2].split()[0])
     return states.count("Z")
+
+
+@app.task
+def waits_in_a_fork(tag: int) -> None:
+    pid = os.fork()
+    if pid == 0:
+        with contextlib.suppress(BaseException):
+            plain.enqueue(tag).result(timeout=20)
+        os._exit(0)
+    os.waitpid(pid, 0)
+
+
+@app.task(on_crash="discard")
+def leaves_a_line(tag: int) -> None:
+    wrote(f"line {tag}")
+
+
+@app.task
+def waits_for_nobody(timeout: float) -> int:
+    return plain.options(queue_name="unserved").enqueue(1).result(timeout=timeout)
+
+
+@app.task(timeout="300ms")
+def waits_too_long() -> int:
+    return plain.options(queue_name="unserved").enqueue(1).result()
+
+
+@app.task(runner="process")
+def waits_alone(depth: int) -> int:
+    return 1 + waits_alone.enqueue(depth - 1).result(timeout=30) if depth else 0

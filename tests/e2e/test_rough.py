@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -244,3 +245,80 @@ def test_as_process_one_it_fetches_the_dead_and_drains(place: Place, rough: Any)
     os.kill(int(inner), signal.SIGTERM)
     assert outer.wait(20) == 0
     assert rough.app.store.workers() == []
+
+
+def test_a_fork_of_a_job_runs_nothing_of_its_child(place: Place, rough: Any) -> None:
+    """It waits for a job, as its parent might; what waits in the child stays the child's."""
+    place.worker("rough", "--children", "1", "--threads", "2")
+    rough.app.enqueue_many(rough.plain.bind(n) for n in range(3000))  # the child's window widens
+    forks = [rough.waits_in_a_fork.enqueue(n) for n in range(4)]
+    lines_ = [rough.leaves_a_line.enqueue(n) for n in range(200)]
+    assert [job.wait(timeout=30) for job in forks] == [State.COMPLETED] * 4
+    assert [job.wait(timeout=30) for job in lines_] == [State.COMPLETED] * 200
+    assert sorted(lines(place)) == sorted(f"line {n}" for n in range(200))
+
+
+def test_a_job_that_waits_is_cancelled_and_timed_out(place: Place, rough: Any) -> None:
+    place.worker("rough", "--children", "1", "--threads", "1", "--queues", "default")
+    job = rough.waits_for_nobody.enqueue(600)
+    until(lambda: job.state is State.RUNNING, "the run")
+    job.cancel()
+    assert job.wait(timeout=20) is State.CANCELLED
+    with pytest.raises(JobFailed, match="did not end within its timeout"):
+        rough.waits_too_long.enqueue().result(timeout=20)
+
+
+def test_a_lone_worker_that_leaves_does_not_wait_for_jobs_that_wait(
+    place: Place, rough: Any
+) -> None:
+    worker = place.worker("rough", "--children", "1", "--queues", "default")
+    job = rough.waits_for_nobody.enqueue(600)
+    until(lambda: "unserved" in {row.queue for row in rough.app.jobs()}, "the job it waits for")
+    began = monotonic()
+    assert worker.stop() == 0
+    assert monotonic() - began < 10  # of a grace of 30
+    assert (job.state, job.info().attempt, job.info().crashes) == (State.AVAILABLE, 0, 0)
+
+
+def test_processes_made_for_jobs_that_wait_are_dismissed(place: Place, rough: Any) -> None:
+    worker = place.worker("rough", "--children", "1")
+    assert rough.waits_alone.enqueue(3).result(timeout=30) == 3
+    until(lambda: len(worker.children()) <= 2, "one shared and one solo child")
+    assert rough.waits_alone.enqueue(1).result(timeout=30) == 1
+
+
+INTERRUPTED = """
+    import asyncio, sys
+    from sidework import Sidework
+
+    app = Sidework()
+
+    @app.task
+    def sleep() -> None:
+        import time
+        print("runs", flush=True)
+        time.sleep(60)
+
+    async def main() -> None:
+        async with app.worker():
+            await (await sleep.aenqueue()).aresult()
+
+    if __name__ == "__main__":
+        asyncio.run(main())
+"""
+
+
+def test_control_c_ends_an_embedded_worker_of_coroutines(place: Place) -> None:
+    program = place.write("shop.py", INTERRUPTED)
+    process = subprocess.Popen(
+        [sys.executable, str(program)], cwd=place.folder, env=place.env, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    place.started.append(process)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "runs\n"
+    began = monotonic()
+    process.send_signal(signal.SIGINT)
+    process.wait(20)
+    assert monotonic() - began < 10  # of 60
+    process.stdout.close()

@@ -92,7 +92,7 @@ def _making(folder: Path, points: int, seed: int) -> dict[str, Any]:
             disk.fault = no_fault
             landed += bool(fault.landed)
             store = SqliteStore(str(place / "jobs.db"))
-            found, _ = wrong(store, [{}], draw)
+            found, _ = wrong(store, [{}])
             store.close()
         bad += [f"made while {fault}: {one}" for one in found]
     return {"landed": landed, "refused": refused, "bad": bad}

@@ -18,6 +18,7 @@ from sidework.ids import new_id
 from sidework.job import Claimed, NewJob, Runner
 from sidework.outcome import Failure, Kind, Outcome, encode_failure
 from sidework.store.protocol import Demand
+from sidework.store.sqlite import roster
 from sidework.store.sqlite.engine import SqliteStore
 
 START = 1_700_000_000_000
@@ -59,9 +60,12 @@ class Step(NamedTuple):
     verb: str
     words: tuple[Any, ...] = ()
     quiet: bool = False
+    drawn: int = 0
+    """The number of a worker that registers: the same in every store that is asked."""
 
     def ask(self, store: SqliteStore) -> Any:
         """Do it."""
+        roster._draw = lambda: self.drawn
         return getattr(store, self.verb)(*self.words)
 
 
@@ -79,7 +83,7 @@ class Traffic:
         """The step to ask for now."""
         self.now += self.draw.randint(1, 2_000)
         if not self.worker:
-            return Step("register", ("host", 1, (), self.now))
+            return Step("register", ("host", 1, (), self.now), drawn=self.draw.getrandbits(39) + 1)
         ways: list[tuple[int, Callable[[], Step]]] = [
             (30, self._insert),
             (6, self._bulk),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from collections.abc import Callable
 
 from ..crashpoint import reach
 from ..retry import delay_seconds
@@ -64,7 +65,7 @@ class Child:
         self._link.send(hello(self._app))
         await ended.wait()
         await loop.finish()
-        await asyncio.to_thread(threads.finish)
+        await _beside(threads.finish)
         watchdog.close()
         self._link.close()
 
@@ -93,3 +94,16 @@ class Child:
                 threads.accept(seq, attempt)
         if for_loop:
             loop.post(for_loop)
+
+
+async def _beside(wait: Callable[[], None]) -> None:
+    """Run it on a thread that the end of the program does not wait for, as it would for one of the
+    loop's own: a job in a thread may last, and nobody can stop it."""
+    loop, done = asyncio.get_running_loop(), asyncio.Event()
+
+    def run() -> None:
+        wait()
+        loop.call_soon_threadsafe(done.set)
+
+    threading.Thread(target=run, name="sidework-finish", daemon=True).start()
+    await done.wait()

@@ -26,7 +26,7 @@ from ..outcome import (
     message_of,
 )
 from ..retry import delay_seconds
-from ..tasks.context import RunningJob, reset_current, set_current
+from ..tasks.context import RunningJob, Stopped, reset_current, set_current
 from ..tasks.registry import Registry
 from ..tasks.task import Task
 
@@ -36,14 +36,6 @@ to spin, short enough for a rolling deploy."""
 
 _NOTE_CAP = 300
 _OURS = os.path.dirname(os.path.dirname(__file__))
-
-
-class Stopped(BaseException):
-    """Raised in an attempt that must end: its time is over, or someone cancelled it."""
-
-    def __init__(self, why: str) -> None:
-        self.why = why
-        super().__init__(why)
 
 
 class Lost(BaseException):
@@ -149,9 +141,7 @@ class Attempt:
             after = error.after
             return self._retried(error, None if after is None else seconds(after, "after"))
         if isinstance(error, asyncio.CancelledError | Stopped):
-            return self._stopped(
-                error, error.why if isinstance(error, Stopped) else self.stopped_why
-            )
+            return self._stopped(error, getattr(error, "why", "") or self.stopped_why)
         if isinstance(error, Lost):
             return self._ended("crashed", error, note=str(error))
         if isinstance(error, options.discard_on) or not isinstance(error, options.retry_on):

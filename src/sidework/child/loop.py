@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
+import os
 from collections import deque
 from collections.abc import Sequence
 
 from ..outcome import Outcome
+from ..tasks.context import Stopped
 from ..wire import Done, HandedBack, Parked, Started
-from .executor import Attempt, Lost, Stopped
+from .executor import Attempt, Lost
 from .life import vital
 from .link import Link
 
@@ -21,6 +23,7 @@ class Loop:
     def __init__(self, concurrency: int, link: Link, *, own_process: bool) -> None:
         self._concurrency = concurrency
         self._own_process = own_process
+        self._pid = os.getpid()
         self._link = link
         self._waiting: deque[tuple[int, Attempt]] = deque()
         self._running: dict[int, tuple[Attempt, asyncio.Task[None]]] = {}
@@ -33,11 +36,6 @@ class Loop:
         self.loop = asyncio.get_running_loop()
         self._empty = asyncio.Event()
         self._empty.set()
-
-    @property
-    def busy(self) -> bool:
-        """Whether any coroutine runs."""
-        return bool(self._running)
 
     def post(self, items: Sequence[tuple[int, Attempt]]) -> None:
         """Accept attempts, from any thread."""
@@ -100,6 +98,8 @@ class Loop:
                 self._ended(seq, attempt.failed(Lost()))
 
     def _park(self, seq: int, parked: bool) -> None:
+        if os.getpid() != self._pid:
+            return  # a process that a job forked: the places are its parent's
         self._link.send(Parked(seq, parked))
         # From any thread: a coroutine may wait for a job in `asyncio.to_thread`.
         self.loop.call_soon_threadsafe(self._count_parked, parked)

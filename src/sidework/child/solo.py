@@ -17,10 +17,11 @@ from types import FrameType
 
 from ..job import Claimed
 from ..outcome import Outcome
+from ..tasks.context import Stopped
 from ..tasks.finding import AppLike
 from ..wire import Cancel, Done, HandedBack, Parked, Run, Started, Stop, TakeBack, ToChild
 from .child import hello
-from .executor import Attempt, Stopped, attempt_of
+from .executor import Attempt, attempt_of
 from .link import Link
 from .reader import Reader
 
@@ -34,6 +35,7 @@ class Solo:
         self._jobs: queue.SimpleQueue[tuple[int, Claimed] | None] = queue.SimpleQueue()
         self._why: dict[int, str] = {}
         self._current = -1
+        self._pid = os.getpid()
 
     def serve(self) -> None:
         """Run jobs until told to stop."""
@@ -56,7 +58,7 @@ class Solo:
         if not isinstance(attempt, Attempt):
             return attempt
         attempt.alone = True
-        attempt.running.parks_by(lambda parked: self._link.send(Parked(seq, parked)))
+        attempt.running.parks_by(lambda parked: self._park(seq, parked))
         self._link.send(Started([seq]))
         try:
             return self._execute(seq, attempt)
@@ -64,6 +66,10 @@ class Solo:
             # The signal came in the few lines around the attempt: it counts all the same. It is
             # sent once for a job, so nothing can raise here again.
             return attempt.failed(stopped)
+
+    def _park(self, seq: int, parked: bool) -> None:
+        if os.getpid() == self._pid:  # else it is a process that the job forked
+            self._link.send(Parked(seq, parked))
 
     def _execute(self, seq: int, attempt: Attempt) -> Outcome:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import os
 import queue
 import threading
 
@@ -25,11 +26,12 @@ class Threads:
     def __init__(self, count: int, link: Link, *, own_process: bool) -> None:
         self._count = count
         self._own_process = own_process
+        self._pid = os.getpid()
         self._link = link
         self._waiting: queue.SimpleQueue[tuple[int, Attempt] | None] = queue.SimpleQueue()
         self._context = contextvars.copy_context()
         self._lock = threading.Lock()
-        self._idle = self._parked = self._names = 0
+        self._parked = self._names = 0
         self._made: set[threading.Thread] = set()
         self._ahead: set[int] = set()  # accepted, not begun
         self._unwanted: dict[int, str] = {}
@@ -82,7 +84,8 @@ class Threads:
     def _staff(self) -> None:
         """Under the lock: one more thread if something waits for one and there may be one."""
         room = self._count + self._parked - len(self._made)
-        if self._idle < self._waiting.qsize() and room > 0:
+        # One that has taken a job and not begun it counts as free, and its job as one that waits.
+        if len(self._made) - len(self.running) < len(self._ahead) and room > 0:
             name = f"sidework-thread-{self._names}"
             thread = threading.Thread(target=self._work, name=name, daemon=True)
             self._names += 1
@@ -90,6 +93,8 @@ class Threads:
             thread.start()
 
     def _park(self, seq: int, parked: bool) -> None:
+        if os.getpid() != self._pid:
+            return  # a process that a job forked: the places, and what waits for them, are its parent's
         with self._lock:
             if parked and self._parked >= MOST_PARKED:
                 raise SideworkError(
@@ -128,20 +133,12 @@ class Threads:
                 if done is not None:
                     self._link.send(done)
                     done = None
-                item = self._wait()
+                item = self._waiting.get()
             if item is None:
                 break
             done = self._run(*item, done)
         if done is not None:
             self._link.send(done)
-
-    def _wait(self) -> tuple[int, Attempt] | None:
-        with self._lock:
-            self._idle += 1
-        item = self._waiting.get()
-        with self._lock:
-            self._idle -= 1
-        return item
 
     def _run(self, seq: int, attempt: Attempt, last: Done | None) -> Done | None:
         """Run one; ``last``, how the one before ended, goes out in one piece with this one's start,

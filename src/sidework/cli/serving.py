@@ -69,6 +69,9 @@ def worker(
     working = Worker(
         crew, _open_existing, lanes, grace, lambda: log.info("ready for %s", ", ".join(specs))
     )
+    signal.signal(
+        signal.SIGCHLD, signal.SIG_DFL
+    )  # who starts us may have ignored it, and that is inherited
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: working.stop())
     working.run()

@@ -23,6 +23,7 @@ from ..state import State
 from ..store.opening import absolute, open_store
 from ..store.protocol import RETENTION
 from ..tasks.finding import AppLike
+from ..tasks.importing import refuse_at_import
 from ..tasks.naming import module_name
 from ..tasks.registry import Registry
 from ..tasks.task import Bound, Exceptions, Task, checked_options
@@ -190,13 +191,16 @@ class Sidework(AppLike):
         return Handle(self, inserted.id, returns)
 
     def _insert(self, jobs: list[NewJob], connection: Any) -> list[Inserted]:
+        refuse_at_import("enqueues a job")
         store = self.store
         if connection is None:
             return _accepted(store.insert(jobs))
         return _accepted(store.insert_on(connection, jobs))
 
     async def _ainsert(self, jobs: list[NewJob], connection: Any) -> list[Inserted]:
+        refuse_at_import("enqueues a job")
         if connection is None:
+            self.store.outside()  # asked on this thread: the gatherer's own is in no transaction
             return _accepted(await self._gatherer.insert(jobs))
         return self._insert(jobs, connection)  # no more than a statement of the caller's own
 

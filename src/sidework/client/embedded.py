@@ -74,7 +74,10 @@ class EmbeddedWorker:
         if self._worker is None:
             return
         self._worker.stop()
-        interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
+        # In a coroutine Control-C arrives as the cancellation of its task.
+        interrupted = kind is not None and issubclass(
+            kind, KeyboardInterrupt | asyncio.CancelledError
+        )
         if interrupted:
             self._worker.stop()  # what runs goes back at once; whoever pressed Control-C wants to leave
         self._running[1].join()
@@ -83,6 +86,7 @@ class EmbeddedWorker:
             raise self._error
 
     async def __aenter__(self) -> EmbeddedWorker:
+        refuse_at_import("starts a worker")
         return await asyncio.to_thread(self.__enter__)
 
     async def __aexit__(

@@ -11,7 +11,9 @@ import functools
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
+from ..forking import forgets
 from ..job import Inserted, NewJob
 
 Insert = Callable[[Sequence[NewJob]], list[Inserted]]
@@ -29,9 +31,21 @@ class Gatherer:
 
     def __init__(self, insert: Insert) -> None:
         self._insert = insert
+        self._pool: ThreadPoolExecutor | None = None
+        forgets(self)
         self._lines: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Line] = (
             weakref.WeakKeyDictionary()
         )
+
+    def forget_in_child(self) -> None:
+        """The thread is the parent's."""
+        self._pool = None
+
+    def _thread(self) -> ThreadPoolExecutor:
+        """One of our own: those of the loop may all be taken, by jobs that wait for just this."""
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(1, "sidework-gatherer")
+        return self._pool
 
     async def insert(self, jobs: Sequence[NewJob]) -> list[Inserted]:
         """Store the jobs, together with what others of this loop hand over now.
@@ -60,7 +74,7 @@ class Gatherer:
             size += len(batch[-1][0])
         together = [job for jobs, _ in batch for job in jobs]
         try:
-            storing = loop.run_in_executor(None, self._insert, together)
+            storing = loop.run_in_executor(self._thread(), self._insert, together)
         except RuntimeError as error:  # the loop is about to end and takes no more work
             _fail(batch, error)
             loop.call_soon(self._store_next, loop, line)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from ..clock import monotonic
 from ..codec import decode
 from ..duration import Duration, seconds, text_of
 from ..errors import BadValue, JobCancelled, JobFailed, JobNotFound, WaitTimeout
@@ -13,13 +15,15 @@ from ..info import AttemptInfo, JobInfo
 from ..job import JobRow
 from ..outcome import decode_failure
 from ..state import State
-from ..tasks.context import waiting
+from ..tasks.context import stop_if_asked, waiting
 from ..tasks.importing import refuse_at_import
 
 if TYPE_CHECKING:
     from .app import Sidework
 
 R = TypeVar("R")
+
+_LOOK_SECONDS = 0.25
 
 
 class Handle(Generic[R]):
@@ -77,7 +81,9 @@ class Handle(Generic[R]):
     async def aresult(self, timeout: Duration | None = None) -> R:
         """``result`` for coroutines."""
         row = await self._afinal(timeout)
-        return await asyncio.to_thread(self._outcome, row)
+        if row.state is State.COMPLETED:
+            return self._outcome(row)
+        return await asyncio.to_thread(self._outcome, row)  # reads why from the store
 
     def cancel(self) -> bool:
         """Cancel the job, or ask it when it runs; False when it was final."""
@@ -95,12 +101,13 @@ class Handle(Generic[R]):
 
     def _final(self, timeout: Duration | None) -> JobRow:
         refuse_at_import("waits for a job")
+        self._app.store.outside()
         limit = None if timeout is None else seconds(timeout, "timeout")
         waiter = self._app.waiter  # this one to the end: another look would reopen a closed app
         future = waiter.register(self._raw)
         try:
             with waiting(blocks=True):
-                row = future.result(limit)
+                row = _outlast(future, limit)
         except TimeoutError:
             raise self._late(limit) from None
         finally:
@@ -108,8 +115,10 @@ class Handle(Generic[R]):
         return self._there(row)
 
     async def _afinal(self, timeout: Duration | None) -> JobRow:
+        refuse_at_import("waits for a job")
+        self._app.store.outside()
         limit = None if timeout is None else seconds(timeout, "timeout")
-        waiter = await asyncio.to_thread(lambda: self._app.waiter)
+        waiter = self._app.waiter
         future = waiter.register(self._raw)
         try:
             with waiting(blocks=False):
@@ -148,3 +157,16 @@ class Handle(Generic[R]):
         if failure is None:
             raise JobFailed(self.id, "discarded", row.note or "no reason was kept")
         raise JobFailed(self.id, failure.kind, failure.message, failure.traceback)
+
+
+def _outlast(future: Future[JobRow | None], limit: float | None) -> JobRow | None:
+    """The future's result, as by ``result``; a job that waits here still hears that it is to stop."""
+    end = None if limit is None else monotonic() + limit
+    while True:
+        left = _LOOK_SECONDS if end is None else min(_LOOK_SECONDS, end - monotonic())
+        try:
+            return future.result(max(0.0, left))
+        except TimeoutError:
+            stop_if_asked()
+            if end is not None and monotonic() >= end:
+                raise

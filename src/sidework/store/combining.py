@@ -16,6 +16,9 @@ from typing import Generic, TypeVar, cast
 
 from ..forking import forgets
 
+LOST_SECONDS = 1.0
+"""How long a caller waits before it makes sure that someone leads: a commit takes a thousandth of it."""
+
 C = TypeVar("C")
 R = TypeVar("R")
 
@@ -57,6 +60,7 @@ class Combiner(Generic[C, R]):
     def forget_in_child(self) -> None:
         """Whoever led or waited is a thread of the parent; here nobody would ever pass on its lead."""
         self._guard = threading.Lock()
+        self._leading = threading.Lock()
         self._busy = False
         self._line: deque[_Seat[C, R]] = deque()
 
@@ -69,16 +73,30 @@ class Combiner(Generic[C, R]):
             self._busy = True
         if seat is not None:
             try:
-                seat.wakes.acquire()
+                while not seat.wakes.acquire(timeout=LOST_SECONDS):
+                    if self._is_lost(seat):
+                        break
             except BaseException:
                 self._leave(seat)
                 raise
             if not seat.leads:
                 return _result(seat.result)
         try:
-            return self._lead(command)
+            with self._leading:
+                return self._lead(command)
         finally:
             self._pass_on()
+
+    def _is_lost(self, seat: _Seat[C, R]) -> bool:
+        """Whether nobody leads, since a leader was interrupted (Control-C) between two lines of ours; then
+        this caller does. Should one be about to lead all the same, they lead one after the other."""
+        with self._guard:
+            if seat.leads or self._leading.locked():
+                return False
+            if seat in self._line:
+                self._line.remove(seat)
+            seat.leads = True
+            return True
 
     def _leave(self, seat: _Seat[C, R]) -> None:
         """A caller was interrupted while it waited: nobody may count on it. If its command is in the

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,15 @@ from contextvars import ContextVar
 from ..errors import SideworkError
 from ..ids import id_text
 from ..job import Claimed
+
+
+class Stopped(BaseException):
+    """Raised in an attempt that must end: its time is over, or someone cancelled it. ``why`` is empty
+    where only its runner knows."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+        super().__init__(why)
 
 
 class RunningJob:
@@ -90,6 +100,14 @@ def _stay(parked: bool) -> None:
 
 
 _waits = threading.Lock()
+
+
+def _forked() -> None:
+    global _waits
+    _waits = threading.Lock()  # a thread that is not there may have held it
+
+
+os.register_at_fork(after_in_child=_forked)
 _current: ContextVar[RunningJob | None] = ContextVar("sidework_job", default=None)
 
 
@@ -99,6 +117,13 @@ def current_job() -> RunningJob:
     if job is None:
         raise SideworkError("current_job() was called outside a job")
     return job
+
+
+def stop_if_asked() -> None:
+    """Within a job that was asked to stop, end it here: a wait of ours is not code that could look."""
+    job = _current.get()
+    if job is not None and job.should_stop:
+        raise Stopped("")
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import functools
 import importlib
 import os
 import sys
+import sysconfig
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ from .task import Task
 _MOST_NAMED = 12
 """So many tasks are named by an error: more is no line any more."""
 
+_OTHERS = tuple(sysconfig.get_path(one) + os.sep for one in ("stdlib", "purelib", "platlib"))
 _OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep
 
 
@@ -185,6 +187,7 @@ def _told(error: BaseException) -> str:
         for frame in traceback.extract_tb(error.__traceback__)
         if "importlib" not in frame.filename and not frame.filename.startswith(_OURS)
     ]
+    frames = [one for one in frames if not one.filename.startswith(_OTHERS)] or frames
     said = f"{type(error).__name__}: {error}".splitlines()[0]
     if isinstance(error, SideworkError):
         said = str(error).splitlines()[0]

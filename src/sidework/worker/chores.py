@@ -19,6 +19,8 @@ AGAIN_SECONDS = 0.05
 PRUNE_MS = 30_000
 PRUNE_LIMIT = 5_000
 CHECKPOINT_MS = 5_000
+PROMOTE_MS = 5_000
+PROMOTE_LIMIT = 500
 EXPIRE_LIMIT = 500
 
 
@@ -38,7 +40,7 @@ class Chores:
         self._thread.start()
 
     def close(self, patience: float) -> None:
-        """End after the step under way, which waits for others no longer than ``patience`` seconds."""
+        """End after the step under way, which waits for others' locks no longer than ``patience`` seconds."""
         self._stop.set()
         store = self._store
         if store is not None:
@@ -67,6 +69,8 @@ class Chores:
         rescued = store.rescue(now)
         if rescued:
             log.warning("brought back %d jobs of a worker that died", rescued)
+        if store.take_turn("promote", PROMOTE_MS, now):
+            store.promote(PROMOTE_LIMIT, now)  # where nothing is claimed: every queue is paused
         if store.take_turn("checkpoint", CHECKPOINT_MS, now):
             store.checkpoint()
         if self._prunes or store.take_turn("prune", PRUNE_MS, now):

@@ -15,6 +15,7 @@ from .peer import Peer
 
 log = logging.getLogger("sidework.worker")
 
+IDLE_SECONDS = 5.0
 _RESPAWN_FIRST, _RESPAWN_MOST = 0.05, 5.0
 
 
@@ -109,9 +110,8 @@ class Crew:
         peer.socket.close()
         if peer.process is None:
             return "ended"
-        if not peer.stopping:
-            # Its pipe is closed: whatever is left of it, and of what its jobs started, serves nobody.
-            self.kill(peer)
+        # Its pipe is closed: whatever is left of it, and of what its jobs started, serves nobody.
+        self.kill(peer)
         code = peer.process.wait()
         if peer.ready:
             self._failures = 0
@@ -127,6 +127,15 @@ class Crew:
     def dead(self) -> list[Peer]:
         """Those whose process has ended, also if something that it started holds its pipe open."""
         return [peer for peer in self.peers if _has_ended(peer)]
+
+    def works(self, *, alone: bool) -> bool:
+        """Whether anything still runs that may end by itself. Without another worker, jobs that wait
+        for jobs wait in vain while this one drains; those that must not run again still have their time."""
+        return any(
+            not alone or seq not in peer.parked or job.on_crash == "discard"
+            for peer in self.peers
+            for seq, job in peer.jobs.items()
+        )
 
     def reap_orphans(self) -> None:
         """As process 1 of a container the worker inherits what jobs leave behind, and has to fetch the
@@ -147,6 +156,15 @@ class Crew:
         """A solo child that has nothing to do."""
         return next((p for p in self.peers if p.solo and not p.jobs and not p.stopping), None)
 
+    def dismiss_idle(self, now: float) -> None:
+        """End solo children beyond the places there are, once they have had nothing to do for a while:
+        jobs that waited for others had made room for them."""
+        solo = [peer for peer in self.peers if peer.solo and not peer.stopping]
+        for peer in solo[self.solo :]:
+            if not peer.jobs and now - peer.progress_at > IDLE_SECONDS:
+                peer.stopping = True
+                self.kill(peer)
+
     def solo_places(self) -> int:
         """How many more jobs could run alone now, starting children for them if need be."""
         if monotonic() < self._not_before:
@@ -161,13 +179,18 @@ class Crew:
         if peer.process is not None and peer.process.returncode is None:
             try:
                 os.killpg(peer.process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                return
+            except OSError:
+                return  # gone, or a job gave it to another user
 
 
 def _has_ended(peer: Peer) -> bool:
     if peer.process is None or peer.process.returncode is not None:
         return False
-    # WNOWAIT: it stays to be waited for, and keeps its number till then.
-    looked = os.waitid(os.P_PID, peer.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    if not hasattr(os, "waitid"):  # macOS, before Python 3.13
+        return peer.process.poll() is not None
+    try:
+        # WNOWAIT: it stays to be waited for, and keeps its number till then.
+        looked = os.waitid(os.P_PID, peer.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return True  # somebody else has waited for it
     return looked is not None

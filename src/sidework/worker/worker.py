@@ -94,6 +94,7 @@ class Worker:
         self._retry_at, self._retry_wait = 0.0, RETRY_FIRST
         self._stops = 0
         self._drain_until: float | None = None
+        self._alone = False  # no other worker would run what parked jobs wait for
         self._fatal: str | None = None
 
     # From outside -------------------------------------------------------------------------------
@@ -101,6 +102,8 @@ class Worker:
     def stop(self) -> None:
         """Drain; the second time, leave at once. Safe from signal handlers and other threads."""
         self._stops += 1
+        if self._stops > 1 and self._store is not None:
+            self._store.hurry(LEAVE_AT_ONCE)  # the loop itself may stand in line for the store
         try:
             self._wake_write.send(b"\0")
         except OSError:
@@ -147,6 +150,7 @@ class Worker:
             self._counted_at = now
             self._look_for_dead()
             self._crew.reap_orphans()
+            self._crew.dismiss_idle(now)
         if self._store is None:
             self._begin()
         elif now >= self._retry_at:
@@ -179,7 +183,7 @@ class Worker:
             self._retry_wait = RETRY_FIRST
         except StoreError as error:
             waiting = len(self._recorder.waiting)
-            log.error("the store does not answer, %d outcomes wait: %s", waiting, error)
+            log.error("the store did not take it, %d outcomes wait: %s", waiting, error)
             self._retry_at = monotonic() + self._retry_wait
             self._retry_wait = min(RETRY_MOST, self._retry_wait * 2)
 
@@ -341,14 +345,20 @@ class Worker:
         log.info("draining: finishing what runs, at most %s", text_of(self._grace))
         for peer in self._crew.peers:
             peer.send(TakeBack())
+        try:
+            others = [] if self._store is None else self._store.workers()
+            self._alone = not any(one.alive and one.id != self._worker for one in others)
+        except StoreError:
+            self._alone = False
 
     def _finished(self) -> bool:
         if self._fatal is not None or self._stops > 1:
             return True
         if not self._stops or self._drain_until is None:
             return bool(self._stops) and self._store is None
-        busy = any(peer.jobs for peer in self._crew.peers) or self._recorder.waiting
-        return not busy or monotonic() >= self._drain_until
+        if self._recorder.waiting and monotonic() < self._drain_until:
+            return False
+        return not self._crew.works(alone=self._alone) or monotonic() >= self._drain_until
 
     def _leave(self) -> None:
         """The children end before the last word: what goes back must not run any more."""
@@ -371,6 +381,7 @@ class Worker:
         if self._chores is not None:
             self._chores.close(patience)
         if self._store is not None:
+            self._store.hurry(patience)  # from now on: the children may have taken their time
             self._say_goodbye(self._store)
         if self._bell is not None:
             self._bell.close()

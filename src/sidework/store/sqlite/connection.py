@@ -1,5 +1,4 @@
-"""Connections to the file: how they are opened, the one border where apsw's errors are translated,
-and a write transaction under the fair ticket."""
+"""Connections to the file: how they are opened, and the one border where apsw's errors are translated."""
 
 from __future__ import annotations
 

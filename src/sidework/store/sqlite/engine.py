@@ -90,7 +90,7 @@ class SqliteStore:
 
     def insert(self, jobs: Sequence[NewJob], now: Millis | None = None) -> list[Inserted]:
         """Store the jobs, in transactions of at most ``MOST_ROWS``."""
-        self._refuse_inside()
+        self.outside()
         done: list[Inserted] = []
         for start in range(0, len(jobs), MOST_ROWS):
             done += self._inserts.submit((jobs[start : start + MOST_ROWS], now))
@@ -142,7 +142,7 @@ class SqliteStore:
     @contextmanager
     def transaction(self) -> Iterator[apsw.Connection]:
         """A connection inside a write transaction, for ``insert_on`` and tables of the caller's own."""
-        self._refuse_inside()
+        self.outside()
         self._inside.add(threading.get_ident())
         try:
             with self._callers.transaction() as connection:
@@ -151,12 +151,13 @@ class SqliteStore:
             self._inside.discard(threading.get_ident())
         self.ring_work()
 
-    def _refuse_inside(self) -> None:
-        """One's own transaction keeps all other writers waiting, and so this thread for ever."""
+    def outside(self) -> None:
+        """``StoreRefused`` for a thread in a transaction of its own: that keeps all other writers
+        waiting, and so this thread, if it waited for one of them."""
         if self._inside and threading.get_ident() in self._inside:
             raise StoreRefused(
                 "this thread is in a transaction of the store: pass its connection "
-                "(options(connection=...)), or write after the with block"
+                "(options(connection=...)), or write and wait after the with block"
             )
 
     def get(self, ids: Sequence[bytes]) -> list[JobRow | None]:
@@ -206,7 +207,7 @@ class SqliteStore:
         return self._write(work)
 
     def _write(self, work: Callable[[apsw.Connection], T]) -> T:
-        self._refuse_inside()
+        self.outside()
         return self._session.write(work)
 
     # Claims -------------------------------------------------------------------------------------

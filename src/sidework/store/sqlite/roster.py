@@ -34,7 +34,7 @@ class Roster:
         """A new row and its life; takes over what a life of this process holds that lost its file."""
         life = Life(self._folder, os.urandom(4).hex())
         lost = [worker for worker, old in self._lives.items() if not old.is_there()]
-        values = (host, pid, life.name, now, msgspec.json.encode(list(queues)).decode())
+        values = (_draw(), host, pid, life.name, now, msgspec.json.encode(list(queues)).decode())
 
         def work(connection: apsw.Connection) -> WorkerRow:
             row: Any = connection.execute(statement("register"), values).fetchone()
@@ -121,6 +121,11 @@ class Roster:
         served = msgspec.json.decode(queues, type=tuple[str, ...])
         alive = life is not None and not is_dead(life)
         return WorkerRow(id_, host, pid, life, started, served, alive)
+
+
+def _draw() -> int:
+    """A worker's number, of 40 bits: short enough to read, too many to meet one again."""
+    return int.from_bytes(os.urandom(5), "big") + 1
 
 
 def _rescue_step(

@@ -18,7 +18,7 @@ import apsw
 import msgspec
 
 from ...clock import monotonic
-from ...errors import SideworkError, StoreError, StoreRefused
+from ...errors import SideworkError, StoreError, StoreRefused, StoreUnavailable
 from .connection import BUSY_SECONDS, open_connection, translate
 from .ticket import TICKET_SECONDS, Ticket
 
@@ -43,54 +43,67 @@ class Session:
         self._in_doubt = False
         self._opened = 0
         self._leaves_at: float | None = None
-        with _forking:
+        with _registry:
             _sessions.add(self)
 
     def write(self, work: Callable[[apsw.Connection], T]) -> T:
         """Run ``work`` in one durable transaction; all of it is stored, or nothing."""
-        with self._lock, self._border():
+        with self._turn(), self._lock, self._border():
             connection = self._begin()
-            with self._ticket:
-                connection.execute("BEGIN IMMEDIATE")
-                changes = connection.total_changes()
-                try:
-                    result = work(connection)
-                    self._commit(connection, changes)
-                except BaseException:
-                    _undo(connection)
-                    raise
-                return result
+            connection.execute("BEGIN IMMEDIATE")
+            changes = connection.total_changes()
+            try:
+                result = work(connection)
+                self._commit(connection, changes)
+            except BaseException:
+                _undo(connection)
+                raise
+            return result
 
     def write_one(self, sql: str, values: tuple[Any, ...]) -> int:
         """Run one statement, a durable transaction by itself; how many rows it changed. For what is
         written one by one: without BEGIN and COMMIT it costs a fifth less CPU."""
-        with self._lock, self._border():
+        with self._turn(), self._lock, self._border():
             connection = self._begin()
-            with self._ticket:
-                in_doubt, self._in_doubt = self._in_doubt, True
+            in_doubt, self._in_doubt = self._in_doubt, True
+            try:
                 connection.execute(sql, values)
-                changed = connection.changes()
-                self._in_doubt = in_doubt and changed == 0
-                return changed
+            except (apsw.BusyError, apsw.ConstraintError):
+                self._in_doubt = in_doubt  # it did not come to a commit
+                raise
+            changed = connection.changes()
+            self._in_doubt = in_doubt and changed == 0
+            return changed
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[apsw.Connection]:
         """A write transaction of someone else's statements, whose own errors stay as they are."""
-        with self._lock:
+        with self._turn(), self._lock:
             with self._border():
                 connection = self._begin()
-            with self._ticket:
-                with self._border():
-                    connection.execute("BEGIN IMMEDIATE")
-                changes = connection.total_changes()
-                try:
-                    yield connection
-                    if connection.in_transaction:  # else it was ended by hand
-                        with self._border():
-                            self._commit(connection, changes)
-                except BaseException:
+                connection.execute("BEGIN IMMEDIATE")
+            changes = connection.total_changes()
+            try:
+                yield connection
+                if self._connection is not connection:
+                    raise StoreUnavailable(
+                        "this process was forked inside a transaction of the store, which was undone: "
+                        "fork before it or after it"
+                    )
+                if connection.in_transaction:  # else it was ended by hand
+                    with self._border():
+                        self._commit(connection, changes)
+            except BaseException:
+                if self._connection is connection:
                     _undo(connection)
-                    raise
+                raise
+
+    def _turn(self) -> Ticket:
+        """The ticket, waited for without the connection's lock: reads go on meanwhile. To be entered
+        in one ``with``, before that lock."""
+        if self._leaves_at is not None:
+            self._ticket.timeout = max(0.0, min(TICKET_SECONDS, self._leaves_at - monotonic()))
+        return self._ticket
 
     def _commit(self, connection: apsw.Connection, changes: int) -> None:
         in_doubt, self._in_doubt = self._in_doubt, True
@@ -124,15 +137,16 @@ class Session:
         return self.read(ask)
 
     def hurry(self, seconds: float) -> None:
-        """Until it is closed, wait for others' locks no longer than this, all waits together."""
+        """Until it is closed, wait for others' locks no longer than this, all waits together; that of
+        another thread which waits already, too."""
         self._leaves_at = monotonic() + seconds
+        self._ticket.timeout = seconds
 
     def _begin(self) -> apsw.Connection:
         """The connection, with the time set that a write may wait for its turn."""
         connection = self._open()
         if self._leaves_at is not None:
             left = max(0.0, self._leaves_at - monotonic())
-            self._ticket.timeout = min(left, TICKET_SECONDS)
             connection.set_busy_timeout(round(min(left, BUSY_SECONDS) * 1000))
         return connection
 
@@ -205,8 +219,9 @@ class Session:
 
     def close(self) -> None:
         """Close the connection; the next use opens it again, and is in no hurry."""
-        with self._lock:
+        with self._ticket.lock, self._lock:
             self._shut()
+            self._ticket.close()
             self._leaves_at, self._ticket.timeout = None, TICKET_SECONDS
 
     def _shut(self) -> None:
@@ -215,23 +230,30 @@ class Session:
             # What it could not bring into the file is safe in the log.
             with contextlib.suppress(apsw.Error):
                 connection.close()
-        self._ticket.close()
 
     def take(self, *, wait: bool) -> bool:
         """Before a fork: keep everyone out, after the transaction under way; False when that was not to
         be waited for."""
-        return self._lock.acquire(blocking=wait)
+        if not self._ticket.lock.acquire(blocking=wait):
+            return False
+        if self._lock.acquire(blocking=wait):
+            return True
+        self._ticket.lock.release()
+        return False
 
     def before_fork(self) -> None:
         """Close; the lock is kept over the fork."""
         self._shut()
+        self._ticket.close()
 
     def after_fork(self, *, child: bool) -> None:
         """Let others in again; in the child with a new lock, since its owner is not there."""
         if child:
             self._lock = threading.RLock()
+            self._ticket.lock = threading.RLock()
         else:
             self._lock.release()
+            self._ticket.lock.release()
 
 
 def _undo(connection: apsw.Connection) -> None:
@@ -264,36 +286,50 @@ def _leave_log(connection: apsw.Connection) -> None:
 _sessions: weakref.WeakSet[Session] = weakref.WeakSet()
 _forking = threading.RLock()
 """Held from the first session's closing to the last one's release: of two threads that fork at once, one
-waits here, with no session's lock in its hand. It guards ``_sessions`` and ``_held``."""
+waits here, with no session's lock in its hand. It guards ``_held``."""
+_registry = threading.Lock()
+"""Guards ``_sessions``, and is never held while something is waited for, but over the fork itself."""
 _held: list[Session] = []
 
 
 def _before() -> None:
     """Take all locks, waiting for one only with no other in hand: whoever has it may want those (a caller
-    in a transaction of its own, who reads or enqueues elsewhere)."""
+    in a transaction of its own, who reads or enqueues elsewhere, perhaps in a store opened just now)."""
     _forking.acquire()
-    left = list(_sessions)
-    while left:
-        session = left.pop()
-        if session.take(wait=not _held):
-            _held.append(session)
-        else:
-            for other in _held:
-                other.after_fork(child=False)
-            left = [*left, *_held, session]  # the busy one is waited for first
-            _held.clear()
+    first: Session | None = None
+    while True:
+        if first is not None:
+            first.take(wait=True)
+            _held.append(first)
+        _registry.acquire()
+        left = [session for session in _sessions if session is not first]
+        first = next((session for session in left if not _taken(session)), None)
+        if first is None:
+            break
+        _registry.release()
+        for session in _held:
+            session.after_fork(child=False)
+        _held.clear()
     for session in _held:
         session.before_fork()
 
 
+def _taken(session: Session) -> bool:
+    if session.take(wait=False):
+        _held.append(session)
+        return True
+    return False
+
+
 def _after(child: bool) -> None:
-    global _forking
+    global _forking, _registry
     for session in _held:
         session.after_fork(child=child)
     _held.clear()
     if child:
-        _forking = threading.RLock()
+        _forking, _registry = threading.RLock(), threading.Lock()
     else:
+        _registry.release()
         _forking.release()
 
 

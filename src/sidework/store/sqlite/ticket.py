@@ -11,8 +11,10 @@ import os
 import threading
 from typing import Self
 
+from ...clock import monotonic
 from ...errors import StoreUnavailable
 
+_LOOK_SECONDS = 0.25
 TICKET_SECONDS = 30.0
 """How long a writer stands in line; far beyond the worst wait among writers that move."""
 
@@ -20,17 +22,36 @@ TICKET_SECONDS = 30.0
 class Ticket:
     """A lock between processes on the file ``path``, as a context manager.
 
-    Not reentrant and not thread-safe: a lock of the process stands around it. ``close()`` must come
-    before a fork, since parent and child would share one ``flock`` and both believe to hold it.
-    ``timeout`` is in seconds. Entering raises ``StoreUnavailable``.
+    Not reentrant. ``lock`` is the line within this process. ``close()`` must come before a fork, since
+    parent and child would share one ``flock`` and both believe to hold it. ``timeout`` is in seconds and
+    counts for whoever waits already, too. Entering raises ``StoreUnavailable``.
     """
 
     def __init__(self, path: str, timeout: float = TICKET_SECONDS) -> None:
         self._path = path
         self.timeout = timeout
+        self.lock = threading.RLock()
         self._fd = -1
 
     def __enter__(self) -> Self:
+        self._stand_in_line()
+        try:
+            self._take()
+        except BaseException:
+            self.lock.release()
+            raise
+        return self
+
+    def _stand_in_line(self) -> None:
+        began = monotonic()
+        while not self.lock.acquire(timeout=_LOOK_SECONDS):
+            if monotonic() - began >= self.timeout:
+                raise StoreUnavailable(
+                    f"the store is busy: another thread of this process has written to it, or waited to "
+                    f"write, for over {self.timeout:g} s ({self._path})"
+                )
+
+    def _take(self) -> None:
         try:
             if self._fd < 0:
                 self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -43,11 +64,14 @@ class Ticket:
                 f"cannot take the write ticket {self._path}: {error.strerror}; "
                 "is its folder there, writable and on a local disk?"
             ) from error
-        return self
 
     def __exit__(self, *_: object) -> None:
-        # Unlocked by name, not by closing: a descriptor that a fork copied would keep the lock.
-        fcntl.flock(self._fd, fcntl.LOCK_UN)
+        try:
+            # Unlocked by name, not by closing: a descriptor that a fork copied would keep the lock.
+            if self._fd >= 0:  # else a fork came in between, which closed it
+                fcntl.flock(self._fd, fcntl.LOCK_UN)
+        finally:
+            self.lock.release()
 
     def close(self) -> None:
         """Close the file; the next entry opens it again."""
@@ -60,7 +84,9 @@ class Ticket:
         wait = _Wait(self._fd)
         wait.start()
         try:
-            wait.ended.wait(self.timeout)
+            began = monotonic()
+            while not wait.ended.wait(_LOOK_SECONDS) and monotonic() - began < self.timeout:
+                continue
         finally:  # also on KeyboardInterrupt: the thread may get the lock at any later time
             if abandoned := wait.abandon():
                 self._fd = -1  # the thread's now: a second lock on it would be undone by its unlock

@@ -61,9 +61,9 @@ CREATE TABLE queues (
     paused_why TEXT
 ) STRICT, WITHOUT ROWID;
 
--- AUTOINCREMENT: a worker's number is never given again, so a running row can name its worker.
+-- A worker's number is drawn (register.sql), so that a running row can name its worker.
 CREATE TABLE workers (
-    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    id         INTEGER PRIMARY KEY,
     host       TEXT    NOT NULL,
     pid        INTEGER NOT NULL,
     life       TEXT,
