@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from ..crashpoint import reach
 from ..retry import delay_seconds
-from ..tasks.finding import AppLike
+from ..tasks.registry import AppLike
 from ..wire import Cancel, Done, HandedBack, Hello, Run, Stop, TakeBack, TaskInfo, ToChild
 from .executor import Attempt, attempt_of
 from .link import Link

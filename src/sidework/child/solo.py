@@ -18,7 +18,7 @@ from types import FrameType
 from ..job import Claimed
 from ..outcome import Outcome
 from ..tasks.context import Stopped
-from ..tasks.finding import AppLike
+from ..tasks.registry import AppLike
 from ..wire import Cancel, Done, HandedBack, Parked, Run, Started, Stop, TakeBack, ToChild
 from .child import hello
 from .executor import Attempt, attempt_of

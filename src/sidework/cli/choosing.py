@@ -18,7 +18,7 @@ from ..tasks.naming import name_of_file
 from ..tasks.project import is_path, module_file, project_folder
 
 if TYPE_CHECKING:
-    from ..tasks.finding import AppLike
+    from ..tasks.registry import AppLike
 
 _SAY = "give an app (module, module:app or path/to/file.py), or write it once into pyproject.toml: "
 _SAY += '[tool.sidework] app = "shop.jobs"'

@@ -22,18 +22,17 @@ from ..retry import Backoff
 from ..state import State
 from ..store.opening import absolute, open_store
 from ..store.protocol import RETENTION
-from ..tasks.finding import AppLike
 from ..tasks.importing import refuse_at_import
 from ..tasks.naming import module_name
-from ..tasks.registry import Registry
+from ..tasks.registry import AppLike, Registry
 from ..tasks.task import Bound, Exceptions, Task, checked_options
-from .gathering import Gatherer
 from .handle import Handle
 from .waiter import Waiter
 
 if TYPE_CHECKING:
     from ..store.protocol import Store
     from .embedded import EmbeddedWorker
+    from .gathering import Gatherer
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -83,7 +82,7 @@ class Sidework(AppLike):
         self._lock = threading.Lock()
         self._store: Store | None = None
         self._waiter: Waiter | None = None
-        self._gatherer = Gatherer(lambda rows: self.store.insert(rows))
+        self._gatherer: Gatherer | None = None
         forgets(self)
 
     def forget_in_child(self) -> None:
@@ -201,8 +200,16 @@ class Sidework(AppLike):
         refuse_at_import("enqueues a job")
         if connection is None:
             self.store.outside()  # asked on this thread: the gatherer's own is in no transaction
-            return _accepted(await self._gatherer.insert(jobs))
+            return _accepted(await self._gather().insert(jobs))
         return self._insert(jobs, connection)  # no more than a statement of the caller's own
+
+    def _gather(self) -> Gatherer:
+        with self._lock:
+            if self._gatherer is None:
+                from .gathering import Gatherer  # with asyncio: a third of what importing us costs
+
+                self._gatherer = Gatherer(lambda rows: self.store.insert(rows))
+            return self._gatherer
 
     def enqueue_many(self, bound: Iterable[Bound[R]]) -> int:
         """Store many jobs, streamed in chunks of 500, each chunk durable by itself; how many.

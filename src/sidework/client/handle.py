@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -80,6 +79,8 @@ class Handle(Generic[R]):
 
     async def aresult(self, timeout: Duration | None = None) -> R:
         """``result`` for coroutines."""
+        import asyncio
+
         row = await self._afinal(timeout)
         if row.state is State.COMPLETED:
             return self._outcome(row)
@@ -115,6 +116,8 @@ class Handle(Generic[R]):
         return self._there(row)
 
     async def _afinal(self, timeout: Duration | None) -> JobRow:
+        import asyncio
+
         refuse_at_import("waits for a job")
         self._app.store.outside()
         limit = None if timeout is None else seconds(timeout, "timeout")

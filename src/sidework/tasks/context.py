@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -148,11 +148,12 @@ def waiting(*, blocks: bool) -> Iterator[None]:
 
 
 def _on_a_loop() -> bool:
+    # Not imported here: it is a third of what `import sidework` costs, and without it nothing runs one.
+    asyncio = sys.modules.get("asyncio")
     try:
-        asyncio.get_running_loop()
+        return asyncio is not None and bool(asyncio.get_running_loop())
     except RuntimeError:
         return False
-    return True
 
 
 set_current = _current.set

@@ -20,7 +20,7 @@ from ..errors import AppNotFound, SideworkError, TaskNotFound
 from .importing import importing
 from .naming import name_of_file
 from .project import file_of_path, folder_of_module, is_path
-from .registry import Registry
+from .registry import AppLike, Registry, is_app
 from .task import Task
 
 _MOST_NAMED = 12
@@ -30,15 +30,6 @@ _OTHERS = tuple(sysconfig.get_path(one) + os.sep for one in ("stdlib", "purelib"
 _OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep
 
 
-class AppLike:
-    """What a worker's child needs of an app. Apps say by inheritance that they are one: an object of
-    another library may answer to any attribute, or raise at any."""
-
-    registry: Registry
-    retention: dict[str, int]
-    url: str
-
-
 class Several(AppLike):
     """Apps that one worker serves together: one store, all their tasks."""
 
@@ -46,11 +37,6 @@ class Several(AppLike):
         self.url = url
         self.registry = registry
         self.retention = retention
-
-
-def is_app(value: object) -> TypeGuard[AppLike]:
-    """By its real type: a proxy may say of itself that it is anything, or raise when asked."""
-    return issubclass(type(value), AppLike)
 
 
 def _is_task(value: object) -> TypeGuard[Task[Any, Any, Any]]:

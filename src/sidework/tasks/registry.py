@@ -1,8 +1,8 @@
-"""The tasks of an app, by name."""
+"""The tasks of an app, by name, and what makes an object an app."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 from ..errors import BadTask, TaskNotFound
 from .task import Task
@@ -36,6 +36,20 @@ class Registry:
     def names(self) -> list[str]:
         """All names, sorted."""
         return sorted(self._tasks)
+
+
+class AppLike:
+    """What a worker's child needs of an app. Apps say by inheritance that they are one: an object of
+    another library may answer to any attribute, or raise at any."""
+
+    registry: Registry
+    retention: dict[str, int]
+    url: str
+
+
+def is_app(value: object) -> TypeGuard[AppLike]:
+    """By its real type: a proxy may say of itself that it is anything, or raise when asked."""
+    return issubclass(type(value), AppLike)
 
 
 def _same_source(one: Task[Any, Any, Any], other: Task[Any, Any, Any]) -> bool:
