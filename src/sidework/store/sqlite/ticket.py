@@ -43,6 +43,8 @@ class Ticket:
         return self
 
     def _stand_in_line(self) -> None:
+        if self.lock.acquire(blocking=False):
+            return
         began = monotonic()
         while not self.lock.acquire(timeout=_LOOK_SECONDS):
             if monotonic() - began >= self.timeout:
