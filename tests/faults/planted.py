@@ -98,4 +98,5 @@ def caught(bug: Bug | None, folder: Path) -> str:
     if done.returncode != 1 or failed is None:
         raise RuntimeError(done.stdout + done.stderr)
     why = re.search(r"^E +(\S.*)", done.stdout, re.MULTILINE)
-    return f"{failed[1]}: {'' if why is None else why[1][:200]}"
+    said = "" if why is None else re.sub(r"\S*/pytest-of-\S*", "…", why[1])
+    return f"{failed[1]}: {said[:200]}"
