@@ -570,7 +570,7 @@ def test_how_deep_is_too_deep_does_not_depend_on_who_calls(kind: type, hooks: Ty
     assert encode([nest(0, list)] * 300 + [[]] * 300, hooks, "args")  # wide is not deep
 
 
-@pytest.mark.parametrize("value", cycles(), ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("value", list(cycles()), ids=lambda value: type(value).__name__)
 def test_cycles_and_endless_nesting_are_refused(value: Any, hooks: TypeHooks) -> None:
     hooks.register(Money, lambda money: money.cents, Money)
     refusal(lambda: encode(value, hooks, "args"))
