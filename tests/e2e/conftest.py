@@ -5,14 +5,13 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conftest import Place
-
-APP = Path(__file__).parent / "ways.py"
 
 
 class Ways:
@@ -34,19 +33,25 @@ class Ways:
         return [(what, int(n), int(pid)) for what, key, n, pid in split if key == str(tag)]
 
 
-@pytest.fixture
-def ways(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ways]:
-    path = place.folder / "ways.py"
-    path.write_text(APP.read_text())
-    monkeypatch.setenv("SIDEWORK_URL", place.url)
-    monkeypatch.chdir(place.folder)
-    spec = importlib.util.spec_from_file_location("ways", path)
+@contextmanager
+def loaded(place: Place, name: str) -> Iterator[Any]:
+    """The app ``name`` of this folder, in the place: as its workers and as the test's program see it."""
+    path = place.write(f"{name}.py", (Path(__file__).parent / f"{name}.py").read_text())
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["ways"] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     module.app.store  # noqa: B018 - made, so that workers start
-    yield Ways(place, module)
+    yield module
     module.app.close()
-    del sys.modules["ways"]
+    del sys.modules[name]
+
+
+@pytest.fixture
+def ways(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ways]:
+    monkeypatch.setenv("SIDEWORK_URL", place.url)
+    monkeypatch.chdir(place.folder)
+    with loaded(place, "ways") as module:
+        yield Ways(place, module)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
 import subprocess
@@ -15,23 +14,15 @@ from typing import Any
 import pytest
 
 from conftest import Place, until
+from e2e.conftest import loaded
 from sidework import BadTask, JobFailed, Sidework, State
 
 
 @pytest.fixture
 def rough(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    path = place.write("rough.py", (Path(__file__).parent / "rough.py").read_text())
     monkeypatch.setenv("SIDEWORK_URL", place.url)
-    spec = importlib.util.spec_from_file_location("rough", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["rough"] = module
-    spec.loader.exec_module(module)
-    module.app.store  # noqa: B018 - made, so that workers start
-    yield module
-    module.app.close()
-    del sys.modules["rough"]
+    with loaded(place, "rough") as module:
+        yield module
 
 
 def lines(place: Place) -> list[str]:
