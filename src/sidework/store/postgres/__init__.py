@@ -1,0 +1,1 @@
+"""The PostgreSQL engine: one database, workers on any number of machines."""
