@@ -207,4 +207,3 @@ def rows(connection: Connection, sql: Sql, values: Sequence[Any]) -> list[tuple[
     """Run one statement; its rows."""
     cursor = connection.execute(sql.text, values, binary=True)
     return cursor.fetchall() if cursor.description else []
-

@@ -381,7 +381,9 @@ class PostgresStore:
         now = monotonic()
         if now < self._looked_at:
             return self._version
-        found = self._session.one(numbered("SELECT pg_current_snapshot()::text", ""), [], again=True)
+        found = self._session.one(
+            numbered("SELECT pg_current_snapshot()::text", ""), [], again=True
+        )
         version = hash(found[0][0])
         changed, self._version = version != self._version, version
         if self._pulse.hears:
@@ -414,5 +416,3 @@ class PostgresStore:
     def vacuum(self) -> None:
         """Give dead rows' room back for new ones, beside everything that runs."""
         self._long(lambda c: upkeep.vacuum(c, self._place))
-
-

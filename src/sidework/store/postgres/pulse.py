@@ -206,9 +206,7 @@ class Pulse:
                 times.append(self._rung_at + RING_SECONDS)
             if self._opened is not None:
                 times.append(
-                    self._probed_at + PROBE_SECONDS
-                    if self._bells
-                    else self._used_at + IDLE_SECONDS
+                    self._probed_at + PROBE_SECONDS if self._bells else self._used_at + IDLE_SECONDS
                 )
         return min(times, default=now + 60)
 
@@ -326,4 +324,3 @@ def _chunks(ids: list[bytes]) -> list[list[bytes] | None]:
     if len(ids) > MAX_IDS * 4:
         return [None]
     return [ids[at : at + MAX_IDS] for at in range(0, len(ids), MAX_IDS)]
-

@@ -13,9 +13,7 @@ from .rows import ATTEMPT_COLUMNS, JOB_COLUMNS, attempt_row, job_row
 
 def get(connection: Connection, schema: str, ids: Sequence[bytes]) -> list[JobRow | None]:
     """The jobs of these ids, ``None`` where there is none."""
-    sql = numbered(
-        f"SELECT {JOB_COLUMNS} FROM sidework.jobs WHERE id = ANY (:ids::uuid[])", schema
-    )
+    sql = numbered(f"SELECT {JOB_COLUMNS} FROM sidework.jobs WHERE id = ANY (:ids::uuid[])", schema)
     found = {row[0]: job_row(row) for row in rows(connection, sql, [Uuids(ids)])}
     return [found.get(id_) for id_ in ids]
 

@@ -201,7 +201,10 @@ def _has_ended(connection: Connection) -> bool:
 def _undo(connection: Connection) -> None:
     """Leave no transaction open; a connection that cannot even do that is closed."""
     try:
-        if not connection.closed and connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+        if (
+            not connection.closed
+            and connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE
+        ):
             connection.execute(b"ROLLBACK")
     except psycopg.Error:
         connection.close()

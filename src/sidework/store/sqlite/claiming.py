@@ -68,7 +68,13 @@ def claim(
     }
 
     def take(runner: Runner, lane: str, most: int) -> list[Claimed]:
-        values = {"lane": lane, "runner": runner, "limit": most, "worker": demand.worker, "now": now}
+        values = {
+            "lane": lane,
+            "runner": runner,
+            "limit": most,
+            "worker": demand.worker,
+            "now": now,
+        }
         taken = [claimed(row) for row in connection.execute(statement("claim"), values)]
         taken.sort(key=lambda job: (-job.priority, job.due_at, job.id))
         return taken

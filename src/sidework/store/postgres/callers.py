@@ -1,0 +1,345 @@
+"""The caller's own connection: one statement runs on it, in its transaction, whatever driver it is of.
+
+``run`` is for sync code, ``arun`` for coroutines. Both take the connections that ``TAKEN`` names and
+import no driver: a connection is known by the names of its type's bases, so who passes one has its
+driver already. Nothing else of the caller's is touched: no commit, no rollback, no flush of a Session,
+no setting; row factories and cursor classes of theirs are not used.
+
+- The row is there when the caller commits, and gone when they roll back. If the statement fails, their
+  transaction is aborted as by any other statement that fails in it.
+- A connection in autocommit works: the statement is a transaction of its own, durable when ``run``
+  returns. Except in a psycopg pipeline, where it is committed at the pipeline's next sync.
+- A sync connection given to ``arun`` runs, and blocks the event loop for the one statement. Django's
+  refuses by itself to run there.
+- In a pipeline, the failure of an earlier statement may be told by this one.
+
+A driver may have been taught to load ``uuid`` or ``json`` in a way of the caller's: a statement should
+return text, numbers and booleans.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from msgspec import Struct
+
+from ...errors import SideworkError, StoreError, StoreRefused
+from .sqlstate import error_of, one_line
+from .statement import Statement
+
+Rows = list[tuple[Any, ...]]
+
+TAKEN = (
+    "psycopg (Connection, AsyncConnection), psycopg2, asyncpg, SQLAlchemy (Session, AsyncSession, "
+    "Connection, AsyncConnection) or Django's django.db.connection"
+)
+
+
+def run(connection: object, statement: Statement, values: Sequence[Any]) -> Rows:
+    """Run the statement on the caller's connection; its rows.
+
+    ``values``: str, int, bool, bytes, UUID, None, and lists of these. Raises ``StoreRefused`` for what
+    is no open connection to PostgreSQL that works in sync code, and what ``error_of`` makes of the
+    driver's errors; other errors (of a hook of the caller's) pass as they are.
+    """
+    kind = _kind(type(connection))
+    if kind.run is None:
+        raise StoreRefused(
+            f"{kind.name} works in async code only: use aenqueue, or pass a sync connection to enqueue"
+        )
+    try:
+        return kind.run(connection, statement, values)
+    except SideworkError:
+        raise
+    except Exception as error:
+        if (ours := _translated(error, kind, connection)) is None:
+            raise
+        raise ours from error
+
+
+async def arun(connection: object, statement: Statement, values: Sequence[Any]) -> Rows:
+    """``run`` for a coroutine: awaits an async connection, and runs a sync one here and now."""
+    kind = _kind(type(connection))
+    if kind.arun is None:
+        return run(connection, statement, values)
+    try:
+        return await kind.arun(connection, statement, values)
+    except SideworkError:
+        raise
+    except Exception as error:
+        if (ours := _translated(error, kind, connection)) is None:
+            raise
+        raise ours from error
+
+
+class Where(Struct, frozen=True):
+    """Which database a connection says it is to; None for what it does not say.
+
+    For messages. It proves little: one server has many names, a pooler has its own names for databases.
+    """
+
+    database: str | None = None
+    host: str | None = None
+    port: int | None = None
+
+    def __str__(self) -> str:
+        place = f"{self.host}:{self.port}" if self.host and self.port else self.host
+        return " at ".join(
+            part for part in (self.database and f"database {self.database}", place) if part
+        )
+
+
+def where(connection: object) -> Where:
+    """Where the connection leads, without asking the server; ``StoreRefused`` if it is none of ``TAKEN``."""
+    return _where(_kind(type(connection)), connection)
+
+
+class _Kind(NamedTuple):
+    """One kind of connection: how a statement runs on it, in the colours in which it can."""
+
+    name: str
+    where: Callable[[Any], Where]
+    run: Callable[[Any, Statement, Sequence[Any]], Rows] | None = None
+    arun: Callable[[Any, Statement, Sequence[Any]], Awaitable[Rows]] | None = None
+
+
+def _psycopg(connection: Any, statement: Statement, values: Sequence[Any]) -> Rows:
+    from psycopg import RawCursor
+    from psycopg.rows import tuple_row
+
+    _check_open(connection.closed)
+    with RawCursor(connection, row_factory=tuple_row) as cursor:
+        return cursor.execute(statement.dollar, values).fetchall()
+
+
+async def _psycopg_async(connection: Any, statement: Statement, values: Sequence[Any]) -> Rows:
+    from psycopg import AsyncRawCursor
+    from psycopg.rows import tuple_row
+
+    _check_open(connection.closed)
+    async with AsyncRawCursor(connection, row_factory=tuple_row) as cursor:
+        await cursor.execute(statement.dollar, values)
+        return await cursor.fetchall()
+
+
+def _psycopg2(connection: Any, statement: Statement, values: Sequence[Any]) -> Rows:
+    from psycopg2.extensions import cursor as plain
+
+    _check_open(connection.closed)
+    with connection.cursor(cursor_factory=plain) as cursor:
+        cursor.execute(statement.percent, _literal(statement.in_order(values)))
+        return list(cursor.fetchall())
+
+
+async def _asyncpg(connection: Any, statement: Statement, values: Sequence[Any]) -> Rows:
+    _check_open(connection.is_closed())
+    return [tuple(row) for row in await connection.fetch(statement.dollar, *values)]
+
+
+def _sqlalchemy(connection: Any, statement: Statement, values: Sequence[Any]) -> Rows:
+    result = connection.exec_driver_sql(*_for_dialect(connection.dialect, statement, values))
+    return [tuple(row) for row in result]
+
+
+async def _sqlalchemy_async(connection: Any, statement: Statement, values: Sequence[Any]) -> Rows:
+    result = await connection.exec_driver_sql(*_for_dialect(connection.dialect, statement, values))
+    return [tuple(row) for row in result]
+
+
+def _session(session: Any, statement: Statement, values: Sequence[Any]) -> Rows:
+    # The connection of the Session's transaction, begun if there is none; it flushes nothing.
+    return _sqlalchemy(session.connection(), statement, values)
+
+
+async def _session_async(session: Any, statement: Statement, values: Sequence[Any]) -> Rows:
+    return await _sqlalchemy_async(await session.connection(), statement, values)
+
+
+def _django(connection: Any, statement: Statement, values: Sequence[Any]) -> Rows:
+    # Not the driver's connection below: the cursor connects when it must, refuses a broken atomic block
+    # and another thread, and is what assertNumQueries and the tests' database guards look at.
+    if (vendor := getattr(connection, "vendor", "no database")) != "postgresql":
+        raise StoreRefused(
+            f"Django's connection is to {vendor}, the jobs are in PostgreSQL: "
+            "pass django.db.connections[…] of a postgresql backend"
+        )
+    with connection.cursor() as cursor:
+        cursor.execute(statement.percent, statement.in_order(values))
+        return [tuple(row) for row in cursor.fetchall()]
+
+
+def _for_dialect(
+    dialect: Any, statement: Statement, values: Sequence[Any]
+) -> tuple[str, tuple[Any, ...]]:
+    """What ``exec_driver_sql`` takes for the driver that SQLAlchemy was given."""
+    driver = dialect.driver if dialect.name == "postgresql" else ""
+    if driver == "asyncpg":
+        return statement.dollar, tuple(values)
+    if driver in {"psycopg", "psycopg_async"}:
+        return statement.percent, statement.in_order(values)
+    if driver == "psycopg2":
+        return statement.percent, _literal(statement.in_order(values))
+    raise StoreRefused(
+        f"SQLAlchemy on {dialect.name}+{dialect.driver} cannot enqueue here: the jobs are in "
+        "PostgreSQL; use an engine on psycopg, asyncpg or psycopg2"
+    )
+
+
+def _literal(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """psycopg2 knows UUID only after ``register_uuid``; as text, the cast makes one of it."""
+
+    def plain(value: Any) -> Any:
+        return str(value) if isinstance(value, UUID) else value
+
+    return tuple(
+        [plain(each) for each in value] if isinstance(value, list) else plain(value)
+        for value in values
+    )
+
+
+def _check_open(closed: object) -> None:
+    if closed:
+        raise StoreRefused("the connection is closed: pass one that is open")
+
+
+def _where_libpq(connection: Any) -> Where:
+    if connection.closed:
+        return Where()
+    info = connection.info
+    return Where(info.dbname, info.host, info.port)
+
+
+def _where_asyncpg(connection: Any) -> Where:
+    # asyncpg has no public name for these; without them nothing is known.
+    database = getattr(getattr(connection, "_params", None), "database", None)
+    match getattr(connection, "_addr", None):
+        case str() as socket:
+            folder, _, port = socket.rpartition("/.s.PGSQL.")
+            return Where(database, folder, int(port) if port.isdigit() else None)
+        case (str() as host, int() as port, *_):
+            return Where(database, host, port)
+    return Where(database)
+
+
+def _where_sqlalchemy(connection: Any) -> Where:
+    url = connection.engine.url
+    return Where(url.database, url.host, url.port)
+
+
+def _where_session(session: Any) -> Where:
+    return _where_sqlalchemy(session.get_bind())
+
+
+def _where_django(connection: Any) -> Where:
+    settings = connection.settings_dict
+    port = str(settings["PORT"])
+    return Where(
+        str(settings["NAME"]) or None,
+        settings["HOST"] or None,
+        int(port) if port.isdigit() else None,
+    )
+
+
+_KINDS = {
+    ("psycopg", "Connection"): _Kind("a psycopg Connection", _where_libpq, run=_psycopg),
+    ("psycopg", "AsyncConnection"): _Kind(
+        "a psycopg AsyncConnection", _where_libpq, arun=_psycopg_async
+    ),
+    ("psycopg2", "connection"): _Kind("a psycopg2 connection", _where_libpq, run=_psycopg2),
+    ("asyncpg", "Connection"): _Kind("an asyncpg Connection", _where_asyncpg, arun=_asyncpg),
+    ("asyncpg", "PoolConnectionProxy"): _Kind(
+        "an asyncpg Connection", _where_asyncpg, arun=_asyncpg
+    ),
+    ("sqlalchemy", "Connection"): _Kind(
+        "a SQLAlchemy Connection", _where_sqlalchemy, run=_sqlalchemy
+    ),
+    ("sqlalchemy", "AsyncConnection"): _Kind(
+        "a SQLAlchemy AsyncConnection", _where_sqlalchemy, arun=_sqlalchemy_async
+    ),
+    ("sqlalchemy", "Session"): _Kind("a SQLAlchemy Session", _where_session, run=_session),
+    ("sqlalchemy", "scoped_session"): _Kind("a scoped_session", _where_session, run=_session),
+    ("sqlalchemy", "AsyncSession"): _Kind(
+        "a SQLAlchemy AsyncSession", _where_session, arun=_session_async
+    ),
+    ("sqlalchemy", "async_scoped_session"): _Kind(
+        "an async_scoped_session", _where_session, arun=_session_async
+    ),
+    ("django", "BaseDatabaseWrapper"): _Kind("Django's connection", _where_django, run=_django),
+    ("django", "ConnectionProxy"): _Kind("Django's connection", _where_django, run=_django),
+}
+"""By package and class name of the type or of a base of it."""
+
+
+@functools.lru_cache(maxsize=256)
+def _kind(type_: type) -> _Kind:
+    for base in type_.__mro__:
+        if found := _KINDS.get((_package(base), base.__qualname__)):
+            return found
+    if _package(type_) in {"apsw", "sqlite3"}:
+        raise StoreRefused(
+            f"a connection of {_package(type_)} cannot enqueue here: the jobs are in PostgreSQL, and "
+            "a transaction cannot span both"
+        )
+    raise StoreRefused(
+        f"connection={type_.__qualname__} (of {_package(type_)}) cannot enqueue: pass an open "
+        f"connection (no pool, no engine) of {TAKEN}"
+    )
+
+
+def _package(type_: type) -> str:
+    return type_.__module__.partition(".")[0]
+
+
+_ABORTED = frozenset({"PendingRollbackError", "PipelineAborted", "TransactionManagementError"})
+"""Drivers that know by themselves that the transaction is aborted and do not ask the server."""
+
+_UNREACHED = frozenset({"OperationalError", "OSError", "TimeoutError", "PoolTimeout"})
+_BAD_VALUE = "DataError"
+_DRIVERS = frozenset(package for package, _ in _KINDS)
+
+
+def _translated(error: Exception, kind: _Kind, connection: object) -> StoreError | None:
+    """The error of ours for one of a driver; None for an error that is none of a driver's."""
+    place = str(_where(kind, connection)) or f"the database of {kind.name}"
+    causes = list(_causes(error))
+    for cause in reversed(causes):
+        for name in ("sqlstate", "pgcode"):
+            if isinstance(state := getattr(cause, name, None), str):
+                return error_of(state, str(cause), place)
+    if _package(type(error)) not in _DRIVERS and not isinstance(error, OSError):
+        return None
+    message, names = str(causes[-1]), {base.__name__ for e in causes for base in type(e).__mro__}
+    if names & _ABORTED:
+        return error_of("25P02", message, place)
+    if names & _UNREACHED:
+        return error_of(None, message or type(error).__name__, place)
+    if "SynchronousOnlyOperation" in names:
+        return StoreRefused(
+            "Django's connection works in sync code only: use enqueue, inside sync_to_async"
+        )
+    if _BAD_VALUE in names:
+        return StoreError(f"{place} cannot store a value: {one_line(message)}")
+    return StoreRefused(f"{kind.name} cannot be used as it is: {one_line(message)}")
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and, ever deeper, what it came from: SQLAlchemy wraps one more than ``__cause__`` tells."""
+    for _ in range(10):
+        yield error
+        below = getattr(error, "orig", None) or error.__cause__
+        if not isinstance(below, BaseException):
+            return
+        error = below
+
+
+def _where(kind: _Kind, connection: object) -> Where:
+    try:
+        return kind.where(connection)
+    except Exception as error:
+        # A Session of several engines, a connection lost just now: then it says nothing.
+        if _package(type(error)) not in _DRIVERS:
+            raise
+        return Where()
