@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import psycopg
 import pytest
 
 from sidework.ids import new_id
@@ -25,6 +26,8 @@ class Sqlite:
     def __init__(self, folder: Path) -> None:
         self.url = f"sqlite:///{folder}/jobs.db"
 
+    own_files = True
+
     def open(self) -> Store:
         return open_store(self.url)
 
@@ -40,7 +43,36 @@ class Sqlite:
             connection.close()
 
 
-ENGINES: dict[str, Callable[[Path], Any]] = {"sqlite": Sqlite}
+class Postgres:
+    """The same for PostgreSQL: a schema of its own in a database of the session's server."""
+
+    own_files = False
+
+    def __init__(self, folder: Path) -> None:
+        import os
+
+        base = os.environ["PGDEV"]
+        name = "t" + os.urandom(6).hex()
+        self.base = base
+        self.name = name
+        self.url = f"{base}&schema={name}&lease=2s"
+        with psycopg.connect(base, autocommit=True) as c:
+            pass
+        store = self.open()
+        store.migrate()
+        store.close()
+
+    def open(self) -> Store:
+        return open_store(self.url)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Any]:
+        with psycopg.connect(self.base) as connection:
+            yield connection
+        connection.close()
+
+
+ENGINES: dict[str, Callable[[Path], Any]] = {"sqlite": Sqlite, "postgres": Postgres}
 
 
 class Bench:
