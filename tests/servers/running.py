@@ -24,7 +24,7 @@ class Running:
         return self.endpoint.url(database, **parameters)
 
     def psql(
-        self, statement: sql.Composable | LiteralString, *given: Any, database: str = "postgres"
+        self, statement: sql.SQL | sql.Composed | str, *given: Any, database: str = "postgres"
     ) -> list[tuple[Any, ...]]:
         """Run one statement as the superuser, by itself; its rows."""
         if isinstance(statement, str):
