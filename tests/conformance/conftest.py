@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,8 @@ import apsw
 import psycopg
 import pytest
 
+from servers.binaries import newest
+from servers.shared import shared
 from sidework.ids import new_id
 from sidework.job import Claimed, JobRow, NewJob, Runner
 from sidework.outcome import Failure, Outcome, encode_failure
@@ -49,15 +52,8 @@ class Postgres:
     own_files = False
 
     def __init__(self, folder: Path) -> None:
-        import os
-
-        base = os.environ["PGDEV"]
-        name = "t" + os.urandom(6).hex()
-        self.base = base
-        self.name = name
-        self.url = f"{base}&schema={name}&lease=2s"
-        with psycopg.connect(base, autocommit=True) as c:
-            pass
+        self._server = shared(newest()).url()
+        self.url = f"{self._server}&schema={folder.name[:40]}-{os.urandom(4).hex()}&lease=2s"
         store = self.open()
         store.migrate()
         store.close()
@@ -67,9 +63,8 @@ class Postgres:
 
     @contextmanager
     def transaction(self) -> Iterator[Any]:
-        with psycopg.connect(self.base) as connection:
+        with psycopg.connect(self._server) as connection:
             yield connection
-        connection.close()
 
 
 ENGINES: dict[str, Callable[[Path], Any]] = {"sqlite": Sqlite, "postgres": Postgres}
