@@ -55,7 +55,11 @@ def load(session: Session, jobs: Sequence[Copied]) -> list[Verdict]:
                 f"job {id_text(copied.job.id)} runs: it cannot be loaded, a claim holds in its own "
                 "store only"
             )
-    verdicts = session.read(lambda connection: [_verdict(connection, one) for one in jobs])
+
+    def look(connection: apsw.Connection) -> list[Verdict]:
+        return [_verdict(connection, one) for one in jobs]
+
+    verdicts = session.read(look)
     missing = [at for at, verdict in enumerate(verdicts) if verdict == "stored"]
 
     def work(connection: apsw.Connection) -> list[Verdict]:
