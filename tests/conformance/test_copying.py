@@ -120,6 +120,9 @@ def test_a_job_that_went_on_is_present_and_one_behind_is_not(bench: Bench) -> No
     assert other.get([job_id])[0] == before[0].job
     bench.store.promote(9, NOW + 5)
     assert bench.store.load(after) == ["present"]
+    bench.now = NOW + 5
+    bench.record(outcome(bench.claim()[0], "retry", delay=5))
+    assert bench.store.load(after) == ["present"]
     # It ran here and there: the attempt that it had there is not known here.
     elsewhere = replace(after[0].attempts[0], failure=b"another")
     assert bench.store.load([replace(after[0], attempts=(elsewhere,))]) == ["conflict"]
@@ -262,6 +265,35 @@ def test_a_job_claimed_before_its_new_queue_was_closed_stops_the_move(bench: Ben
         moved(bench, target, Meanwhile("copying", work))
     assert len(everything(target)) == 1
     bench.store.retire(bench.worker)
+    assert moved(bench, target).disowned == 2
+
+
+class Racing:
+    """A store where a worker is faster by a hair: it claims of the queue just before that is closed."""
+
+    def __init__(self, bench: Bench, lane: str) -> None:
+        self._bench, self._lane = bench, lane
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._bench.store, name)
+
+    def pause(self, queue: str, by: str, why: str, now: int | None = None) -> None:
+        if queue == self._lane and why.startswith("moving"):
+            self._bench.worker = self._bench.store.register("host", 3, (), NOW).id
+            assert len(self._bench.claim(lanes=(queue,))) == 1
+        self._bench.store.pause(queue, by, why, now)
+
+
+def test_a_job_claimed_while_its_new_queue_was_closed_stops_the_move(bench: Bench) -> None:
+    """It had been read as one that waits."""
+    bench.put(lane="a")
+    leave(bench)
+    target = bench.other()
+    comes = Meanwhile("copying", lambda: bench.put(lane="b"))
+    with pytest.raises(StoreRefused, match="has begun to work"):
+        copy(Racing(bench, "b"), target, comes)  # type: ignore[arg-type]
+    assert len(everything(target)) == 1
+    leave(bench)
     assert moved(bench, target).disowned == 2
 
 

@@ -60,6 +60,7 @@ def test_outgrowing_a_store_is_one_command(shop: Place) -> None:
     told = refused(shop, "db", "copy", "jobs.db", "new.db")
     assert "has living workers" in told
     assert str(worker.pid) in told
+    assert not (shop.folder / "new.db").exists()
     worker.terminate()
     worker.wait()
     job = ok(shop, "run", "shop:add", "1")

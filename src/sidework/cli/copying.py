@@ -12,7 +12,7 @@ from msgspec.structs import asdict
 
 from ..errors import StoreError, StoreRefused
 from ..ids import id_text
-from ..store.copying import Moved, Tell, copy
+from ..store.copying import Moved, Tell, copy, refuse_workers
 from ..store.opening import absolute, open_store, sqlite_path
 from ..store.protocol import Store
 from .choosing import as_json
@@ -35,6 +35,7 @@ def copy_command(source: str, target: str, as_json: bool) -> None:
     source, target = absolute(source, os.getcwd()), absolute(target, os.getcwd())
     with closing(open_store(source, create=False)) as here:
         _refuse_same(source, target)
+        refuse_workers(here)  # before the file of the target is made
         with closing(open_store(target)) as there, _progress(here, not as_json) as tell:
             moved = copy(here, there, tell)
     _show(moved, as_json)

@@ -62,6 +62,17 @@ def copy(source: Store, target: Store, tell: Tell) -> Moved:
     return _Copy(source, target, tell).run()
 
 
+def refuse_workers(source: Store) -> None:
+    """``StoreRefused`` while any worker of the source lives."""
+    alive = [worker for worker in source.workers() if worker.alive]
+    if alive:
+        named = ", ".join(f"{worker.host} pid {worker.pid}" for worker in alive)
+        raise StoreRefused(
+            f"{shown(source.url)} has living workers ({named}): stop them, so that no job runs in "
+            "both stores"
+        )
+
+
 class _Copy:
     def __init__(self, source: Store, target: Store, tell: Tell) -> None:
         self._source, self._target, self._tell = source, target, tell
@@ -93,7 +104,7 @@ class _Copy:
     # Nothing is changed -------------------------------------------------------------------------
 
     def _refuse(self) -> None:
-        self._refuse_workers()
+        refuse_workers(self._source)
         for store, named, to in (
             (self._source, self._report.source, self._report.target),
             (self._target, self._report.target, None),
@@ -108,15 +119,6 @@ class _Copy:
                             f"{named} was {mark.removesuffix(' to ')} to {other}: "
                             + ("go on with that one" if to else "copy into a new store")
                         )
-
-    def _refuse_workers(self) -> None:
-        alive = [worker for worker in self._source.workers() if worker.alive]
-        if alive:
-            named = ", ".join(f"{worker.host} pid {worker.pid}" for worker in alive)
-            raise StoreRefused(
-                f"{self._report.source} has living workers ({named}): stop them, so that no job runs "
-                "in both stores"
-            )
 
     # The switches -------------------------------------------------------------------------------
 
@@ -165,7 +167,7 @@ class _Copy:
             running = sum(row.counts.get(State.RUNNING, 0) for row in rows)
             if not running:
                 return
-            self._refuse_workers()
+            refuse_workers(self._source)
             if monotonic() - began > _PATIENCE:
                 raise StoreRefused(
                     f"{running} jobs of {self._report.source} run, and their workers are not known to "

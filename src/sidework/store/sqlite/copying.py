@@ -63,7 +63,7 @@ def load(session: Session, jobs: Sequence[Copied]) -> list[Verdict]:
     missing = [at for at, verdict in enumerate(verdicts) if verdict == "stored"]
 
     def work(connection: apsw.Connection) -> list[Verdict]:
-        done = [_store(connection, jobs[at]) for at in missing]
+        done: list[Verdict] = [_store(connection, jobs[at]) for at in missing]
         reach("load: before commit")
         return done
 
