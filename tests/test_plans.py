@@ -31,8 +31,17 @@ INDEX = {
     "strangers": "jobs_running",
     "take_over": "jobs_running",
 }
-BY_KEY = {"cancel", "complete", "delete", "keep_attempt", "retry", "same_content", "settle"}
-NO_TABLE = {"insert", "register", "turn"}
+BY_KEY = {
+    "cancel",
+    "complete",
+    "delete",
+    "disown",
+    "keep_attempt",
+    "retry",
+    "same_content",
+    "settle",
+}
+NO_TABLE = {"insert", "pause", "register", "resume", "turn"}
 
 
 def waiting(count: int) -> list[tuple[object, ...]]:

@@ -30,6 +30,15 @@ POINTS = (
     "migration: committed",
 )
 
+COPY_POINTS = (
+    "copy: closed",
+    "load: before commit",
+    "copy: loaded",
+    "copy: disowned",
+    "copy: left behind",
+)
+"""Those of ``sidework db copy``, in the order in which it comes to them."""
+
 _NAME, _, _MARKER = os.environ.get("SIDEWORK_CRASH_AT", "").rpartition(":")
 
 

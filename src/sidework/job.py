@@ -10,10 +10,11 @@ import re
 from typing import Literal
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from .clock import Millis
 from .errors import BadValue
-from .state import State
+from .state import WAITING, State
 
 Runner = Literal["loop", "thread", "process"]
 """Where an attempt runs in a child: on its event loop, in a thread, or alone in a solo child."""
@@ -143,6 +144,55 @@ class AttemptRow(Struct, frozen=True):
     started_at: Millis | None
     finished_at: Millis
     failure: bytes | None
+
+
+MOVED = "moved to "
+"""How the note begins of a job that a store gave up, since another one has it now."""
+
+
+class Copied(Struct, frozen=True):
+    """A job with all that is stored of it, its attempts too: what a move takes from store to store."""
+
+    job: JobRow
+    backoff: int | None
+    attempts: tuple[AttemptRow, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of what may be large in it."""
+        failures = sum(len(one.failure or b"") for one in self.attempts)
+        return len(self.job.args) + len(self.job.result or b"") + failures
+
+    @property
+    def disowned(self) -> bool:
+        """Whether another store has the job now, and this is what was left behind."""
+        note = self.job.note
+        return self.job.state is State.CANCELLED and note is not None and note.startswith(MOVED)
+
+    def verdict(self, there: Copied) -> Verdict:
+        """What the job of this id in another store is: this one, as it is or as it went on there, or
+        something else.
+
+        It went on there if its fence is higher and all its attempts so far are among those there. What
+        is behind, or was given up there, must not pass for the job: then no store would run it.
+        """
+        if there == self:
+            return "present"
+        if there.disowned or _asked(there) != _asked(self):
+            return "conflict"
+        if there.job.fence > self.job.fence:
+            return "present" if set(self.attempts) <= set(there.attempts) else "conflict"
+        # A promotion moves no fence.
+        waiting = {self.job.state, there.job.state} <= WAITING
+        promoted = waiting and replace(there, job=replace(there.job, state=self.job.state)) == self
+        return "present" if promoted else "conflict"
+
+
+def _asked(copied: Copied) -> tuple[object, ...]:
+    """What was asked for when the job was handed over: nothing changes it."""
+    job = copied.job
+    return (job.task, job.lane, job.priority, job.args, job.inserted_at, job.timeout,
+            job.on_crash, job.tags, copied.backoff)  # fmt: skip
 
 
 class JobFilter(Struct, frozen=True, kw_only=True):

@@ -28,11 +28,16 @@ class Sqlite:
 
     def __init__(self, folder: Path) -> None:
         self.url = f"sqlite:///{folder}/jobs.db"
+        self.other_url = f"sqlite:///{folder}/other.db"
 
     own_files = True
 
     def open(self) -> Store:
         return open_store(self.url)
+
+    def open_other(self) -> Store:
+        """A second store, empty at first, for what goes from store to store."""
+        return open_store(self.other_url)
 
     @contextmanager
     def transaction(self) -> Iterator[Any]:
@@ -82,6 +87,11 @@ class Bench:
 
     def open(self) -> Store:
         store: Store = self.engine.open()
+        self.stores.append(store)
+        return store
+
+    def other(self) -> Store:
+        store: Store = self.engine.open_other()
         self.stores.append(store)
         return store
 

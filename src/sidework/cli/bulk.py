@@ -14,6 +14,7 @@ from ..ids import id_text, parse_id
 from ..job import JobFilter, JobRow
 from ..state import FINAL, LIVE, State
 from ..store.protocol import Store
+from ..url import shown
 from .choosing import on_store
 from .filters import filtered, pages
 from .showing import counted
@@ -89,7 +90,7 @@ def job_of(store: Store, job_id: str) -> JobRow:
     raw = parse_id(job_id)
     (row,) = store.get([raw])
     if row is None:
-        raise JobNotFound(f"there is no job {id_text(raw)} in {store.url}")
+        raise JobNotFound(f"there is no job {id_text(raw)} in {shown(store.url)}")
     return row
 
 
@@ -127,7 +128,7 @@ def _all(store: Store, want: JobFilter, act: Act, verb: str, yes: bool) -> None:
         if found:
             by_state = Counter(found.values())
             parts = ", ".join(f"{by_state[one]:,} {one}" for one in State if one in by_state)
-            question = f"{verb} {counted(len(found), 'job')} ({parts}) in {store.url}?"
+            question = f"{verb} {counted(len(found), 'job')} ({parts}) in {shown(store.url)}?"
             click.confirm(question, abort=True)
         ids = iter(found)  # what was asked about, not what came while someone thought
     # Another program may be faster with some of them: what counts is what was done here.

@@ -7,13 +7,15 @@ import sys
 import click
 
 from ..store.protocol import Store
+from ..url import shown
 from .choosing import as_json, on_store
+from .copying import copy_command
 from .showing import show_json
 
 
-@click.group(name="db", short_help="Look at, check, back up and shrink the store.")
+@click.group(name="db", short_help="Look at, check, back up, move and shrink the store.")
 def database() -> None:
-    """Look at, check, back up and shrink the store."""
+    """Look at, check, back up, move and shrink the store."""
 
 
 @database.command(short_help="Show sizes, jobs by state, the schema.")
@@ -50,7 +52,7 @@ def check(store: Store, as_json: bool) -> None:
 def backup(store: Store, target: str) -> None:
     """Write a whole copy to TARGET, a new file, while everything runs."""
     store.backup(target)
-    click.echo(f"{store.url} is backed up in {target}")
+    click.echo(f"{shown(store.url)} is backed up in {target}")
 
 
 @database.command(short_help="Give free pages back to the disk.")
@@ -60,3 +62,6 @@ def vacuum(store: Store) -> None:
     before = store.info()["file_bytes"]
     store.vacuum()
     click.echo(f"{before:,} bytes before, {store.info()['file_bytes']:,} after")
+
+
+database.add_command(copy_command)

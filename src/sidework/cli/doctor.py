@@ -18,6 +18,7 @@ from ..duration import text_of
 from ..errors import SideworkError, StoreError, StoreMissing
 from ..job import WorkerRow
 from ..store.opening import sqlite_path
+from ..url import shown
 from .choosing import as_json, chosen, which_store
 from .showing import show_json
 
@@ -76,7 +77,7 @@ def _store(app: str | None, url: str | None) -> Iterator[Finding]:
         yield Finding(kind, str(wrong), problem=True)
         return
     try:
-        yield Finding("store", store.url)
+        yield Finding("store", shown(store.url))
         info = store.info()
         yield Finding("schema", str(info["schema"]))
         path = sqlite_path(store.url)

@@ -26,6 +26,7 @@ from ..tasks.importing import refuse_at_import
 from ..tasks.naming import module_name
 from ..tasks.registry import AppLike, Registry
 from ..tasks.task import Bound, Exceptions, Task, checked_options
+from ..url import shown
 from .handle import Handle
 from .waiter import Waiter
 
@@ -251,7 +252,7 @@ class Sidework(AppLike):
         raw = parse_id(job_id)
         (row,) = self.store.get([raw])
         if row is None:
-            raise JobNotFound(f"there is no job {id_text(raw)} in {self.url}")
+            raise JobNotFound(f"there is no job {id_text(raw)} in {shown(self.url)}")
         task = self.registry.find(row.task)
         return Handle(self, raw, Any if task is None else task.signature.returns)
 

@@ -16,6 +16,7 @@ from ..outcome import decode_failure
 from ..state import State
 from ..tasks.context import stop_if_asked, waiting
 from ..tasks.importing import refuse_at_import
+from ..url import shown
 
 if TYPE_CHECKING:
     from .app import Sidework
@@ -134,13 +135,13 @@ class Handle(Generic[R]):
 
     def _there(self, row: JobRow | None) -> JobRow:
         if row is None:
-            raise JobNotFound(f"there is no job {self.id} in {self._app.url}")
+            raise JobNotFound(f"there is no job {self.id} in {shown(self._app.url)}")
         return row
 
     def _late(self, limit: float | None) -> WaitTimeout:
         return WaitTimeout(
             f"job {self.id} is not done after {text_of(limit or 0)}; it goes on: is a worker running "
-            f"on {self._app.url}? sidework explain tells"
+            f"on {shown(self._app.url)}? sidework explain tells"
         )
 
     def _outcome(self, row: JobRow) -> R:

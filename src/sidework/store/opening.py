@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from ..errors import StoreRefused
+from ..url import shown
 
 if TYPE_CHECKING:
     from .protocol import Store
@@ -21,7 +22,7 @@ def sqlite_path(url: str) -> str | None:
     """The path that a SQLite URL names (``sqlite:///shop.db`` or a bare path), else ``None``."""
     if ":memory:" in url:
         raise StoreRefused(
-            f"{url!r}: jobs in memory cannot be shared with a worker; name a file, in a temporary "
+            f"{shown(url)!r}: jobs in memory cannot be shared with a worker; name a file, in a temporary "
             "folder if it need not last"
         )
     if "://" not in url:
@@ -31,7 +32,7 @@ def sqlite_path(url: str) -> str | None:
         return None
     if rest[:1] != "/":
         raise StoreRefused(
-            f"{url!r} names a host: write sqlite:///relative.db or sqlite:////absolute/path.db"
+            f"{shown(url)!r} names a host: write sqlite:///relative.db or sqlite:////absolute/path.db"
         )
     return os.path.expanduser(rest[1:])
 

@@ -16,6 +16,7 @@ from ..clock import Millis
 from ..job import (
     AttemptRow,
     Claimed,
+    Copied,
     Held,
     Inserted,
     JobFilter,
@@ -23,6 +24,7 @@ from ..job import (
     NewJob,
     QueueRow,
     Runner,
+    Verdict,
     WorkerRow,
 )
 from ..outcome import Outcome
@@ -34,6 +36,10 @@ RETENTION: dict[str, int] = {
     "discarded_age": 30 * 24 * 3600 * 1000,
 }
 """How long final jobs are kept (milliseconds, and at most so many completed ones)."""
+
+
+DUMP_BYTES = 1_000_000
+"""A page of ``dump`` ends with the job that fills so many: results may be megabytes each."""
 
 
 class Demand(Struct, frozen=True):
@@ -135,12 +141,23 @@ class Listener(Protocol):
 
 
 class Upkeep(Protocol):
-    """What an operator does."""
+    """What an operator does, and how jobs go from one store to another (``copying.py``).
+
+    ``dump`` reads whole jobs by rising id, at most ``limit`` and some ``DUMP_BYTES``, each with the
+    attempts of the same moment; none means the end. ``load`` stores them as they are, all or none, and
+    refuses those that run; what is there stays as it is, and ``Copied.verdict`` judges it. ``disown``
+    cancels those that wait and still have the fence given; which of them it did.
+    """
 
     def info(self) -> dict[str, Any]: ...
     def check(self) -> list[str]: ...
     def backup(self, target: str) -> None: ...
     def vacuum(self) -> None: ...
+    def dump(self, after: bytes | None, limit: int) -> list[Copied]: ...
+    def load(self, jobs: Sequence[Copied]) -> list[Verdict]: ...
+    def disown(
+        self, jobs: Sequence[Copied], note: str, now: Millis | None = None
+    ) -> list[bool]: ...
 
 
 class Store(Jobs, Claims, Workers, Queues, Chores, Bells, Upkeep, Protocol):

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeGuard, cast
 
 from ..errors import AppNotFound, SideworkError, TaskNotFound
+from ..url import shown
 from .importing import importing
 from .naming import name_of_file
 from .project import file_of_path, folder_of_module, is_path
@@ -53,7 +54,7 @@ def find_apps(specs: Sequence[str]) -> AppLike:
     for spec, app in found.values():
         if app.url != first.url:
             raise AppNotFound(
-                f"{first_spec} is on {first.url} and {spec} on {app.url}: "
+                f"{first_spec} is on {shown(first.url)} and {spec} on {shown(app.url)}: "
                 "one worker serves one store; start a worker for each"
             )
         for name in app.registry.names():

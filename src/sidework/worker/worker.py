@@ -18,6 +18,7 @@ from ..crashpoint import reach
 from ..duration import text_of
 from ..errors import SideworkError, StoreError, StoreMissing
 from ..store.protocol import Demand, Listener, Store
+from ..url import shown
 from ..wire import (
     Blocked,
     Done,
@@ -318,7 +319,7 @@ class Worker:
     def _introduce(self, hello: Hello) -> None:
         crew = self._crew
         log.info("worker %d on %s: tasks %d, queues %s, children %d, each of %d threads and %d coroutines",
-                 self._worker, hello.url, len(hello.tasks), ", ".join(self._lanes) or "all",
+                 self._worker, shown(hello.url), len(hello.tasks), ", ".join(self._lanes) or "all",
                  crew.children, crew.threads, crew.concurrency)  # fmt: skip
         if not hello.tasks:
             log.warning(

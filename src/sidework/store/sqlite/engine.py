@@ -20,6 +20,7 @@ from ...errors import StoreRefused
 from ...job import (
     AttemptRow,
     Claimed,
+    Copied,
     Held,
     Inserted,
     JobFilter,
@@ -34,7 +35,7 @@ from ...outcome import Outcome
 from ..combining import Combiner
 from ..lanes import Lanes
 from ..protocol import Demand, Listener, Turn
-from . import bells, claiming, inserting, pruning, reading, upkeep
+from . import bells, claiming, copying, inserting, pruning, reading, upkeep
 from .connection import check_caller, statement, translated
 from .place import check_place
 from .roster import Roster
@@ -291,21 +292,11 @@ class SqliteStore:
 
     def pause(self, queue: str, by: str, why: str, now: Millis | None = None) -> None:
         """Close the queue's lanes: what runs ends, nothing more is claimed."""
-        self._one(
-            "INSERT INTO queues (name, paused_at, paused_by, paused_why) "
-            "VALUES (:name, :now, :by, :why) ON CONFLICT (name) DO UPDATE SET "
-            "paused_at = excluded.paused_at, paused_by = excluded.paused_by, "
-            "paused_why = excluded.paused_why RETURNING name",
-            name=queue, by=by, why=why, now=_at(now),
-        )  # fmt: skip
+        self._one(statement("pause"), name=queue, by=by, why=why, now=_at(now))
 
     def resume(self, queue: str) -> bool:
         """Open the queue again; False when it was not paused."""
-        sql = (
-            "UPDATE queues SET paused_at = NULL, paused_by = NULL, paused_why = NULL "
-            "WHERE name = :name AND paused_at IS NOT NULL RETURNING name"
-        )
-        took = self._one(sql, name=queue) is not None
+        took = self._one(statement("resume"), name=queue) is not None
         self.ring_work()
         return took
 
@@ -398,6 +389,23 @@ class SqliteStore:
         while self._write(upkeep.vacuum_step):
             pass
         self.checkpoint()
+
+    def dump(self, after: bytes | None, limit: int) -> list[Copied]:
+        """Whole jobs by rising id, above ``after``."""
+        return self._long.read(lambda connection: copying.dump(connection, after, limit))
+
+    def load(self, jobs: Sequence[Copied]) -> list[Verdict]:
+        """Store whole jobs as they are."""
+        self.outside()
+        verdicts = copying.load(self._long, jobs)
+        self.ring_work()
+        return verdicts
+
+    def disown(self, jobs: Sequence[Copied], note: str, now: Millis | None = None) -> list[bool]:
+        """Cancel what waits and was not touched since it was read; which of them."""
+        took = self._write(lambda connection: copying.disown(connection, jobs, note, _at(now)))
+        self.ring_done(copied.job.id for copied in jobs)
+        return took
 
 
 def _at(now: Millis | None) -> Millis:

@@ -1,0 +1,114 @@
+"""Whole jobs out of the file and into it, with their attempts, as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import apsw
+import msgspec
+
+from ...clock import Millis
+from ...crashpoint import reach
+from ...errors import StoreRefused
+from ...ids import id_text
+from ...job import Copied, Verdict
+from ...state import State
+from ..protocol import DUMP_BYTES
+from .connection import statement
+from .reading import attempts
+from .rows import ATTEMPT_COLUMNS, JOB_COLUMNS, job_row
+from .session import Session
+
+_SELECT = f"SELECT {JOB_COLUMNS}, backoff FROM jobs"
+_INSERT = (
+    f"INSERT INTO jobs ({JOB_COLUMNS}, backoff) "
+    f"VALUES ({', '.join('?' * (JOB_COLUMNS.count(',') + 2))}) ON CONFLICT (id) DO NOTHING"
+)
+_INSERT_ATTEMPT = (
+    f"INSERT OR REPLACE INTO attempts ({ATTEMPT_COLUMNS}) "
+    f"VALUES ({', '.join('?' * (ATTEMPT_COLUMNS.count(',') + 1))})"
+)
+
+
+def dump(connection: apsw.Connection, after: bytes | None, limit: int) -> list[Copied]:
+    """The next jobs above ``after``: at most ``limit``, fewer when they are large."""
+    # While this statement is open, those of the attempts see the same snapshot.
+    rows = connection.execute(f"{_SELECT} WHERE id > ? ORDER BY id LIMIT ?", (after or b"", limit))
+    page, size = list[Copied](), 0
+    try:
+        for row in rows:
+            page.append(_copied(connection, row))
+            size += page[-1].size
+            if size >= DUMP_BYTES:
+                break
+    finally:
+        rows.close()
+    return page
+
+
+def load(session: Session, jobs: Sequence[Copied]) -> list[Verdict]:
+    """Store what is not there, in one transaction; a verdict for each."""
+    for copied in jobs:
+        if copied.job.state is State.RUNNING:
+            raise StoreRefused(
+                f"job {id_text(copied.job.id)} runs: it cannot be loaded, a claim holds in its own "
+                "store only"
+            )
+
+    def look(connection: apsw.Connection) -> list[Verdict]:
+        return [_verdict(connection, one) for one in jobs]
+
+    verdicts = session.read(look)
+    missing = [at for at, verdict in enumerate(verdicts) if verdict == "stored"]
+
+    def work(connection: apsw.Connection) -> list[Verdict]:
+        done: list[Verdict] = [_store(connection, jobs[at]) for at in missing]
+        reach("load: before commit")
+        return done
+
+    if missing:  # else nobody waits for a write that writes nothing
+        for at, verdict in zip(missing, session.write(work), strict=True):
+            verdicts[at] = verdict
+    return verdicts
+
+
+def disown(
+    connection: apsw.Connection, jobs: Sequence[Copied], note: str, now: Millis
+) -> list[bool]:
+    """Cancel each job that waits and has the fence it was read with."""
+    took = []
+    for copied in jobs:
+        values = {"id": copied.job.id, "fence": copied.job.fence, "note": note, "now": now}
+        connection.execute(statement("disown"), values)
+        took.append(connection.changes() == 1)
+    return took
+
+
+def _copied(connection: apsw.Connection, row: Any) -> Copied:
+    *job, backoff = row
+    return Copied(job_row(tuple(job)), backoff, tuple(attempts(connection, row[0])))
+
+
+def _verdict(connection: apsw.Connection, copied: Copied) -> Verdict:
+    """What it is to be, by what is there: ``stored`` when nothing is."""
+    row: Any = connection.execute(f"{_SELECT} WHERE id = ?", (copied.job.id,)).fetchone()
+    return "stored" if row is None else copied.verdict(_copied(connection, row))
+
+
+def _store(connection: apsw.Connection, copied: Copied) -> Verdict:
+    connection.execute(_INSERT, (*_job_values(copied), copied.backoff))
+    if connection.changes() == 0:
+        return _verdict(connection, copied)  # it came in between
+    rows = [msgspec.structs.astuple(one) for one in copied.attempts]
+    connection.executemany(_INSERT_ATTEMPT, rows)
+    return "stored"
+
+
+def _job_values(copied: Copied) -> tuple[Any, ...]:
+    """In the order of ``JOB_COLUMNS``, which is that of ``JobRow``."""
+    job = msgspec.structs.asdict(copied.job)
+    job["tags"] = msgspec.json.encode(job["tags"]).decode()
+    job["state"] = str(job["state"])
+    job["cancel_requested"] = int(job["cancel_requested"])
+    return tuple(job.values())

@@ -1,0 +1,4 @@
+-- The queue is open again; one that was not closed is left alone.
+UPDATE queues SET paused_at = NULL, paused_by = NULL, paused_why = NULL
+WHERE name = :name AND paused_at IS NOT NULL
+RETURNING name
