@@ -35,6 +35,10 @@ RETENTION: dict[str, int] = {
 }
 """How long final jobs are kept (milliseconds, and at most so many completed ones)."""
 
+STOP_SECONDS = 2.0
+"""How much of its trust a worker needs to stop what must not run on without it: it begins when so
+much is left. Between two beats that are answered in time, ``trust`` stays well above it."""
+
 
 class Demand(Struct, frozen=True):
     """What a worker could start now: how many jobs of each runner, from which lanes (empty: all)."""
@@ -94,6 +98,14 @@ class Workers(Protocol):
     def retire(self, worker: int) -> None: ...
     def workers(self) -> list[WorkerRow]: ...
     def rescue(self, now: Millis | None = None) -> int: ...
+    def trust(self, worker: int) -> float:
+        """For how many seconds from now nobody brings back this worker's jobs; ``inf`` where a death
+        is seen without a clock, 0 or less when overdue or the worker is not known.
+
+        Counted from the *sending* of the last beat that was answered and found the worker known.
+        Answered from memory, never by the store; while it is below ``STOP_SECONDS`` no verb waits
+        longer for a store that does not answer than ``STOP_SECONDS / 10``."""
+        ...
 
 
 class Queues(Protocol):
