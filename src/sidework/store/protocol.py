@@ -103,8 +103,9 @@ class Workers(Protocol):
         is seen without a clock, 0 or less when overdue or the worker is not known.
 
         Counted from the *sending* of the last beat that was answered and found the worker known.
-        Answered from memory, never by the store; while it is below ``STOP_SECONDS`` no verb waits
-        longer for a store that does not answer than ``STOP_SECONDS / 10``."""
+        Answered from memory, never by the server, and from any thread. Once it falls below
+        ``STOP_SECONDS``, verbs under way and new ones fail soon instead of waiting: a worker that is
+        held by one cannot ask its children to end, and has to kill them."""
         ...
 
 
