@@ -57,16 +57,18 @@ class Guard:
         could hold it."""
         return self._ends_at is not None
 
-    def look(self, store: Workers, worker: int, now: float) -> None:
-        """Stop what must stop, as far as it is time; cheap, called at every turn of the loop."""
+    def look(self, store: Workers, worker: int, now: float) -> bool:
+        """Stop what must stop, as far as it is time; cheap, called at every turn of the loop. True when
+        the store has just begun to answer again."""
         if not self.stopping and now - self._looked_at < LOOK_SECONDS:
-            return
+            return False
         self._known, self._looked_at = (store, worker), now
         trust = store.trust(worker)
+        back = self.cut_off and trust >= STOP_SECONDS
         if trust < STOP_SECONDS and not self.cut_off:
             self.cut_off = True
             self._stop(now, trust - KILL_SECONDS, _why(trust))
-        elif trust >= STOP_SECONDS and self.cut_off:
+        elif back:
             self.cut_off, self._ends_at = False, None
             log.info("the store answers again")
         if self._ends_at is not None:
@@ -74,6 +76,7 @@ class Guard:
         if self._thread is None and trust != math.inf:
             self._thread = threading.Thread(target=self._watch, name="sidework-guard", daemon=True)
             self._thread.start()
+        return back
 
     def lost(self, now: float) -> None:
         """The worker was taken for dead: its jobs are another's, now or soon."""

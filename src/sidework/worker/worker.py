@@ -156,7 +156,8 @@ class Worker:
         if self._store is None:
             self._begin()
             return
-        self._guard.look(self._store, self._worker, now)
+        if self._guard.look(self._store, self._worker, now):
+            self._retry_at = 0.0
         if now >= self._retry_at and not self._guard.stopping:
             self._exchange(self._store, now)
 
