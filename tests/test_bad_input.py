@@ -117,7 +117,8 @@ def test_what_cannot_be_a_task(app: Sidework) -> None:
 @pytest.mark.parametrize(
     "options",
     [{"que": "mail"}, {"queue": "a b"}, {"retries": -1}, {"priority": 1000}, {"timeout": "soon"},
-     {"backoff": "later"}, {"runner": "gpu"}, {"on_crash": "panic"}],
+     {"backoff": "later"}, {"runner": "gpu"}, {"on_crash": "panic"},
+     {"on_partition": "panic"}],
     ids=lambda each: "-".join(each) if isinstance(each, dict) else None,
 )  # fmt: skip
 def test_unknown_or_senseless_task_options(app: Sidework, options: dict[str, Any]) -> None:

@@ -22,6 +22,10 @@ Runner = Literal["loop", "thread", "process"]
 OnCrash = Literal["rescue", "discard"]
 """What happens to a job whose process died: run again (at least once) or not (at most once)."""
 
+OnPartition = Literal["run", "stop"]
+"""What an attempt does whose worker is cut off from the store: run on (the fence decides), or stop
+before anybody else may run its job."""
+
 RUNNERS: tuple[Runner, ...] = ("loop", "thread", "process")
 DEFAULT_QUEUE = "default"
 LOWEST_PRIORITY, HIGHEST_PRIORITY = -100, 100

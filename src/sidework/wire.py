@@ -15,16 +15,19 @@ from msgspec import Struct
 from .job import Claimed
 from .outcome import Outcome
 
-Why = Literal["cancelled", "released", "timeout"]
-"""Why an attempt is to end: asked by a person, its worker stops, or its time is over."""
+Why = Literal["cancelled", "released", "timeout", "partition"]
+"""Why an attempt is to end: asked by a person, its worker stops, its time is over, or its worker is
+cut off from the store."""
 
 
 class TaskInfo(Struct, array_like=True, frozen=True):
-    """What the worker must know of a task: its own time limit and wait before a retry, in ms."""
+    """What the worker must know of a task: its own time limit and wait before a retry, in ms, and
+    whether its attempts stop when the worker is cut off from the store."""
 
     name: str
     timeout: int | None
     backoff: int | None
+    stops: bool
 
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"

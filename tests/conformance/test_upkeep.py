@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import select
 import threading
 from pathlib import Path
@@ -15,7 +16,7 @@ from sidework.errors import StoreRefused, StoreUnavailable
 from sidework.state import State
 from sidework.store import protocol
 from sidework.store.opening import open_store
-from sidework.store.protocol import RETENTION, Demand
+from sidework.store.protocol import RETENTION, STOP_SECONDS, Demand
 
 from .conftest import NOW, Bench, new, outcome
 
@@ -213,6 +214,14 @@ def test_a_worker_that_retires_leaves_nothing_behind(bench: Bench) -> None:
     bench.store.retire(worker.id)
     assert bench.row(job_id).state is State.AVAILABLE
     assert [row.id for row in bench.store.workers()] == [bench.worker]
+
+
+def test_a_worker_is_trusted_while_it_is_known(bench: Bench) -> None:
+    """I7: nobody brings back the jobs of one that has just been heard of."""
+    assert bench.store.trust(bench.worker) > STOP_SECONDS
+    bench.store.retire(bench.worker)
+    trust = bench.store.trust(bench.worker)
+    assert trust == math.inf or trust <= 0  # for ever only where deaths are seen without a clock
 
 
 def test_closing_and_going_on(bench: Bench) -> None:

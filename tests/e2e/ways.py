@@ -224,3 +224,65 @@ async def down_coroutine(depth: int) -> int:
 @app.task
 async def blocks_its_loop() -> int:
     return thread.enqueue(1).result(timeout=20)
+
+
+@app.task(on_partition="stop")
+async def stop_coroutine(tag: int) -> str:
+    wrote("run", tag)
+    try:
+        while not (HERE / f"go-{tag}").exists():
+            await asyncio.sleep(0.01)
+    finally:
+        wrote("ended", tag)
+    return "went"
+
+
+@app.task(on_partition="stop", runner="process")
+def stop_process(tag: int) -> str:
+    wrote("run", tag)
+    try:
+        while not (HERE / f"go-{tag}").exists():
+            never.wait(0.01)
+    except BaseException:  # noqa: BLE001 - as a cleanup that fails
+        wrote("ended", tag)
+        raise ConnectionError("cleaning up needs the network too") from None
+    return "went"
+
+
+@app.task(on_partition="stop")
+def stop_thread(tag: int) -> str:
+    wrote("run", tag)
+    while not (HERE / f"go-{tag}").exists():
+        if current_job().should_stop:
+            wrote("told", tag)
+            raise ConnectionError("told to stop")
+        never.wait(0.01)
+    return "went"
+
+
+@app.task(on_partition="stop", on_crash="discard")
+async def stop_once(tag: int) -> None:
+    wrote("run", tag)
+    await asyncio.sleep(60)
+
+
+@app.task(on_partition="stop")
+async def stubborn_coroutine(tag: int) -> str:
+    wrote("run", tag)
+    while not (HERE / f"go-{tag}").exists():
+        try:
+            await asyncio.sleep(0.01)
+        except asyncio.CancelledError:
+            wrote("refused", tag)
+    return "went"
+
+
+@app.task(on_partition="stop", runner="process")
+def stubborn_process(tag: int) -> str:
+    wrote("run", tag)
+    while not (HERE / f"go-{tag}").exists():
+        try:
+            never.wait(0.01)
+        except BaseException:  # noqa: BLE001 - also what tells it to stop
+            wrote("refused", tag)
+    return "went"

@@ -14,7 +14,8 @@ def add(a: int, b: int = 1) -> int:
     return a + b
 
 
-@app.task(queue="mail", retries=3, timeout="30s", backoff=lambda attempt: attempt * 2)
+@app.task(queue="mail", retries=3, timeout="30s", backoff=lambda attempt: attempt * 2,
+          on_partition="stop")  # fmt: skip
 async def welcome(user: str) -> list[str]:
     return [user]
 

@@ -15,6 +15,10 @@ def other(a: int) -> str:
     return str(a)
 
 
+@app.task(on_partition="halt")  # wrong
+def third() -> None: ...
+
+
 add.enqueue("1")  # wrong
 add.enqueue(1, 2, 3)  # wrong
 add.enqueue(1, c=2)  # wrong

@@ -27,7 +27,7 @@ def hello(app: AppLike) -> Hello:
         timeout = None if options.timeout is None else round(options.timeout * 1000)
         fixed = options.backoff is not None and not callable(options.backoff)
         backoff = round(delay_seconds(options.backoff, 1) * 1000) if fixed else None
-        tasks.append(TaskInfo(name, timeout, backoff))
+        tasks.append(TaskInfo(name, timeout, backoff, options.on_partition == "stop"))
     return Hello(app.url, tasks, app.retention)
 
 

@@ -144,6 +144,9 @@ class Attempt:
             return self._stopped(error, getattr(error, "why", "") or self.stopped_why)
         if isinstance(error, Lost):
             return self._ended("crashed", error, note=str(error))
+        if self.stopped_why == "partition":
+            # Whatever a job raises that was told to stop: it did not fail by itself.
+            return self._stopped(error, self.stopped_why)
         if isinstance(error, options.discard_on) or not isinstance(error, options.retry_on):
             return self._ended("discarded", error)
         return self._retried(error, None)
@@ -151,6 +154,10 @@ class Attempt:
     def _stopped(self, error: BaseException, why: str) -> Outcome:
         if why == "released":
             return self._ended("released", None, note="its worker stopped")
+        if why == "partition":
+            once = self.job.on_crash == "discard" and self.begun
+            kind, cause = ("crashed", error) if once else ("released", None)
+            return self._ended(kind, cause, note="its worker was cut off from the store")
         if why == "cancelled":
             return self._ended("cancelled", error, note="cancelled by hand")
         if why == "timeout":

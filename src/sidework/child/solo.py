@@ -35,6 +35,7 @@ class Solo:
         self._jobs: queue.SimpleQueue[tuple[int, Claimed] | None] = queue.SimpleQueue()
         self._why: dict[int, str] = {}
         self._current = -1
+        self._attempt: Attempt | None = None
         self._pid = os.getpid()
 
     def serve(self) -> None:
@@ -73,7 +74,7 @@ class Solo:
 
     def _execute(self, seq: int, attempt: Attempt) -> Outcome:
         try:
-            self._current = seq
+            self._attempt, self._current = attempt, seq
             if seq in self._why:  # asked between the look above and here: no signal was sent
                 raise Stopped(self._why[seq])
             context = contextvars.copy_context()
@@ -87,7 +88,10 @@ class Solo:
     def _terminated(self, signum: int, frame: FrameType | None) -> None:
         # Sent for one job, it may arrive when the next has begun: only a job that was named ends.
         if self._current in self._why:
-            raise Stopped(self._why[self._current])
+            why = self._why[self._current]
+            if self._attempt is not None:
+                self._attempt.stop(why)  # kept: the job may answer with an error of its own
+            raise Stopped(why)
 
     def _hear(self, message: ToChild) -> None:
         if isinstance(message, Run):

@@ -17,7 +17,7 @@ from ..forking import forgets
 from ..handle import JobHandle
 from ..ids import id_text, parse_id
 from ..info import JobInfo
-from ..job import Inserted, JobFilter, NewJob, OnCrash, Runner, check_queue
+from ..job import Inserted, JobFilter, NewJob, OnCrash, OnPartition, Runner, check_queue
 from ..retry import Backoff
 from ..state import State
 from ..store.opening import absolute, open_store
@@ -142,6 +142,7 @@ class Sidework(AppLike):
         retry_on: Exceptions = Exception,
         discard_on: Exceptions = (),
         on_crash: OnCrash = "rescue",
+        on_partition: OnPartition = "run",
         runner: Runner | None = None,
     ) -> TaskDecorator: ...
 
@@ -152,6 +153,8 @@ class Sidework(AppLike):
         attempts after the first. ``backoff``: the wait before each: exponential with full jitter,
         or a duration, or a function of the attempt. ``timeout``: of one attempt. ``retry_on``,
         ``discard_on``: exception types. ``on_crash``: ``"discard"`` runs a job at most once.
+        ``on_partition``: ``"stop"`` ends an attempt whose worker is cut off from the store before
+        another may run its job; a thread is only told (``current_job().should_stop``).
         ``runner``: ``"loop"``, ``"thread"`` or ``"process"`` (a process of its own per running job).
         """
         unknown = set(options) - set(_TASK_DEFAULTS)
@@ -303,6 +306,7 @@ _TASK_DEFAULTS: dict[str, Any] = {
     "retry_on": Exception,
     "discard_on": (),
     "on_crash": "rescue",
+    "on_partition": "run",
     "runner": None,
 }
 

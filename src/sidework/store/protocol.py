@@ -37,6 +37,10 @@ RETENTION: dict[str, int] = {
 }
 """How long final jobs are kept (milliseconds, and at most so many completed ones)."""
 
+STOP_SECONDS = 2.0
+"""How much of its trust a worker needs to stop what must not run on without it: it begins when so
+much is left. Between two beats that are answered in time, ``trust`` stays well above it."""
+
 
 DUMP_BYTES = 1_000_000
 """A page of ``dump`` ends with the job that fills so many: results may be megabytes each."""
@@ -100,6 +104,15 @@ class Workers(Protocol):
     def retire(self, worker: int) -> None: ...
     def workers(self) -> list[WorkerRow]: ...
     def rescue(self, now: Millis | None = None) -> int: ...
+    def trust(self, worker: int) -> float:
+        """For how many seconds from now nobody brings back this worker's jobs; ``inf`` where a death
+        is seen without a clock, 0 or less when overdue or the worker is not known.
+
+        Counted from the *sending* of the last beat that was answered and found the worker known.
+        Answered from memory, never by the server, and from any thread. Once it falls below
+        ``STOP_SECONDS``, verbs under way and new ones fail soon instead of waiting: a worker that is
+        held by one cannot ask its children to end, and has to kill them."""
+        ...
 
 
 class Queues(Protocol):

@@ -68,7 +68,8 @@ class RunningJob:
 
     @property
     def should_stop(self) -> bool:
-        """Whether someone cancelled the job or its deadline passed: threads ask, then return."""
+        """Whether someone cancelled the job, its deadline passed, or its worker is cut off from the
+        store (``on_partition="stop"``): threads ask, then return, or raise to be run again."""
         return self._should_stop
 
     def ask_to_stop(self) -> None:

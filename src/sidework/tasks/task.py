@@ -25,6 +25,7 @@ from ..job import (
     RUNNERS,
     NewJob,
     OnCrash,
+    OnPartition,
     Runner,
     check_queue,
 )
@@ -50,6 +51,7 @@ class TaskOptions(Struct, frozen=True):
     retry_on: Exceptions = Exception
     discard_on: Exceptions = ()
     on_crash: OnCrash = "rescue"
+    on_partition: OnPartition = "run"
     runner: Runner = "thread"
 
 
@@ -260,6 +262,8 @@ def checked_options(function: Callable[..., Any], **given: Any) -> TaskOptions:
     )
     if given["on_crash"] not in ("rescue", "discard"):
         raise BadTask(f"on_crash={given['on_crash']!r}: expected 'rescue' or 'discard'")
+    if given["on_partition"] not in ("run", "stop"):
+        raise BadTask(f"on_partition={given['on_partition']!r}: expected 'run' or 'stop'")
     return replace(options, **given)
 
 

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 
 from ..clock import monotonic
@@ -41,6 +42,7 @@ class Crew:
         self._numbers = 0
         self._failures = 0
         self._not_before = 0.0
+        self._reaping = threading.Lock()
 
     def refill(self) -> list[Peer]:
         """Start shared children until there are enough; a bit later each time one fails at once."""
@@ -112,7 +114,8 @@ class Crew:
             return "ended"
         # Its pipe is closed: whatever is left of it, and of what its jobs started, serves nobody.
         self.kill(peer)
-        code = peer.process.wait()
+        with self._reaping:
+            code = peer.process.wait()
         if peer.ready:
             self._failures = 0
         else:
@@ -175,12 +178,14 @@ class Crew:
     def kill(self, peer: Peer) -> None:
         """End it at once, with the programs that its jobs started: they would run beside the job's
         next attempt."""
-        # A process that was not waited for keeps its number, so nobody else's group has it.
-        if peer.process is not None and peer.process.returncode is None:
-            try:
-                os.killpg(peer.process.pid, signal.SIGKILL)
-            except OSError:
-                return  # gone, or a job gave it to another user
+        # A process that was not waited for keeps its number, so nobody else's group has it; the lock,
+        # since the guard kills from a thread of its own.
+        with self._reaping:
+            if peer.process is not None and peer.process.returncode is None:
+                try:
+                    os.killpg(peer.process.pid, signal.SIGKILL)
+                except OSError:
+                    return  # gone, or a job gave it to another user
 
 
 def _has_ended(peer: Peer) -> bool:

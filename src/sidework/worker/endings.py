@@ -6,6 +6,9 @@ from ..job import Claimed
 from ..outcome import Failure, Outcome, encode_failure
 from ..retry import delay_seconds
 
+STOPPED = "its worker stopped"
+CUT_OFF = "its worker was cut off from the store"
+
 
 def released(job: Claimed, note: str) -> Outcome:
     """Handed back unspent."""

@@ -13,7 +13,7 @@ from ..job import Claimed
 from ..outcome import Outcome
 from ..wire import Cancel, Ping, TakeBack, TaskInfo, Why
 from .crew import Crew
-from .endings import cancelled, crashed, released, timed_out
+from .endings import CUT_OFF, STOPPED, cancelled, crashed, released, timed_out
 from .peer import Peer
 from .telling import Teller
 
@@ -39,6 +39,11 @@ class Supervisor:
         """The time limits and waits of the tasks that a child knows."""
         self._tasks.update({task.name: task for task in tasks})
 
+    def stops(self, job: Claimed) -> bool:
+        """Whether its task declares that it stops when its worker is cut off from the store."""
+        task = self._tasks.get(job.task)
+        return task is not None and task.stops
+
     def look(self, now: float) -> None:
         """Deadlines, stuck windows, silent children; cheap, called at every turn of the loop."""
         for peer in self._crew.peers:
@@ -53,19 +58,17 @@ class Supervisor:
     def cancel(self, asked: set[bytes], now: float) -> None:
         """End the attempts of these jobs."""
         for peer in self._crew.peers:
-            self._end(
-                peer, [s for s, job in peer.jobs.items() if job.id in asked], "cancelled", now
-            )
+            self.end(peer, [s for s, job in peer.jobs.items() if job.id in asked], "cancelled", now)
 
     def cut_short(self, now: float) -> list[Outcome]:
         """End at once what still runs; it goes back unspent, and a late word is refused."""
         outcomes: list[Outcome] = []
         for peer in [peer for peer in self._crew.peers if peer.jobs]:
             if peer.process is None:  # in the user's own process: it can only be asked
-                self._end(peer, list(peer.jobs), "released", now)
+                self.end(peer, list(peer.jobs), "released", now)
             self._crew.kill(peer)
             for seq, job in list(peer.jobs.items()):
-                outcomes.append(_cut_off(job, started=seq in peer.started))
+                outcomes.append(_cut_short(job, STOPPED, started=seq in peer.started))
                 peer.take(seq, finished=False)
         return outcomes
 
@@ -87,8 +90,9 @@ class Supervisor:
         if seq not in peer.started:
             return released(job, "its process died before it started")
         why = peer.ending.get(seq)
-        if why == "released":
-            return _cut_off(job, started=True)
+        if why in ("released", "partition"):
+            note = CUT_OFF if why == "partition" else STOPPED
+            return _cut_short(job, note, started=True)
         if why == "cancelled":
             return cancelled(job)
         if why == "timeout":
@@ -107,9 +111,10 @@ class Supervisor:
             task = self._tasks.get(job.task)
             limit = job.timeout if job.timeout is not None else task.timeout if task else None
             if limit is not None and now - since > limit / 1000:
-                self._end(peer, [seq], "timeout", now)
+                self.end(peer, [seq], "timeout", now)
 
-    def _end(self, peer: Peer, seqs: list[int], why: Why, now: float) -> None:
+    def end(self, peer: Peer, seqs: list[int], why: Why, now: float) -> None:
+        """Ask these to end, each once."""
         fresh = [seq for seq in seqs if seq not in peer.ending]
         if not fresh:
             return
@@ -129,8 +134,8 @@ class Supervisor:
             log.warning("%s has not answered for %s: its GIL is held", peer.name, silent)
 
 
-def _cut_off(job: Claimed, *, started: bool) -> Outcome:
-    """Its worker stopped before it ended. What may run at most once and has begun does not run again."""
+def _cut_short(job: Claimed, note: str, *, started: bool) -> Outcome:
+    """Ended by its worker before it was done. What may run at most once and has begun does not run again."""
     if started and job.on_crash == "discard":
-        return crashed(job, "its worker stopped while it ran", alone=False)
-    return released(job, "its worker stopped")
+        return crashed(job, f"{note} while it ran", alone=False)
+    return released(job, note)

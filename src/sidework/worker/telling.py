@@ -9,6 +9,9 @@ from ..duration import text_of
 from ..ids import id_text
 from ..job import Claimed
 from ..outcome import Outcome, decode_failure
+from ..url import shown
+from ..wire import Hello
+from .crew import Crew
 
 log = logging.getLogger("sidework.worker")
 
@@ -52,3 +55,15 @@ class Teller:
         if now - self._said.get(line, -_AGAIN_SECONDS) >= _AGAIN_SECONDS:
             self._said[line] = now
             log.warning("%s; such jobs are held until one knows it", line)
+
+
+def introduce(worker: int, hello: Hello, lanes: tuple[str, ...], crew: Crew) -> None:
+    """A worker's first line: what it works for and with."""
+    log.info("worker %d on %s: tasks %d, queues %s, children %d, each of %d threads and %d coroutines",
+             worker, shown(hello.url), len(hello.tasks), ", ".join(lanes) or "all",
+             crew.children, crew.threads, crew.concurrency)  # fmt: skip
+    if not hello.tasks:
+        log.warning(
+            "no task is declared in what was imported: name the modules with your tasks "
+            "too, like: sidework worker shop.app shop.tasks"
+        )

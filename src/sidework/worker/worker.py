@@ -18,7 +18,6 @@ from ..crashpoint import reach
 from ..duration import text_of
 from ..errors import SideworkError, StoreError, StoreMissing
 from ..store.protocol import Demand, Listener, Store
-from ..url import shown
 from ..wire import (
     Blocked,
     Done,
@@ -38,11 +37,12 @@ from .chores import Chores
 from .crew import Crew
 from .dispatcher import Dispatcher
 from .endings import released
+from .guard import Guard
 from .hunger import Hunger
 from .peer import Peer
 from .recorder import Recorder
 from .supervisor import Supervisor
-from .telling import Teller
+from .telling import Teller, introduce
 
 log = logging.getLogger("sidework.worker")
 
@@ -77,6 +77,7 @@ class Worker:
         self._dispatcher = Dispatcher(crew)
         self._teller = Teller()
         self._supervisor = Supervisor(crew, self._teller)
+        self._guard = Guard(crew, self._supervisor)
         self._recorder = Recorder()
         self._hunger = Hunger()
         self._selector = selectors.DefaultSelector()
@@ -154,13 +155,18 @@ class Worker:
             self._crew.dismiss_idle(now)
         if self._store is None:
             self._begin()
-        elif now >= self._retry_at:
+            return
+        if self._guard.look(self._store, self._worker, now):
+            self._retry_at = 0.0
+        if now >= self._retry_at and not self._guard.stopping:
             self._exchange(self._store, now)
 
     def _pause(self) -> float:
         """How long to wait for news, in seconds."""
         if self._store is None:
             return 0.1
+        if self._guard.stopping:
+            return 0.05
         late = self._retry_at - monotonic()
         if late > 0:
             return min(late, 0.1)
@@ -189,7 +195,7 @@ class Worker:
             self._retry_wait = min(RETRY_MOST, self._retry_wait * 2)
 
     def _demand(self) -> Demand | None:
-        if self._stops or self._fatal is not None:
+        if self._stops or self._fatal is not None or self._guard.cut_off:
             return None
         places = self._dispatcher.places(self._hunger.runners)
         return Demand(self._worker, places, self._lanes) if places else None
@@ -202,10 +208,11 @@ class Worker:
         self._hunger.learn(turn, claimed=demand is not None)
         if turn.claimed:
             reach("worker: before dispatch")
-            started, homeless = self._dispatcher.dispatch(turn.claimed)
+            jobs, back = self._guard.admit(store, self._worker, turn.claimed)
+            started, homeless = self._dispatcher.dispatch(jobs)
             for peer in started:
                 self.watch(peer)
-            self._recorder.add(homeless)
+            self._recorder.add([*homeless, *back])
             reach("worker: dispatched")
 
     def _reconcile(self, store: Store) -> None:
@@ -213,7 +220,8 @@ class Worker:
         held = [job for peer in self._crew.peers for job in peer.jobs.values()]
         if not self._recorder.reconcile(store, self._worker, held):
             # Another worker took this one for dead, or the database is a new one. What runs goes
-            # on, and its fences decide whether its outcomes still land.
+            # on, and its fences decide whether its outcomes still land, unless its task stops here.
+            self._guard.lost(monotonic())
             log.warning("the store does not know this worker any more: it registers again")
             self._enrol(store)
 
@@ -313,19 +321,8 @@ class Worker:
             self._selector.register(bell.fileno(), selectors.EVENT_READ, "bell")
         self._chores = Chores(lambda: self._open_store(url), self._hello.retention)
         self._chores.start()
-        self._introduce(self._hello)
+        introduce(self._worker, self._hello, self._lanes, self._crew)
         self._on_ready()
-
-    def _introduce(self, hello: Hello) -> None:
-        crew = self._crew
-        log.info("worker %d on %s: tasks %d, queues %s, children %d, each of %d threads and %d coroutines",
-                 self._worker, shown(hello.url), len(hello.tasks), ", ".join(self._lanes) or "all",
-                 crew.children, crew.threads, crew.concurrency)  # fmt: skip
-        if not hello.tasks:
-            log.warning(
-                "no task is declared in what was imported: name the modules with your tasks "
-                "too, like: sidework worker shop.app shop.tasks"
-            )
 
     def _enrol(self, store: Store) -> None:
         row = store.register(socket.gethostname(), os.getpid(), self._lanes)
@@ -367,6 +364,7 @@ class Worker:
         if self._store is not None:
             self._store.hurry(patience)
         self._recorder.add(self._supervisor.cut_short(monotonic()))
+        self._guard.close()
         for peer in self._crew.peers:
             peer.stopping = True
             peer.send(Stop())

@@ -6,6 +6,7 @@ Enqueues never share a transaction with records; both take the same fair ticket.
 from __future__ import annotations
 
 import functools
+import math
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -274,6 +275,10 @@ class SqliteStore:
     def rescue(self, now: Millis | None = None) -> int:
         """Bring back the jobs of workers whose processes are all dead or unknown; how many."""
         return self._roster.rescue(_at(now))
+
+    def trust(self, worker: int) -> float:
+        """For ever: that a worker is dead is told by its lock, and no clock is asked."""
+        return math.inf
 
     def _moved(self, ids: list[bytes]) -> None:
         """Jobs are available again, or final."""
