@@ -133,4 +133,4 @@ def _cut_off(job: Claimed, *, started: bool) -> Outcome:
     """Its worker stopped before it ended. What may run at most once and has begun does not run again."""
     if started and job.on_crash == "discard":
         return crashed(job, "its worker stopped while it ran", alone=False)
-    return released(job, "its worker stopped")
+    return released(job, "its worker stopped", begun=started)

@@ -33,8 +33,8 @@ from ...job import (
 from ...outcome import Outcome
 from ..combining import Combiner
 from ..protocol import Demand, Listener, Turn
-from . import bells, claiming, inserting, pruning, reading, upkeep
-from .connection import check_caller, statement, translated
+from . import bells, callers, claiming, inserting, pruning, reading, upkeep
+from .connection import statement
 from .lanes import Lanes
 from .place import check_place
 from .roster import Roster
@@ -131,13 +131,20 @@ class SqliteStore:
         self, connection: Any, jobs: Sequence[NewJob], now: Millis | None = None
     ) -> list[Inserted]:
         """Store the jobs on the caller's own connection: they are there when the caller commits."""
-        check_caller(connection, self.path)
-        with translated(self.path):
-            rows = [insert_parameters(job, _at(now)) for job in jobs]
-            verdicts = inserting.insert(connection, rows)
+        inserted = callers.insert(connection, self.path, jobs, _at(now))
         # Not committed yet as a rule: then this rings too early, and the safety net finds the jobs.
         self.ring_work()
-        return [Inserted(row[0], verdict) for row, verdict in zip(rows, verdicts, strict=True)]
+        return inserted
+
+    def finish_on(self, connection: Any, outcome: Outcome, now: Millis | None = None) -> bool:
+        """Complete a running job on the caller's own connection; False when the claim was lost."""
+        return callers.finish(connection, self.path, outcome, _at(now))
+
+    async def afinish_on(
+        self, connection: Any, outcome: Outcome, now: Millis | None = None
+    ) -> bool:
+        """``finish_on``: no more than a statement of the caller's own."""
+        return self.finish_on(connection, outcome, now)
 
     @contextmanager
     def transaction(self) -> Iterator[apsw.Connection]:
@@ -290,21 +297,11 @@ class SqliteStore:
 
     def pause(self, queue: str, by: str, why: str, now: Millis | None = None) -> None:
         """Close the queue's lanes: what runs ends, nothing more is claimed."""
-        self._one(
-            "INSERT INTO queues (name, paused_at, paused_by, paused_why) "
-            "VALUES (:name, :now, :by, :why) ON CONFLICT (name) DO UPDATE SET "
-            "paused_at = excluded.paused_at, paused_by = excluded.paused_by, "
-            "paused_why = excluded.paused_why RETURNING name",
-            name=queue, by=by, why=why, now=_at(now),
-        )  # fmt: skip
+        self._one(statement("pause"), name=queue, by=by, why=why, now=_at(now))
 
     def resume(self, queue: str) -> bool:
         """Open the queue again; False when it was not paused."""
-        sql = (
-            "UPDATE queues SET paused_at = NULL, paused_by = NULL, paused_why = NULL "
-            "WHERE name = :name AND paused_at IS NOT NULL RETURNING name"
-        )
-        took = self._one(sql, name=queue) is not None
+        took = self._one(statement("resume"), name=queue) is not None
         self.ring_work()
         return took
 

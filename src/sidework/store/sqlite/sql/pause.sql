@@ -1,0 +1,4 @@
+INSERT INTO queues (name, paused_at, paused_by, paused_why) VALUES (:name, :now, :by, :why)
+ON CONFLICT (name) DO UPDATE SET
+    paused_at = excluded.paused_at, paused_by = excluded.paused_by, paused_why = excluded.paused_why
+RETURNING name
