@@ -59,7 +59,7 @@ def ends_in_transactions(folder: Path, size: int, seed: int) -> Figures:
         bad = field.stop(worker)
         ran, rows = checker.runs(folder / "runs.log"), field.rows()
         bad += checker.violations(told, ran, rows, asked=told)
-        bad += list(_not_one(field.load.effects(), rows))
+        bad += list(not_one(field.load.effects(), rows))
         bad += field.app.store.check()
     return {
         "jobs": len(told), "landed": sum(at.values()), **at,
@@ -93,7 +93,7 @@ def _crash(field: Field, draw: random.Random, point: str, marker: Path) -> list[
     return told
 
 
-def _not_one(effects: Sequence[tuple[str, int]], rows: Mapping[str, JobRow]) -> Iterator[str]:
+def not_one(effects: Sequence[tuple[str, int]], rows: Mapping[str, JobRow]) -> Iterator[str]:
     """Each completed job has one effect, written under the claim that completed it; no other has any."""
     times = Counter(job for job, _ in effects)
     for job, row in rows.items():
