@@ -32,7 +32,8 @@ INDEX = {
     "take_over": "jobs_running",
 }
 BY_KEY = {"cancel", "complete", "delete", "keep_attempt", "retry", "same_content", "settle"}
-NO_TABLE = {"insert", "register", "turn"}
+NO_TABLE = {"insert", "pause", "register", "resume", "turn"}
+"""None of the large ones."""
 
 
 def waiting(count: int) -> list[tuple[object, ...]]:

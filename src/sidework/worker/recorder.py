@@ -65,7 +65,7 @@ class Recorder:
             if took is None:
                 self._held.append(outcome)
                 self._again_at = monotonic() + AGAIN_SECONDS
-            else:
+            elif outcome.in_transaction or not took:
                 self._teller.settled(outcome, took)
         return turn
 

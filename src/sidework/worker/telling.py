@@ -44,7 +44,7 @@ class Teller:
             self.tell(job, outcome)
 
     def settled(self, outcome: Outcome, took: bool) -> None:
-        """What the store said of an outcome."""
+        """What the store said of an outcome; for one that took as expected nothing need be said."""
         job = self._doubted.pop((outcome.id, outcome.fence), None)
         if job is None:
             if not took and not outcome.in_transaction:
