@@ -29,10 +29,12 @@ SAYS = {
     "docs/start.md-1": "285\n2000\n",
     "docs/start.md-2": "content of https://example.org\ndone True\n",
     "docs/start.md-3": "1 job\n",
+    "docs/start.md-4": "balance 150\n",
 }
 TELLS = {
     "docs/start.md-0": r"attempt 1 of 3: ValueError.*\n.*attempt 2 of 3: ValueError.*\n.*is discarded",
     "docs/start.md-2": r"attempt 1 of 6: sidework.outcome.Retry: the service is slow today; again in",
+    "docs/start.md-4": r"attempt 1 of 4: OSError: the first attempt is undone, end and all; again in",
 }
 """What the log says of the jobs that fail on purpose; of the others it says nothing."""
 
@@ -107,6 +109,10 @@ def test_the_reference_names_everything_public() -> None:
         "parked",
         "submit",
         "asubmit",
+        "finish_on",
+        "afinish_on",
+        "finished",
+        "in_transaction",
         "store",
         "waiter",
         "forget_in_child",

@@ -42,6 +42,7 @@ BY_KEY = {
     "settle",
 }
 NO_TABLE = {"insert", "pause", "register", "resume", "turn"}
+"""None of the large ones."""
 
 
 def waiting(count: int) -> list[tuple[object, ...]]:

@@ -5,6 +5,7 @@ Promises I3, I4, I5 and I6 at every step. ``SIDEWORK_EXAMPLES`` makes it longer.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -162,6 +163,20 @@ class Machine(RuleBasedStateMachine):
             job.go(Event.SNOOZE)
         else:
             job.go(Event.RELEASE)
+
+    @rule(one=claims, kept=st.booleans())
+    def finish(self, one: Claimed, kept: bool) -> None:
+        """In a transaction of the job's own, with a claim that may have been lost long ago."""
+        ending = Outcome(one.id, one.fence, one.attempt, "completed", b"\x011")
+        job = self.jobs.get(one.id)
+        holds = job is not None and job.fence == one.fence
+        with contextlib.suppress(ZeroDivisionError), self.store.transaction() as connection:
+            assert self.store.finish_on(connection, ending, self.now) is holds
+            assert self.store.finish_on(connection, ending, self.now) is False
+            _ = 1 / kept
+        if job is not None and holds and kept:
+            job.go(Event.COMPLETE)
+            job.fence, job.asked, job.crashes, job.attempt = -1, False, 0, one.attempt
 
     @rule(data=st.data())
     def cancel(self, data: Any) -> None:

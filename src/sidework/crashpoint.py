@@ -13,6 +13,7 @@ import signal
 POINTS = (
     "insert: before commit",
     "insert: committed",
+    "finish: before commit",
     "turn: recorded, not committed",
     "turn: claimed, not committed",
     "turn: committed",

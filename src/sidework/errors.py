@@ -7,6 +7,8 @@
     ├── TaskNotFound             no task of that name is registered here
     ├── JobNotFound              no job of that id is in this store
     ├── JobConflict              the id is taken by a job with other content
+    ├── ClaimLost                a job's own end (finish_in) came too late: its claim was settled before
+    ├── NotCommitted             a job returned after finish_in, and its transaction was never committed
     ├── JobFailed                a result was asked of a job that ended without one
     │   └── JobCancelled         … because it was cancelled
     ├── WaitTimeout              the result did not come in time (also a TimeoutError)
@@ -51,6 +53,17 @@ class JobNotFound(SideworkError):
 
 class JobConflict(SideworkError):
     """The id given is taken by a job with another task or other arguments (promise I12)."""
+
+
+class ClaimLost(SideworkError):
+    """``finish_in`` was refused for its fence: the claim was settled before, by an earlier ``finish_in``
+    or because the job's worker was taken for dead. Let it leave the block of the transaction, which
+    is to be rolled back: what the job wrote there must not be stored."""
+
+
+class NotCommitted(SideworkError):
+    """Kept as the failure of an attempt that returned after ``finish_in`` while nothing of it was
+    stored: the transaction was rolled back, or never committed."""
 
 
 class JobFailed(SideworkError):

@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar
 from .duration import Duration
 from .info import AttemptInfo, JobInfo
 from .job import NewJob
+from .outcome import Outcome
 from .state import State
 
 R = TypeVar("R")
@@ -64,7 +65,13 @@ class JobHandle(Protocol[R_co]):
 
 
 class Enqueuer(Protocol):
-    """Stores jobs that tasks have made; the app is one. ``returns`` is what the job's result will be."""
+    """Stores jobs that tasks have made, and what running ones end with; the app is one.
+
+    ``returns`` is what the job's result will be. ``finish_on``: whether the outcome took, on the
+    connection given; False when the claim was lost.
+    """
 
     def submit(self, job: NewJob, returns: Any, connection: Any) -> JobHandle[Any]: ...
     async def asubmit(self, job: NewJob, returns: Any, connection: Any) -> JobHandle[Any]: ...
+    def finish_on(self, connection: Any, outcome: Outcome) -> bool: ...
+    async def afinish_on(self, connection: Any, outcome: Outcome) -> bool: ...

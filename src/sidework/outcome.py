@@ -25,7 +25,9 @@ class Outcome(Struct, array_like=True, frozen=True):
     """One attempt's end. ``id``, ``fence`` and ``attempt`` are the claim's; ``delay`` is in ms.
 
     ``alone`` says of a crash that no other attempt ran in the process that died. ``failure`` is an
-    encoded ``Failure``; ``note`` tells a person why the job waits.
+    encoded ``Failure``; ``note`` tells a person why the job waits. ``in_transaction`` says that a
+    transaction of the job's own, open or ended, may hold another end of this claim (``finish_in``):
+    then a record never waits for the row.
     """
 
     id: bytes
@@ -37,6 +39,7 @@ class Outcome(Struct, array_like=True, frozen=True):
     failure: bytes | None = None
     note: str | None = None
     alone: bool = False
+    in_transaction: bool = False
 
 
 class Failure(Struct, frozen=True):

@@ -19,9 +19,11 @@ LANDED_WITHIN = 10.0
 BATCH = """
 import os
 import load
+load.prepare()
 fd = os.open("told.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 for n in range(30):
-    os.write(fd, (load.work.enqueue(n % 7).id + "\\n").encode())
+    task = load.work if n % 6 else load.pay
+    os.write(fd, (task.enqueue(n % 7).id + "\\n").encode())
 """
 
 

@@ -72,7 +72,7 @@ def killed_workers(folder: Path, size: int, seed: int) -> Figures:
         store = field.app.store
 
         def strike(worker: subprocess.Popen[bytes], child: int | None) -> bool:
-            held, death = _kill(field, worker, child)
+            held, death = kill(field, worker, child)
             if death is not None:
                 deaths.append(death)
             if held and death is not None:
@@ -101,7 +101,7 @@ def killed_workers(folder: Path, size: int, seed: int) -> Figures:
             # Now and then the next one comes while this one's jobs are still being brought back. At
             # most two in a row: a third could fairly quarantine a job that was alone all three times.
             if len(kills) % 4 or len(kills) >= size:
-                until(lambda ids=unsettled: _settled(store, ids), "the killed jobs' end")
+                until(lambda ids=unsettled: settled(store, ids), "the killed jobs' end")
                 unsettled.clear()
                 for row in field.jobs(*FINAL):
                     job = id_text(row.id)
@@ -143,7 +143,7 @@ def _mixed(field: Field, draw: random.Random) -> list[Bound[Any]]:
     return [draw.choice(tasks).bind(draw.randint(0, 60)) for _ in range(JOBS_PER_KILL)]
 
 
-def _kill(
+def kill(
     field: Field, worker: subprocess.Popen[bytes], child: int | None
 ) -> tuple[list[JobRow], Death | None]:
     """Kill the worker, or one child of it; what it held, and its death, if it was still there.
@@ -189,7 +189,7 @@ def _two(
     return ready if len(ready) >= 2 else None
 
 
-def _settled(store: Store, ids: list[bytes]) -> bool:
+def settled(store: Store, ids: list[bytes]) -> bool:
     return all(row is not None and row.state in FINAL for row in store.get(ids))
 
 

@@ -6,7 +6,12 @@ import os
 import resource
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
+
+import apsw
 
 from sidework import Sidework, current_job
 
@@ -47,6 +52,73 @@ def alone(milliseconds: int) -> int:
     never.wait(milliseconds / 1000)
     wrote("end")
     return milliseconds
+
+
+# Row 34: each writes one row of a table of the program's own, in the transaction that it ends in.
+
+
+@contextmanager
+def own_apsw() -> Iterator[apsw.Connection]:
+    connection = apsw.Connection(app.url.removeprefix("sqlite:///"))
+    connection.set_busy_timeout(30_000)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        yield connection
+        connection.execute("COMMIT")
+    finally:
+        connection.close()
+
+
+OWN: dict[str, Callable[[], AbstractContextManager[Any]]] = {"sqlite": own_apsw}
+"""By the URL's scheme: a transaction on a connection of the program's own."""
+
+
+def transaction(own: bool) -> AbstractContextManager[Any]:
+    return OWN[app.url.partition(":")[0]]() if own else app.transaction()
+
+
+def prepare() -> None:
+    with app.transaction() as connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS effects (job TEXT, fence INTEGER)")
+
+
+def effects() -> list[tuple[str, int]]:
+    with app.transaction() as connection:
+        return list(connection.execute("SELECT job, fence FROM effects"))
+
+
+def take_effect(connection: Any, milliseconds: int) -> None:
+    job = current_job()
+    connection.execute(f"INSERT INTO effects VALUES ('{job.id}', {job.fence})")
+    never.wait(milliseconds / 1000)
+    wrote("end")  # within: once it is committed it may be killed before another line
+
+
+@app.task(retries=10, backoff="1ms")
+def pay(milliseconds: int, own: bool = False) -> int:
+    wrote("start")
+    with transaction(own) as connection:
+        take_effect(connection, milliseconds)
+        current_job().finish_in(connection, milliseconds)
+    return -1
+
+
+@app.task(retries=10, backoff="1ms")
+async def pay_coroutine(milliseconds: int, own: bool = False) -> int:
+    wrote("start")
+    with transaction(own) as connection:
+        take_effect(connection, milliseconds)
+        await current_job().afinish_in(connection, milliseconds)
+    return -1
+
+
+@app.task(retries=10, backoff="1ms", runner="process")
+def pay_alone(milliseconds: int, own: bool = False) -> int:
+    wrote("start")
+    with transaction(own) as connection:
+        take_effect(connection, milliseconds)
+        current_job().finish_in(connection, milliseconds)
+    return -1
 
 
 # Row 10: nothing else of the child runs meanwhile.

@@ -20,6 +20,7 @@ MODEL = ("tests/test_stateful.py",)
 PLANS = ("tests/test_plans.py",)
 DEATHS = "tests/e2e/test_deaths.py::"
 OUTCOMES = "tests/e2e/test_outcomes.py::"
+FINISHING = "tests/e2e/test_finishing.py::"
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,9 @@ BUGS = [
     Bug("a timeout of a coroutine is not kept", "child/executor.py", "async with asyncio.timeout(self.timeout):", "async with asyncio.timeout(None):", (OUTCOMES + "test_a_coroutine_past_its_timeout_is_cancelled",)),
     Bug("the bells' safety net is gone", HUNGER, "if now - self._scanned >= SCAN_SECONDS:", "if False:", (DEATHS + "test_with_every_bell_cut_all_still_ends",), ((HUNGER, "if version != self._version:", "if False:"),)),
     Bug("the safety net is for idle workers only", HUNGER, "if len(self.runners) < len(RUNNERS) and", "if not self.runners and", (DEATHS + "test_bells_are_not_missed_while_other_places_are_taken",)),
+    Bug("finish_in believes what it is told", "store/sqlite/callers.py", "return took", "return True"),
+    Bug("a job is completed without its transaction", "child/executor.py", "if self.running.finished:", "if False:", (FINISHING + "test_a_rollback_is_a_failed_attempt",)),
+    Bug("a held row is asked for without a pause", "worker/recorder.py", "now >= self._again_at", "True", (FINISHING + "test_a_row_that_its_job_still_holds_keeps_nobody_waiting",)),
 ]  # fmt: skip
 
 

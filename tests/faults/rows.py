@@ -12,6 +12,7 @@ from .damage import damaged_files
 from .drains import drains
 from .failing import failing_disk
 from .field import Figures
+from .finishing import ends_in_transactions
 from .hostile import hostile_values
 from .hung import hung_jobs
 from .kills import killed_producers, killed_workers
@@ -49,4 +50,10 @@ ROWS: dict[int, tuple[Callable[[Path, int, int], Figures], int, int, str]] = {
     20: (damaged_files, 25, 200, "200 mutations: all detected or harmless"),
     27: (hostile_values, 25, 2000, "2,000 examples: identical or a typed refusal, no process dies"),
     31: (forks, 20, 1000, "1,000 forks: 0 acknowledged lost, 0 corrupt"),
+    34: (
+        ends_in_transactions,
+        8,
+        1000,
+        "1,000 kills: 0 effects lost, doubled or without their job",
+    ),
 }

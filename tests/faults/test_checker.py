@@ -12,6 +12,7 @@ from sidework.job import JobRow
 from sidework.state import State
 
 from .checker import Death, Run, acknowledged, runs, violations
+from .finishing import not_one
 
 ROW = JobRow(
     b"", "load:work", "default", State.COMPLETED, "thread", 0, 1, 1, 4, 0, False, 0, 0, 0, 0, None,
@@ -153,3 +154,21 @@ def test_a_line_cut_off_was_not_acknowledged(tmp_path: Path) -> None:
     log = tmp_path / "told.log"
     log.write_text("0" * 36 + "\n" + "1" * 36)
     assert acknowledged(log) == ["0" * 36]
+
+
+@pytest.mark.parametrize(
+    ("effects", "state", "found"),
+    [
+        ([("a", 3)], State.COMPLETED, []),
+        ([], State.DISCARDED, []),
+        ([], State.COMPLETED, ["a is completed and took effect 0 times"]),
+        ([("a", 3), ("a", 3)], State.COMPLETED, ["a is completed and took effect 2 times"]),
+        ([("a", 3)], State.DISCARDED, ["a is discarded and took effect 1 times"]),
+        ([("a", 1)], State.COMPLETED, ["a took effect under fence 1 and ended with 4"]),
+        ([("a", 3), ("b", 1)], State.COMPLETED, ["b took effect and is not there"]),
+    ],
+)
+def test_effects_and_ends_are_one(
+    effects: list[tuple[str, int]], state: State, found: list[str]
+) -> None:
+    assert list(not_one(effects, {"a": replace(ROW, state=state)})) == found

@@ -13,7 +13,7 @@ from typing import Any
 from ..clock import monotonic
 from ..codec import encode
 from ..duration import seconds
-from ..errors import BadValue
+from ..errors import BadValue, NotCommitted
 from ..job import Claimed
 from ..outcome import (
     Discard,
@@ -35,6 +35,10 @@ UNKNOWN_TASK_WAIT = 5_000
 to spin, short enough for a rolling deploy."""
 
 _NOTE_CAP = 300
+_ROLLED_BACK = (
+    "the job returned, but the transaction that it had finished in (finish_in) was rolled back or "
+    "never committed"
+)
 _OURS = os.path.dirname(os.path.dirname(__file__))
 
 
@@ -52,7 +56,7 @@ class Attempt:
         self.job = job
         self.task = task
         self.timeout = job.timeout / 1000 if job.timeout is not None else task.task_options.timeout
-        self.running = RunningJob(job)
+        self.running = RunningJob(job, task)
         self.alone = False  # whether nothing else runs in this process
         self.begun = False
         self.stopped_why = ""  # why the worker had it end; empty when user code cancelled itself
@@ -108,11 +112,16 @@ class Attempt:
 
     def _completed(self, value: Any) -> Outcome:
         job = self.job
+        if self.running.finished:
+            # Its end is in the transaction, whatever it returned. This one lands only if nothing came
+            # of that: completed, it would be a job without its effects.
+            return self._retried(NotCommitted(_ROLLED_BACK), None)
         try:
             raw = encode(value, self.task.hooks, f"the result of {job.task}")
         except BadValue as error:
             return self._unfit(error)
-        return Outcome(job.id, job.fence, job.attempt, "completed", raw)
+        held = self.running.in_transaction
+        return Outcome(job.id, job.fence, job.attempt, "completed", raw, in_transaction=held)
 
     def _unfit(self, error: Exception) -> Outcome:
         """Arguments or result that no further attempt can make fit."""
@@ -198,6 +207,7 @@ class Attempt:
             failure,
             None if note is None else clean(note, _NOTE_CAP),
             self.alone,
+            self.running.in_transaction,
         )
 
 

@@ -18,6 +18,7 @@ from ..handle import JobHandle
 from ..ids import id_text, parse_id
 from ..info import JobInfo
 from ..job import Inserted, JobFilter, NewJob, OnCrash, OnPartition, Runner, check_queue
+from ..outcome import Outcome
 from ..retry import Backoff
 from ..state import State
 from ..store.opening import absolute, open_store
@@ -192,6 +193,14 @@ class Sidework(AppLike):
         """``submit`` for coroutines: the event loop goes on, and callers that meet share a commit."""
         (inserted,) = await self._ainsert([job], connection)
         return Handle(self, inserted.id, returns)
+
+    def finish_on(self, connection: Any, outcome: Outcome) -> bool:
+        """Store a running job's own end on its connection; False when its claim was lost."""
+        return self.store.finish_on(connection, outcome)
+
+    async def afinish_on(self, connection: Any, outcome: Outcome) -> bool:
+        """``finish_on`` for coroutines and their connections."""
+        return await self.store.afinish_on(connection, outcome)
 
     def _insert(self, jobs: list[NewJob], connection: Any) -> list[Inserted]:
         refuse_at_import("enqueues a job")

@@ -57,23 +57,30 @@ class Demand(Struct, frozen=True):
 class Turn(Struct, frozen=True):
     """What one turn of a worker brought: a verdict per outcome, and the jobs claimed.
 
-    ``took[i]`` is False when outcome i lost its claim. ``short`` names the runners for
-    which there was less to claim than was asked for. ``next_due`` is when the next waiting job becomes due.
+    ``took[i]`` is False when outcome i lost its claim, and None when a transaction of the job's own that
+    is still open holds the row (only of one with ``in_transaction``): nothing was written, and it is to
+    be said again. ``short`` names the runners for which there was less to claim than was asked for.
+    ``next_due`` is when the next waiting job becomes due.
     """
 
-    took: list[bool]
+    took: Sequence[bool | None]
     claimed: list[Claimed]
     short: frozenset[Runner]
     next_due: Millis | None
 
 
 class Jobs(Protocol):
-    """What clients do with jobs."""
+    """What clients do with jobs. ``finish_on`` completes a running one in the caller's transaction; False
+    when its claim was lost."""
 
     def insert(self, jobs: Sequence[NewJob], now: Millis | None = None) -> list[Inserted]: ...
     def insert_on(
         self, connection: Any, jobs: Sequence[NewJob], now: Millis | None = None
     ) -> list[Inserted]: ...
+    def finish_on(self, connection: Any, outcome: Outcome, now: Millis | None = None) -> bool: ...
+    async def afinish_on(
+        self, connection: Any, outcome: Outcome, now: Millis | None = None
+    ) -> bool: ...
     def transaction(self) -> AbstractContextManager[Any]: ...
     def outside(self) -> None: ...
     def get(self, ids: Sequence[bytes]) -> list[JobRow | None]: ...

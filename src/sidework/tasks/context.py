@@ -8,10 +8,14 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
-from ..errors import SideworkError
+from ..codec import encode
+from ..errors import ClaimLost, SideworkError
 from ..ids import id_text
 from ..job import Claimed
+from ..outcome import Outcome
+from .task import Task
 
 
 class Stopped(BaseException):
@@ -26,15 +30,22 @@ class Stopped(BaseException):
 class RunningJob:
     """The job that runs here: a view of its claim, made for every attempt and read by few."""
 
-    __slots__ = ("_claim", "_park", "_should_stop", "_waits", "deadline")
+    __slots__ = (
+        "_claim", "_park", "_should_stop", "_task", "_waits", "deadline", "finished", "in_transaction",
+    )  # fmt: skip
 
-    def __init__(self, claim: Claimed) -> None:
+    def __init__(self, claim: Claimed, task: Task[Any, Any, Any]) -> None:
         self._claim = claim
+        self._task = task
         self._should_stop = False
         self._park: Callable[[bool], None] = _stay
         self._waits = 0
         self.deadline: float | None = None
         """When its time is over, in seconds of ``clock.monotonic``; ``None`` without a timeout."""
+        self.in_transaction = False
+        """Whether a transaction of its own, open or ended, may hold its end."""
+        self.finished = False
+        """Whether such an end took, and stands if its transaction is committed."""
 
     @property
     def id(self) -> str:
@@ -71,6 +82,46 @@ class RunningJob:
         """Whether someone cancelled the job, its deadline passed, or its worker is cut off from the
         store (``on_partition="stop"``): threads ask, then return, or raise to be run again."""
         return self._should_stop
+
+    def finish_in(self, connection: Any, result: Any = None) -> None:
+        """Complete this job on ``connection``, in the transaction that it is in: when that is committed
+        the job is completed with this result, together with whatever else was written there; when it
+        is rolled back, neither. What the function returns counts no more.
+
+        Raises ``ClaimLost`` when the job is not this attempt's any more: let it leave the block of the
+        transaction. ``BadValue`` for a result that cannot be stored, ``StoreRefused`` for a connection
+        that is not to the app's store.
+        """
+        ending = self._ending(result)
+        self._finished(self._task.app.finish_on(connection, ending))
+
+    async def afinish_in(self, connection: Any, result: Any = None) -> None:
+        """``finish_in`` for coroutines and their connections."""
+        ending = self._ending(result)
+        self._finished(await self._task.app.afinish_on(connection, ending))
+
+    def _ending(self, result: Any) -> Outcome:
+        claim = self._claim
+        raw = encode(result, self._task.hooks, f"the result of {claim.task}")
+        # Before the statement: one that was cut off (a deadline, a lost reply) may have taken as well.
+        self.in_transaction = True
+        return Outcome(claim.id, claim.fence, claim.attempt, "completed", raw)
+
+    def _finished(self, took: bool) -> None:
+        # Asked of the fence alone, however often: a job may well repeat a transaction that the database
+        # has refused, or one of which it never learned whether it was committed.
+        if took:
+            self.finished = True
+            return
+        why = (
+            "it was finished before, by finish_in in this transaction or in one that is committed"
+            if self.finished
+            else "its worker was taken for dead, or it was finished before"
+        )
+        raise ClaimLost(
+            f"job {self.id} is not this attempt's any more ({why}): "
+            "roll back what was written with this, by letting the error leave its transaction"
+        )
 
     def ask_to_stop(self) -> None:
         """Raise the flag; from any thread."""

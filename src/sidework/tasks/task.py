@@ -98,7 +98,7 @@ class Task(Generic[P, R, C]):
         self.is_coroutine = inspect.iscoroutinefunction(function)
         self.signature = Signature(function, self.name, hooks)
         self.hooks = hooks
-        self._app = app
+        self.app = app
         self._plain: Enqueue[P, R] = Enqueue(self, {})
         self.__name__ = getattr(function, "__name__", self.name)
         self.__doc__ = function.__doc__
@@ -192,12 +192,12 @@ class Enqueue(Generic[P, R]):
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """Store a job; on ``connection`` it is there when the caller commits."""
         task, job = self._task, self._job(args, kwargs)
-        return task._app.submit(job, task.signature.returns, self._connection)
+        return task.app.submit(job, task.signature.returns, self._connection)
 
     async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """``enqueue`` for coroutines."""
         task, job = self._task, self._job(args, kwargs)
-        return await task._app.asubmit(job, task.signature.returns, self._connection)
+        return await task.app.asubmit(job, task.signature.returns, self._connection)
 
     def _job(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NewJob:
         raw = self._task.signature.bind(args, kwargs)

@@ -9,15 +9,13 @@ it does hold, and the rest is handed back.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 
-from ..ids import id_text
+from ..clock import monotonic
 from ..job import Claimed
 from ..outcome import Outcome
 from ..store.protocol import Demand, Store, Turn
-
-log = logging.getLogger("sidework.worker")
+from .telling import Teller
 
 MOST_OUTCOMES = 500
 """Outcomes of one transaction, and jobs of one claim: other writers wait a few ms, not more."""
@@ -25,18 +23,36 @@ MOST_OUTCOMES = 500
 MOST_BYTES = 16 * 1024 * 1024
 """Arguments that one claim brings, about, and results that one transaction takes."""
 
+AGAIN_SECONDS = 0.1
+"""How often the store is asked again about ends whose rows their jobs' own transactions hold: how long
+those take is for other programs to say."""
+
 
 class Recorder:
     """Holds outcomes; nothing of them is dropped before the store has answered."""
 
-    def __init__(self) -> None:
+    def __init__(self, teller: Teller) -> None:
+        self._teller = teller
         self.waiting: list[Outcome] = []
+        self._held: list[Outcome] = []  # by transactions of their jobs' own, which are open
+        self._again_at = 0.0
         self.unsure = False
         """Whether a turn failed since the claims were last compared."""
 
     def add(self, outcomes: Iterable[Outcome]) -> None:
         """Keep these for the next turn."""
         self.waiting += outcomes
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether there are outcomes that the store has not taken or refused yet."""
+        return bool(self.waiting or self._held)
+
+    def look(self, now: float) -> None:
+        """Have those that were held wait for the next turn again, when it is time."""
+        if self._held and now >= self._again_at:
+            self.waiting += self._held
+            self._held = []
 
     def turn(self, store: Store, demand: Demand | None) -> Turn:
         """Record what waits (a batch of it) and claim; a ``StoreError`` leaves all as it was."""
@@ -46,8 +62,11 @@ class Recorder:
         self.unsure = False
         del self.waiting[: len(batch)]
         for outcome, took in zip(batch, turn.took, strict=True):
-            if not took:
-                log.info("job %s: fence %d had lost its claim", id_text(outcome.id), outcome.fence)
+            if took is None:
+                self._held.append(outcome)
+                self._again_at = monotonic() + AGAIN_SECONDS
+            elif outcome.in_transaction or not took:
+                self._teller.settled(outcome, took)
         return turn
 
     def _batch(self) -> list[Outcome]:
@@ -63,7 +82,7 @@ class Recorder:
         """Hand back what the store believes ``worker`` to hold and it does not; False when the store
         does not know the worker any more."""
         known = {(job.id, job.fence) for job in held}
-        known |= {(outcome.id, outcome.fence) for outcome in self.waiting}
+        known |= {(outcome.id, outcome.fence) for outcome in (*self.waiting, *self._held)}
         claims = store.held(worker)
         if claims is None:
             return False

@@ -138,4 +138,4 @@ def _cut_short(job: Claimed, note: str, *, started: bool) -> Outcome:
     """Ended by its worker before it was done. What may run at most once and has begun does not run again."""
     if started and job.on_crash == "discard":
         return crashed(job, f"{note} while it ran", alone=False)
-    return released(job, note)
+    return released(job, note, begun=started)

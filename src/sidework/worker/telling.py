@@ -6,9 +6,10 @@ import logging
 
 from ..clock import monotonic
 from ..duration import text_of
+from ..errors import NotCommitted
 from ..ids import id_text
 from ..job import Claimed
-from ..outcome import Outcome, decode_failure
+from ..outcome import Outcome, decode_failure, failure_of
 from ..url import shown
 from ..wire import Hello
 from .crew import Crew
@@ -16,6 +17,7 @@ from .crew import Crew
 log = logging.getLogger("sidework.worker")
 
 _AGAIN_SECONDS = 60.0
+_NOT_COMMITTED = failure_of(NotCommitted()).kind
 
 
 class Teller:
@@ -23,6 +25,7 @@ class Teller:
 
     def __init__(self) -> None:
         self._said: dict[str, float] = {}
+        self._doubted: dict[tuple[bytes, int], Claimed] = {}
 
     def tell(self, job: Claimed, outcome: Outcome) -> None:
         """One attempt and its end. That its claim was lost meanwhile is said elsewhere."""
@@ -34,6 +37,33 @@ class Teller:
             self._once(outcome.note)
         else:
             log.debug("%s %s%s", name, kind, f": {outcome.note}" if outcome.note else "")
+
+    def heard(self, job: Claimed, outcome: Outcome) -> None:
+        """What a child said. An end that counts only if nothing came of one in a transaction of the
+        job's own is told once that is known."""
+        if outcome.in_transaction:
+            self._doubted[outcome.id, outcome.fence] = job
+        elif outcome.kind != "completed":
+            self.tell(job, outcome)
+
+    def settled(self, outcome: Outcome, took: bool) -> None:
+        """What the store said of an outcome; for one that took as expected nothing need be said."""
+        job = self._doubted.pop((outcome.id, outcome.fence), None)
+        if job is None:
+            if not took and not outcome.in_transaction:
+                log.info("job %s: fence %d had lost its claim", id_text(outcome.id), outcome.fence)
+        elif took:
+            self.tell(job, outcome)
+        else:
+            self._too_late(job, outcome)
+
+    def _too_late(self, job: Claimed, outcome: Outcome) -> None:
+        """It had ended before, as a rule by its own transaction: that is what it was to do. An error that
+        its code raised afterwards is kept nowhere else."""
+        failure = decode_failure(outcome.failure)
+        if failure is not None and failure.kind != _NOT_COMMITTED:
+            log.warning("job %s (%s) had ended before its code raised %s: %s", id_text(job.id),
+                        job.task, failure.kind, failure.message)  # fmt: skip
 
     def _failed(self, name: str, job: Claimed, outcome: Outcome) -> None:
         failure = decode_failure(outcome.failure)

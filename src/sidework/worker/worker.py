@@ -7,6 +7,7 @@ place, `select`; everything else is done in a moment.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import selectors
 import socket
@@ -78,7 +79,7 @@ class Worker:
         self._teller = Teller()
         self._supervisor = Supervisor(crew, self._teller)
         self._guard = Guard(crew, self._supervisor)
-        self._recorder = Recorder()
+        self._recorder = Recorder(self._teller)
         self._hunger = Hunger()
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = socket.socketpair()
@@ -182,6 +183,7 @@ class Worker:
                 self._verified_at = now
                 self._reconcile(store)
             self._hunger.look(store, now)
+            self._recorder.look(now)
             self._record_and_claim(store)
             if now - self._asked_at >= CANCELLING_SECONDS:
                 self._asked_at = now
@@ -258,8 +260,7 @@ class Worker:
                 job = peer.take(seq, finished=True)
                 if job is not None:
                     self._recorder.waiting.append(outcome)
-                    if outcome.kind != "completed":
-                        self._teller.tell(job, outcome)
+                    self._teller.heard(job, outcome)
         elif isinstance(message, Started):
             for seq in message.seqs:
                 if seq in peer.jobs:
@@ -354,7 +355,7 @@ class Worker:
             return True
         if not self._stops or self._drain_until is None:
             return bool(self._stops) and self._store is None
-        if self._recorder.waiting and monotonic() < self._drain_until:
+        if self._recorder.unsettled and monotonic() < self._drain_until:
             return False
         return not self._crew.works(alone=self._alone) or monotonic() >= self._drain_until
 
@@ -389,6 +390,7 @@ class Worker:
         self._wake_write.close()
 
     def _say_goodbye(self, store: Store) -> None:
+        self._recorder.look(math.inf)  # what is held even now is left to a rescue
         try:
             while self._recorder.waiting:
                 self._recorder.turn(store, None)

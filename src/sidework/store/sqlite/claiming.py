@@ -23,20 +23,25 @@ number by ``max_attempts`` and ``MAX_CRASHES``; snoozes are not, hence leave non
 
 
 def record(connection: apsw.Connection, outcomes: Sequence[Outcome], now: Millis) -> list[bool]:
-    """Write the outcomes; a verdict for each, False where the claim was lost."""
-    complete, took = statement("complete"), []
-    for outcome in outcomes:
-        if outcome.kind == "completed":
-            # Told by the count of changes: a RETURNING here is half of what a record costs.
-            values = (outcome.attempt, now, outcome.result, outcome.id, outcome.fence)
-            connection.execute(complete, values)
-        else:
-            _settle(connection, outcome, now)
-        took.append(connection.changes() == 1)
-    return took
+    """Write the outcomes; a verdict for each, False where the claim was lost. None has to be asked again:
+    this transaction has the one write lock, so no job's own is open."""
+    return [
+        complete(connection, outcome, now)
+        if outcome.kind == "completed"
+        else _settle(connection, outcome, now)
+        for outcome in outcomes
+    ]
 
 
-def _settle(connection: apsw.Connection, outcome: Outcome, now: Millis) -> None:
+def complete(connection: apsw.Connection, outcome: Outcome, now: Millis) -> bool:
+    """Write one that completed; whether it took."""
+    # Told by the count of changes: a RETURNING here is half of what a record costs.
+    values = (outcome.attempt, now, outcome.result, outcome.id, outcome.fence)
+    connection.execute(statement("complete"), values)
+    return connection.changes() == 1
+
+
+def _settle(connection: apsw.Connection, outcome: Outcome, now: Millis) -> bool:
     values: dict[str, Any] = {
         "id": outcome.id,
         "fence": outcome.fence,
@@ -52,6 +57,7 @@ def _settle(connection: apsw.Connection, outcome: Outcome, now: Millis) -> None:
     if outcome.kind in KEPT:
         connection.execute(statement("keep_attempt"), values)
     connection.execute(statement("settle"), values)
+    return connection.changes() == 1
 
 
 def claim(

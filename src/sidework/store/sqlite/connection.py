@@ -116,26 +116,6 @@ def _make(path: str) -> None:
         return  # there already; or it cannot be made, and SQLite will say why
 
 
-def check_caller(connection: object, path: str) -> None:
-    """``StoreRefused`` unless this is a connection that jobs of the file at ``path`` can go through."""
-    if type(connection).__module__.partition(".")[0] == "sqlite3":
-        raise StoreRefused(
-            "a sqlite3 connection cannot enqueue: Python's own SQLite beside Sidework's in one "
-            "process loses the file's locks; open the file with apsw.Connection(path) instead"
-        )
-    if not isinstance(connection, apsw.Connection):
-        raise StoreRefused(
-            f"connection={type(connection).__qualname__} cannot enqueue here: this store takes "
-            "an apsw.Connection to its own file"
-        )
-    name = connection.filename
-    if not name or not os.path.exists(name) or not os.path.samefile(name, path):
-        raise StoreRefused(
-            f"the connection is to {name or 'memory'}, the jobs are in {path}: "
-            "a transaction cannot span both"
-        )
-
-
 def _check_sqlite(version: str) -> None:
     if tuple(int(part) for part in version.split(".")) < OLDEST_SQLITE:
         oldest = ".".join(map(str, OLDEST_SQLITE))

@@ -36,8 +36,8 @@ from ...outcome import Outcome
 from ..combining import Combiner
 from ..lanes import Lanes
 from ..protocol import Demand, Listener, Turn
-from . import bells, claiming, copying, inserting, pruning, reading, upkeep
-from .connection import check_caller, statement, translated
+from . import bells, callers, claiming, copying, inserting, pruning, reading, upkeep
+from .connection import statement
 from .place import check_place
 from .roster import Roster
 from .rows import insert_parameters
@@ -134,13 +134,20 @@ class SqliteStore:
         self, connection: Any, jobs: Sequence[NewJob], now: Millis | None = None
     ) -> list[Inserted]:
         """Store the jobs on the caller's own connection: they are there when the caller commits."""
-        check_caller(connection, self.path)
-        with translated(self.path):
-            rows = [insert_parameters(job, _at(now)) for job in jobs]
-            verdicts = inserting.insert(connection, rows)
+        inserted = callers.insert(connection, self.path, jobs, _at(now))
         # Not committed yet as a rule: then this rings too early, and the safety net finds the jobs.
         self.ring_work()
-        return [Inserted(row[0], verdict) for row, verdict in zip(rows, verdicts, strict=True)]
+        return inserted
+
+    def finish_on(self, connection: Any, outcome: Outcome, now: Millis | None = None) -> bool:
+        """Complete a running job on the caller's own connection; False when the claim was lost."""
+        return callers.finish(connection, self.path, outcome, _at(now))
+
+    async def afinish_on(
+        self, connection: Any, outcome: Outcome, now: Millis | None = None
+    ) -> bool:
+        """``finish_on``: no more than a statement of the caller's own."""
+        return self.finish_on(connection, outcome, now)
 
     @contextmanager
     def transaction(self) -> Iterator[apsw.Connection]:
