@@ -19,7 +19,6 @@ return text, numbers and booleans.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -45,7 +44,7 @@ def run(connection: object, statement: Statement, values: Sequence[Any]) -> Rows
     is no open connection to PostgreSQL that works in sync code, and what ``error_of`` makes of the
     driver's errors; other errors (of a hook of the caller's) pass as they are.
     """
-    kind = _kind(type(connection))
+    kind = _kind(connection)
     if kind.run is None:
         raise StoreRefused(
             f"{kind.name} works in async code only: use aenqueue, or pass a sync connection to enqueue"
@@ -62,7 +61,7 @@ def run(connection: object, statement: Statement, values: Sequence[Any]) -> Rows
 
 async def arun(connection: object, statement: Statement, values: Sequence[Any]) -> Rows:
     """``run`` for a coroutine: awaits an async connection, and runs a sync one here and now."""
-    kind = _kind(type(connection))
+    kind = _kind(connection)
     if kind.arun is None:
         return run(connection, statement, values)
     try:
@@ -94,7 +93,7 @@ class Where(Struct, frozen=True):
 
 def where(connection: object) -> Where:
     """Where the connection leads, without asking the server; ``StoreRefused`` if it is none of ``TAKEN``."""
-    return _where(_kind(type(connection)), connection)
+    return _where(_kind(connection), connection)
 
 
 class _Kind(NamedTuple):
@@ -273,8 +272,8 @@ _KINDS = {
 """By package and class name of the type or of a base of it."""
 
 
-@functools.lru_cache(maxsize=256)
-def _kind(type_: type) -> _Kind:
+def _kind(connection: object) -> _Kind:
+    type_ = type(connection)
     for base in type_.__mro__:
         if found := _KINDS.get((_package(base), base.__qualname__)):
             return found
