@@ -39,11 +39,22 @@ def sqlite_path(url: str) -> str | None:
 def open_store(url: str, *, create: bool = True) -> Store:
     """The store at an absolute URL; ``create=False`` refuses to make a database that is not there."""
     path = sqlite_path(url)
-    if path is None:
-        scheme = url.partition("://")[0]
-        raise StoreRefused(
-            f"no engine for {scheme!r} URLs in this version: use sqlite:///path/to/file.db or a path"
-        )
-    from .sqlite.engine import SqliteStore
+    if path is not None:
+        from .sqlite.engine import SqliteStore
 
-    return SqliteStore(path, create=create)
+        return SqliteStore(path, create=create)
+    scheme = url.partition("://")[0]
+    if scheme not in ("postgresql", "postgres"):
+        raise StoreRefused(
+            f"no engine for {scheme!r} URLs: use sqlite:///path/to/file.db, a path, or "
+            "postgresql://user@host/database"
+        )
+    try:
+        import psycopg as _  # noqa: F401 - asked for here, so that the answer is one line
+    except ImportError:
+        raise StoreRefused(
+            "PostgreSQL needs its driver, which is not installed: pip install 'sidework[postgres]'"
+        ) from None
+    from .postgres.engine import PostgresStore
+
+    return PostgresStore(url)

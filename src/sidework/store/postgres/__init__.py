@@ -1,1 +1,1 @@
-"""The PostgreSQL engine: one database, workers on any number of machines."""
+"""The engine for many machines: one PostgreSQL server, any number of workers and clients."""

@@ -12,9 +12,9 @@ from ...crashpoint import reach
 from ...errors import StoreRefused
 from ...job import MAX_CRASHES, Claimed, Runner
 from ...outcome import Failure, Outcome, encode_failure
+from ..lanes import Lanes
 from ..protocol import Demand
 from .connection import statement
-from .lanes import Lanes
 from .rows import claimed
 
 KEPT = frozenset({"retry", "discarded", "cancelled", "crashed"})
@@ -66,39 +66,27 @@ def claim(
     paused = {
         row[0] for row in connection.execute("SELECT name FROM queues WHERE paused_at IS NOT NULL")
     }
-    taken: list[Claimed] = []
-    short: set[Runner] = set()
-    for runner, places in demand.places.items():
-        if places <= 0:
-            continue
-        line, all_seen = lanes.open(connection, runner, demand.lanes, paused)
-        left, first = places, True
-        while left > 0 and line:
-            fuller: list[str] = []
-            for position, lane in enumerate(line):
-                share = -(-left // (len(line) - position))
-                if share <= 0:
-                    break
-                rows = _claim_from(connection, demand.worker, runner, lane, share, now)
-                taken += rows
-                left -= len(rows)
-                if len(rows) == share:
-                    fuller.append(lane)
-                if first:
-                    lanes.asked(runner, lane)
-            line, first = fuller, False
-        if left > 0 and all_seen:
-            short.add(runner)
-    return taken, frozenset(short)
 
+    def take(runner: Runner, lane: str, most: int) -> list[Claimed]:
+        values = {
+            "lane": lane,
+            "runner": runner,
+            "limit": most,
+            "worker": demand.worker,
+            "now": now,
+        }
+        taken = [claimed(row) for row in connection.execute(statement("claim"), values)]
+        taken.sort(key=lambda job: (-job.priority, job.due_at, job.id))
+        return taken
 
-def _claim_from(
-    connection: apsw.Connection, worker: int, runner: Runner, lane: str, most: int, now: Millis
-) -> list[Claimed]:
-    values = {"lane": lane, "runner": runner, "limit": most, "worker": worker, "now": now}
-    rows = [claimed(row) for row in connection.execute(statement("claim"), values)]
-    rows.sort(key=lambda job: (-job.priority, job.due_at, job.id))
-    return rows
+    def has(runner: Runner, lane: str) -> bool:
+        return bool(connection.execute(statement("lane"), {"lane": lane, "runner": runner}).get)
+
+    def walk(runner: Runner, after: str, most: int) -> list[tuple[str, bool]]:
+        values = {"runner": runner, "after": after, "most": most}
+        return [(lane, bool(any_)) for lane, any_ in connection.execute(statement("lanes"), values)]
+
+    return lanes.share(demand, paused, has, walk, take)
 
 
 def rescue(connection: apsw.Connection, worker: int, limit: int, now: Millis) -> list[bytes]:

@@ -32,10 +32,10 @@ from ...job import (
 )
 from ...outcome import Outcome
 from ..combining import Combiner
+from ..lanes import Lanes
 from ..protocol import Demand, Listener, Turn
 from . import bells, claiming, inserting, pruning, reading, upkeep
 from .connection import check_caller, statement, translated
-from .lanes import Lanes
 from .place import check_place
 from .roster import Roster
 from .rows import insert_parameters

@@ -1,0 +1,209 @@
+"""Connections to the server: how they are opened, what they check, and the one border where psycopg's
+errors are translated."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any, NamedTuple
+
+import psycopg
+
+from ...errors import SchemaMismatch, StoreError, StoreMissing, StoreRefused
+from .arrays import adapt
+from .place import Place, secrets_of
+from .sqlstate import error_of
+
+OLDEST_SERVER = 140_000
+CONNECT_SECONDS = 5
+"""How long a server may take to answer a new connection."""
+NAME = "sidework"
+
+_NOW = "coalesce(%s::bigint, (extract(epoch FROM statement_timestamp()) * 1000)::bigint)"
+_PLAN_PROOF = {
+    # Statistics are always of yesterday: with few rows in them the planner prefers to read the whole
+    # table, which is full an hour later. Each of our statements has an index that serves it.
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "jit": "off",
+}
+
+
+class Sql(NamedTuple):
+    """A statement with the names of its parameters, in the order of their numbers."""
+
+    text: bytes
+    names: tuple[str, ...]
+
+    def values(self, given: dict[str, Any]) -> list[Any]:
+        """The parameters in order."""
+        return [given[name] for name in self.names]
+
+
+@functools.cache
+def statement(name: str, schema: str) -> Sql:
+    """One verb's ``.sql`` file, for one schema.
+
+    ``:name`` is a parameter of type text, ``:name::type`` one of that type; ``:now`` is a time that, when
+    it is NULL, is the server's. ``sidework.`` stands for the schema.
+    """
+    return numbered(_read("sql", f"{name}.sql"), schema)
+
+
+_PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)(::[a-z]+(?:\[\])?)?")
+
+
+def numbered(text: str, schema: str) -> Sql:
+    """The text with its parameters numbered and its schema named."""
+    names: list[str] = []
+
+    def parameter(found: re.Match[str]) -> str:
+        name, kind = found.groups()
+        if name not in names:
+            names.append(name)
+        number = f"${names.index(name) + 1}"
+        return _NOW % number if name == "now" else number + (kind or "::text")
+
+    lines = (line for line in text.splitlines() if not line.lstrip().startswith("--"))
+    body = _PARAMETER.sub(parameter, "\n".join(lines))
+    return Sql(in_schema(body, schema).encode(), tuple(names))
+
+
+def in_schema(text: str, schema: str) -> str:
+    """``sidework.`` as the quoted name of the schema."""
+    return re.sub(r"\bsidework\.", lambda _: f'"{schema}".', text)
+
+
+@functools.cache
+def _read(folder: str, name: str) -> str:
+    files = resources.files("sidework.store.postgres")
+    return files.joinpath(folder, name).read_text("utf-8")
+
+
+@functools.cache
+def migrations() -> list[str]:
+    """The texts of the numbered migrations, in order."""
+    folder = resources.files("sidework.store.postgres").joinpath("migrations")
+    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
+    return [_read("migrations", name) for name in names]
+
+
+class Connection(psycopg.Connection[tuple[Any, ...]]):
+    """psycopg's, that waits for an answer at most ``patience`` seconds: a server that stalls must not
+    stall a worker, which would not notice that its lease runs out. Then it is closed."""
+
+    patience: float | None = None
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        limit = self.patience if timeout is None else timeout
+        try:
+            return super().wait(gen, interval, limit)
+        except psycopg.errors._WaitTimeout as late:
+            self.pgconn.finish()
+            raise psycopg.OperationalError(f"no answer within {limit:g} s") from late
+
+
+@dataclass
+class Opened:
+    """A connection with what it found: whether a pooler is between (then nothing may be kept in a
+    session), and which schema version is there (``None``: no tables of ours)."""
+
+    connection: Connection
+    pooled: bool
+    version: int | None
+
+
+def translate(error: psycopg.Error, place: Place) -> StoreError:
+    """What an error of psycopg means for whoever uses the store at ``place``; no secret is in it."""
+    text = (error.diag.message_primary or str(error)).strip().replace("\n", " ")
+    for secret in secrets_of(place.url):
+        text = text.replace(secret, "***")
+    return error_of(error.sqlstate, text, place.shown)
+
+
+def open_connection(place: Place, patience: float | None, *, plan_proof: bool = True) -> Opened:
+    """A connection to the server, with our types and, without a pooler, our settings."""
+    try:
+        made = Connection.connect(
+            place.conninfo,
+            autocommit=True,
+            connect_timeout=CONNECT_SECONDS,
+            application_name=NAME,
+            cursor_factory=psycopg.RawCursor,
+        )
+    except psycopg.Error as error:
+        raise translate(error, place) from error
+    try:
+        made.patience = patience
+        return _looked_at(made, place, plan_proof)
+    except psycopg.Error as error:
+        made.close()
+        raise translate(error, place) from error
+    except BaseException:
+        made.close()
+        raise
+
+
+def _looked_at(connection: Connection, place: Place, plan_proof: bool) -> Opened:
+    adapt(connection)
+    row = connection.execute(
+        b"SELECT pg_backend_pid(), current_setting('server_version_num')::bigint, "
+        b"to_regclass($1)::text",
+        [f'"{place.schema}".migrations'],
+    ).fetchone()
+    assert row is not None
+    backend, server, table = row
+    if server < OLDEST_SERVER:
+        raise StoreRefused(
+            f"{place.shown} is PostgreSQL {server // 10_000}: Sidework needs {OLDEST_SERVER // 10_000} or newer"
+        )
+    version: int | None = None
+    if table is not None:
+        sql = in_schema("SELECT coalesce(max(version), 0) FROM sidework.migrations", place.schema)
+        found = connection.execute(sql.encode()).fetchone()
+        version = None if found is None else found[0]
+    # A pooler hands out numbers of its own for cancelling.
+    pooled = backend != connection.info.backend_pid
+    if pooled:
+        connection.prepare_threshold = None
+    else:
+        connection.prepare_threshold = 2
+        if plan_proof:
+            connection.execute(*settings(local=False))
+    return Opened(connection, pooled, version)
+
+
+def settings(*, local: bool) -> tuple[bytes, list[Any]]:
+    """The statement that makes plans independent of statistics, for the session or the transaction."""
+    calls = [f"set_config('{name}', '{value}', {local})" for name, value in _PLAN_PROOF.items()]
+    return f"SELECT {', '.join(calls)}".encode(), []
+
+
+def check_version(version: int | None, place: Place) -> None:
+    """Refuse a schema that this code does not fit. One version back is fine: that is what a migration
+    under running workers needs."""
+    known = len(migrations())
+    if version is None:
+        raise StoreMissing(
+            f"there are no tables of Sidework in schema {place.schema!r} of {place.shown}: "
+            "run sidework db migrate"
+        )
+    if version < known - 1:
+        raise SchemaMismatch(
+            f"{place.shown} has schema version {version}, this Sidework needs {known - 1} or {known}: "
+            "run sidework db migrate"
+        )
+    if version > known + 1:
+        raise SchemaMismatch(
+            f"{place.shown} has schema version {version}, this Sidework knows {known}: upgrade Sidework"
+        )
+
+
+def rows(connection: Connection, sql: Sql, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Run one statement; its rows."""
+    cursor = connection.execute(sql.text, values, binary=True)
+    return cursor.fetchall() if cursor.description else []

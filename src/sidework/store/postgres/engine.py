@@ -1,0 +1,418 @@
+"""The PostgreSQL store: the protocol's verbs over one session, with inserts combined.
+
+Enqueues never share a transaction with records: a unique insert can wait on a stranger's open
+transaction, and nothing that a worker has to say may wait with it.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import psycopg
+
+from ...clock import Millis, monotonic
+from ...crashpoint import reach
+from ...errors import StoreRefused
+from ...job import (
+    AttemptRow,
+    Claimed,
+    Held,
+    Inserted,
+    JobFilter,
+    JobRow,
+    NewJob,
+    QueueRow,
+    Runner,
+    Verdict,
+    WorkerRow,
+)
+from ...outcome import Outcome
+from ..combining import Combiner
+from ..lanes import Lanes
+from ..protocol import Demand, Listener, Turn
+from . import callers, claiming, inserting, migrating, pruning, reading, upkeep
+from .arrays import Id
+from .connection import Connection, Sql, numbered, open_connection, rows, statement, translate
+
+from .place import place_of
+from .pulse import Pulse
+from .roster import Roster
+from .session import Session
+from .statement import Statement
+
+T = TypeVar("T")
+
+MOST_ROWS = 500
+"""Rows of one transaction: others wait for its locks a few ms, not more."""
+PATIENCE_SHARE = 3
+"""A statement may take a third of the lease: then the worker looks whether it is still trusted."""
+LEAST_PATIENCE, LONG_PATIENCE = 3.0, 600.0
+POLL_FIRST, POLL_MOST, POLL_GROWTH, POLL_HEARD = 0.05, 0.5, 1.3, 1.0
+"""Seconds between two looks at the version: after a change, at most, and while the bells are heard."""
+
+
+class PostgresStore:
+    """See ``protocol.Store``. Nothing is opened before the first use."""
+
+    def __init__(self, url: str) -> None:
+        self._place = place_of(url)
+        self._schema = self._place.schema
+        self._session = Session(
+            self._place, max(LEAST_PATIENCE, self._place.lease / PATIENCE_SHARE)
+        )
+        self._pulse = Pulse(self._place)
+        self._inserts: Combiner[tuple[Sequence[NewJob], Millis | None], list[Inserted]] = Combiner(
+            self._insert_batch, lambda command: len(command[0]), MOST_ROWS
+        )
+        self._lanes = Lanes()
+        self._roster = Roster(self._session, self._pulse, self._place, self._moved)
+        self._inside: set[int] = set()
+        self._version, self._looked_at, self._poll = 0, -math.inf, POLL_FIRST
+
+    @property
+    def url(self) -> str:
+        """The URL that leads here from anywhere."""
+        return self._place.url
+
+    def close(self) -> None:
+        """Close the connections; the next use opens them again."""
+        self._pulse.close()
+        self._session.close()
+
+    def hurry(self, seconds: float) -> None:
+        """Until it is closed, wait for the server no longer than this, all waits together."""
+        self._session.hurry(seconds)
+
+    # Jobs ---------------------------------------------------------------------------------------
+
+    def insert(self, jobs: Sequence[NewJob], now: Millis | None = None) -> list[Inserted]:
+        """Store the jobs, in transactions of at most ``MOST_ROWS``."""
+        self.outside()
+        done: list[Inserted] = []
+        for start in range(0, len(jobs), MOST_ROWS):
+            done += self._inserts.submit((jobs[start : start + MOST_ROWS], now))
+        return done
+
+    def _insert_batch(
+        self, commands: Sequence[tuple[Sequence[NewJob], Millis | None]]
+    ) -> Sequence[list[Inserted] | BaseException]:
+        done: list[list[Inserted] | BaseException] = []
+        for now in dict.fromkeys(now for _, now in commands):
+            every = [job for jobs, at in commands if at == now for job in jobs]
+            verdicts = iter(inserting.insert(self._ask, self._schema, every, now))
+            done += [[Inserted(job.id, next(verdicts)) for job in jobs] for jobs, _ in commands]
+        reach("insert: committed")
+        self.ring_work()  # once for all who shared the commit
+        return done
+
+    def _ask(self, sql: Sql, values: list[Any]) -> list[tuple[Any, ...]]:
+        # Sent again after a lost answer it stores nothing twice (promise I12).
+        return self._session.one(sql, values, again=True)
+
+    def insert_on(
+        self, connection: Any, jobs: Sequence[NewJob], now: Millis | None = None
+    ) -> list[Inserted]:
+        """Store the jobs on the caller's own connection: they are there when the caller commits."""
+        if not jobs:
+            return []
+        done = []
+        for start in range(0, len(jobs), MOST_ROWS):
+            some = jobs[start : start + MOST_ROWS]
+            asked = inserting.OnAStrangers(self._schema, some, now)
+            stored = callers.run(connection, asked.insert, asked.values)
+            same = [] if len(stored) == len(some) else callers.run(connection, *asked.same(stored))
+            done += self._told(some, asked.verdicts(stored, same), stored)
+        return done
+
+    async def ainsert_on(
+        self, connection: Any, jobs: Sequence[NewJob], now: Millis | None = None
+    ) -> list[Inserted]:
+        """``insert_on`` for a connection that is used by coroutines."""
+        done = []
+        for start in range(0, len(jobs), MOST_ROWS):
+            some = jobs[start : start + MOST_ROWS]
+            asked = inserting.OnAStrangers(self._schema, some, now)
+            stored = await callers.arun(connection, asked.insert, asked.values)
+            same = (
+                []
+                if len(stored) == len(some)
+                else await callers.arun(connection, *asked.same(stored))
+            )
+            done += self._told(some, asked.verdicts(stored, same), stored)
+        return done
+
+    def _told(
+        self, jobs: Sequence[NewJob], verdicts: list[Verdict], stored: list[tuple[Any, ...]]
+    ) -> list[Inserted]:
+        if stored:
+            self._pulse.watch(stored[0][1])  # rings when it is committed
+        return [Inserted(job.id, verdict) for job, verdict in zip(jobs, verdicts, strict=True)]
+
+    @contextmanager
+    def transaction(self) -> Iterator[psycopg.Connection[Any]]:
+        """A connection inside a transaction, for ``insert_on`` and tables of the caller's own."""
+        self.outside()
+        try:
+            made = psycopg.connect(self._place.conninfo, application_name="sidework")
+        except psycopg.Error as error:
+            raise translate(error, self._place) from error
+        self._inside.add(threading.get_ident())
+        try:
+            with made as connection:
+                yield connection
+        except psycopg.OperationalError as error:
+            raise translate(error, self._place) from error
+        finally:
+            self._inside.discard(threading.get_ident())
+        self.ring_work()
+
+    def outside(self) -> None:
+        """``StoreRefused`` for a thread in a transaction of its own: what it wrote or waited for now would
+        not be part of that, and could wait for it for ever."""
+        if self._inside and threading.get_ident() in self._inside:
+            raise StoreRefused(
+                "this thread is in a transaction of the store: pass its connection "
+                "(options(connection=...)), or write and wait after the with block"
+            )
+
+    def get(self, ids: Sequence[bytes]) -> list[JobRow | None]:
+        """The jobs of these ids, ``None`` where there is none."""
+        return self._read(lambda c: reading.get(c, self._schema, ids))
+
+    def page(self, want: JobFilter, before: bytes | None, limit: int) -> list[JobRow]:
+        """Jobs that fit, by falling id, below ``before``."""
+        return self._long(lambda c: reading.page(c, self._schema, want, before, limit))
+
+    def attempts(self, job_id: bytes) -> list[AttemptRow]:
+        """The job's failed, crashed and cancelled attempts, oldest first."""
+        return self._read(lambda c: reading.attempts(c, self._schema, job_id))
+
+    def cancel(self, job_id: bytes, note: str, now: Millis | None = None) -> str | None:
+        """Cancel a waiting job, or ask a running one; its state now, ``None`` when it was final."""
+        found = self._one("cancel", id=Id(job_id), note=note, now=now)
+        state: str | None = found[0][0] if found else None
+        if state == "cancelled":
+            self.ring_done([job_id])
+        elif state is not None:
+            self.ring_work()
+        return state
+
+    def retry(self, job_id: bytes, now: Millis | None = None) -> bool:
+        """Make a final job available again; False when it is not final."""
+        took = bool(self._one("retry", id=Id(job_id), now=now))
+        if took:
+            self.ring_work()
+        return took
+
+    def delete(self, job_id: bytes) -> bool:
+        """Remove a final job and its attempts; False when it is not final."""
+        return bool(self._one("delete", id=Id(job_id)))
+
+    def _one(self, name: str, **values: Any) -> list[tuple[Any, ...]]:
+        self.outside()
+        sql = statement(name, self._schema)
+        return self._session.one(sql, sql.values(values))
+
+    def _read(self, work: Callable[[Connection], T]) -> T:
+        return self._session.read(work)
+
+    def _long(self, work: Callable[[Connection], T]) -> T:
+        """On a connection of its own, with the planner's own choice of plans: what may take long keeps
+        nobody waiting."""
+        opened = open_connection(self._place, LONG_PATIENCE, plan_proof=False)
+        try:
+            with opened.connection as connection:
+                return work(connection)
+        except psycopg.Error as error:
+            raise translate(error, self._place) from error
+
+    # Claims -------------------------------------------------------------------------------------
+
+    def turn(
+        self, outcomes: Sequence[Outcome], demand: Demand | None, now: Millis | None = None
+    ) -> Turn:
+        """Record the outcomes and claim what the demand has places for, in one transaction."""
+        self.outside()
+
+        def work(connection: Connection) -> Turn:
+            took = claiming.record(connection, self._schema, outcomes, now) if outcomes else []
+            if outcomes:
+                reach("turn: recorded, not committed")
+            claimed: list[Claimed] = []
+            short: frozenset[Runner] = frozenset()
+            expired[:] = []
+            if demand is not None:
+                claimed, short, expired[:] = claiming.claim(
+                    connection, self._schema, demand, self._lanes, now
+                )
+            if claimed:
+                reach("turn: claimed, not committed")
+            ((due,),) = rows(connection, statement("next_due", self._schema), [])
+            return Turn(took, claimed, short, due)
+
+        expired: list[bytes] = []
+        turn = self._session.write(work)
+        reach("turn: committed")
+        if outcomes or expired:
+            self.ring_done([*(outcome.id for outcome in outcomes), *expired])
+        return turn
+
+    def cancelling(self, worker: int) -> list[bytes]:
+        """Which running jobs of this worker someone asked to cancel."""
+        sql = statement("cancelling", self._schema)
+        return [row[0] for row in self._session.one(sql, [worker], again=True)]
+
+    def held(self, worker: int) -> list[Held] | None:
+        """What this worker is believed to run; ``None`` when it has to register again."""
+        return self._roster.held(worker)
+
+    # Workers ------------------------------------------------------------------------------------
+
+    def register(
+        self, host: str, pid: int, queues: Sequence[str], now: Millis | None = None
+    ) -> WorkerRow:
+        """Make this process known as a worker, with a heart that beats from here on."""
+        return self._roster.register(host, pid, queues, now)
+
+    def trust(self, worker: int) -> float:
+        """Seconds for which nobody will bring back this worker's jobs."""
+        return self._roster.trust(worker)
+
+    def retire(self, worker: int) -> None:
+        """The worker leaves in good order; whatever it still held is rescued."""
+        self._roster.retire(worker, None)
+
+    def workers(self) -> list[WorkerRow]:
+        """The workers that have registered and are not known to be gone."""
+        return self._roster.workers()
+
+    def rescue(self, now: Millis | None = None) -> int:
+        """Bring back the jobs of workers that are dead or unknown; how many."""
+        return self._roster.rescue(now)
+
+    def _moved(self, ids: list[bytes]) -> None:
+        """Jobs are available again, or final."""
+        self.ring_work()
+        self.ring_done(ids)
+
+    # Queues -------------------------------------------------------------------------------------
+
+    def queues(self) -> list[QueueRow]:
+        """Every queue that holds jobs or has a switch, with counts by state."""
+        return self._long(lambda c: reading.queues(c, self._schema))
+
+    def switch(self, queue: str) -> QueueRow:
+        """The queue's switch alone, whether it holds jobs or not."""
+        return self._read(lambda c: reading.switch(c, self._schema, queue))
+
+    def pause(self, queue: str, by: str, why: str, now: Millis | None = None) -> None:
+        """Close the queue's lanes: what runs ends, nothing more is claimed."""
+        self._one("pause", name=queue, by=by, why=why, now=now)
+
+    def resume(self, queue: str) -> bool:
+        """Open the queue again; False when it was not paused."""
+        took = bool(self._one("resume", name=queue))
+        self.ring_work()
+        return took
+
+    # Chores -------------------------------------------------------------------------------------
+
+    def take_turn(self, name: str, every: Millis, now: Millis | None = None) -> bool:
+        """Whether the turn at this chore is ours; the next is ``every`` milliseconds from now."""
+        # Looked at first: an idle worker writes nothing to learn that nothing is due.
+        sql = numbered(
+            "SELECT next_at <= :now FROM sidework.chores WHERE name = :name", self._schema
+        )
+        due = self._session.one(sql, sql.values({"name": name, "now": now}), again=True)
+        if due and not due[0][0]:
+            return False
+        return bool(self._one("turn", name=name, every=every, now=now))
+
+    def promote(self, limit: int, now: Millis | None = None) -> int:
+        """Make what is due available."""
+        return len(self._one("promote", now=now, limit=limit))
+
+    def expire(self, limit: int, now: Millis | None = None) -> int:
+        """Cancel what was not started in time."""
+        ids = [row[0] for row in self._one("expire", now=now, limit=limit)]
+        if ids:
+            self.ring_done(ids)
+        return len(ids)
+
+    def prune(self, retention: dict[str, int], limit: int, now: Millis | None = None) -> int:
+        """Delete final jobs past retention, at most ``limit``, in short transactions; how many."""
+        line = self._read(lambda c: pruning.line(c, self._schema, retention, now))
+        gone = 0
+        while gone < limit:
+            most = min(MOST_ROWS, limit - gone)
+            step = self._session.write(
+                lambda c, most=most: pruning.step(c, self._schema, line, most)  # type: ignore[misc]
+            )
+            gone += step
+            if step < most:
+                break
+        return gone
+
+    def checkpoint(self) -> None:
+        """Nothing: the server looks after its own log."""
+
+    # Bells --------------------------------------------------------------------------------------
+
+    def listen(self, kind: str) -> Listener:
+        """A bell of kind ``work`` (for workers) or ``done`` (for whoever waits for results)."""
+        return self._pulse.listen("work" if kind == "work" else "done")
+
+    def ring_work(self) -> None:
+        """Tell workers that there may be something to do."""
+        self._pulse.ring("work")
+
+    def ring_done(self, ids: Iterable[bytes]) -> None:
+        """Tell who waits that these jobs moved on."""
+        self._pulse.ring("done", ids)
+
+    def version(self) -> int:
+        """A number that changes with whatever is committed, by whomever: the safety net. Asked of the server
+        seldom while the bells are heard, else the more seldom the longer nothing has changed."""
+        now = monotonic()
+        if now < self._looked_at:
+            return self._version
+        found = self._session.one(
+            numbered("SELECT pg_current_snapshot()::text", ""), [], again=True
+        )
+        version = hash(found[0][0])
+        changed, self._version = version != self._version, version
+        if self._pulse.hears:
+            self._poll = POLL_HEARD
+        else:
+            self._poll = POLL_FIRST if changed else min(POLL_MOST, self._poll * POLL_GROWTH)
+        self._looked_at = now + self._poll * random.uniform(0.8, 1.2)
+        return version
+
+    # Upkeep -------------------------------------------------------------------------------------
+
+    def info(self) -> dict[str, Any]:
+        """Sizes, counts and settings, for a person."""
+        return self._long(lambda c: upkeep.info(c, self._place))
+
+    def check(self) -> list[str]:
+        """What is wrong; empty when nothing is."""
+        return self._long(lambda c: upkeep.check(c, self._place))
+
+    def migrate(self) -> list[int]:
+        """Bring the schema to what this code knows; the versions applied."""
+        return migrating.migrate(self._session, self._place)
+
+    def backup(self, target: str) -> None:
+        """Refused: the server's own tools do it."""
+        raise StoreRefused(
+            f"a PostgreSQL database is not backed up from here: use pg_dump -n {self._schema}"
+        )
+
+    def vacuum(self) -> None:
+        """Give dead rows' room back for new ones, beside everything that runs."""
+        self._long(lambda c: upkeep.vacuum(c, self._place))

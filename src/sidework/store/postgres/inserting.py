@@ -1,0 +1,109 @@
+"""Storing jobs: one statement, however many."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID
+
+from ...clock import Millis
+from ...job import NewJob, Verdict
+from .arrays import Bytes, Texts, Uuids
+from .connection import Sql, statement
+from .rows import NEW_COLUMNS, columns_of
+from .statement import Statement
+
+Ask = Callable[[Any, list[Any]], list[tuple[Any, ...]]]
+"""Runs a statement with its values; the rows."""
+
+
+def insert(ask: Ask, schema: str, jobs: Sequence[NewJob], now: Millis | None) -> list[Verdict]:
+    """Store the jobs; a verdict for each (promise I12)."""
+    sql = statement("insert", schema)
+    given = {name: NEW_COLUMNS[name](values) for name, values in columns_of(jobs).items()}
+    stored = ask(sql, sql.values({**given, "now": now}))
+    if len(stored) == len(jobs):
+        return ["stored"] * len(jobs)
+    return verdicts(ask, schema, jobs, [row[0] for row in stored])
+
+
+def verdicts(
+    ask: Ask, schema: str, jobs: Sequence[NewJob], stored: Sequence[bytes]
+) -> list[Verdict]:
+    """What became of each when some ids were there, or came twice."""
+    asked = _Taken(jobs, stored)
+    sql = statement("same_content", schema)
+    same = ask(sql, [kind(values) for kind, values in zip(_SAME, asked.columns(), strict=True)])
+    return asked.verdicts(same)
+
+
+_SAME = (Uuids, Texts, Texts, Bytes)
+
+
+class _Taken:
+    """Jobs of which not all were stored: the first of an id that was stored is, any other is the same job
+    again, or another one (promise I12)."""
+
+    def __init__(self, jobs: Sequence[NewJob], stored: Sequence[bytes]) -> None:
+        self._jobs = jobs
+        self._told: dict[int, Verdict] = {}
+        fresh = Counter(stored)
+        for position, job in enumerate(jobs):
+            if fresh[job.id]:
+                fresh[job.id] -= 1
+                self._told[position] = "stored"
+        self._left = [at for at in range(len(jobs)) if at not in self._told]
+
+    def columns(self) -> list[list[Any]]:
+        """What ``same_content.sql`` is asked."""
+        left = [self._jobs[at] for at in self._left]
+        return [
+            [job.id for job in left],
+            [job.task for job in left],
+            [job.lane for job in left],
+            [job.args for job in left],
+        ]
+
+    def verdicts(self, same: Sequence[tuple[Any, ...]]) -> list[Verdict]:
+        """One for each job, from the rows that came back."""
+        found = {row[1] for row in same}
+        for number, at in enumerate(self._left, 1):
+            self._told[at] = "present" if number in found else "conflict"
+        return [self._told[at] for at in range(len(self._jobs))]
+
+
+class OnAStrangers:
+    """The same for a connection that is not ours: plain values, for whatever driver."""
+
+    def __init__(self, schema: str, jobs: Sequence[NewJob], now: Millis | None) -> None:
+        sql = statement("insert", schema)
+        columns = columns_of(jobs)
+        columns["id"] = [UUID(bytes=id_) for id_ in columns["id"]]
+        self._schema = schema
+        self._jobs = jobs
+        self.insert = _for_all(sql)
+        self.values: list[Any] = sql.values({**columns, "now": now})
+
+    def same(self, stored: Sequence[tuple[Any, ...]]) -> tuple[Statement, list[Any]]:
+        """What is to be asked when not all were stored."""
+        ids, *others = _Taken(self._jobs, _ids(stored)).columns()
+        sql = statement("same_content", self._schema)
+        return _for_all(sql), [[UUID(bytes=id_) for id_ in ids], *others]
+
+    def verdicts(
+        self, stored: Sequence[tuple[Any, ...]], same: Sequence[tuple[Any, ...]]
+    ) -> list[Verdict]:
+        """One for each job."""
+        return _Taken(self._jobs, _ids(stored)).verdicts(same)
+
+
+def _ids(rows: Sequence[tuple[Any, ...]]) -> list[bytes]:
+    """Ids as drivers give them: a UUID, one of asyncpg's own kind, or text."""
+    return [UUID(str(row[0])).bytes for row in rows]
+
+
+@functools.cache
+def _for_all(sql: Sql) -> Statement:
+    return Statement(sql.text.decode())

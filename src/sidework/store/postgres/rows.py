@@ -1,0 +1,69 @@
+"""Between rows and values: the column lists, how a row becomes a word, and jobs as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from ...job import AttemptRow, Claimed, JobRow, NewJob
+from ...state import State
+from .arrays import BigInts, Bytes, Column, Ints, Texts, Uuids
+
+JOB_COLUMNS = (
+    "id, task, lane, state, runner, priority, attempt, max_attempts, fence, crashes, "
+    "cancel_requested, inserted_at, due_at, started_at, finished_at, expires_at, timeout, "
+    "on_crash, worker, note, tags, args, result"
+)
+ATTEMPT_COLUMNS = "job_id, attempt, fence, outcome, worker, started_at, finished_at, failure"
+
+NEW_COLUMNS: dict[str, type[Column]] = {
+    "id": Uuids,
+    "task": Texts,
+    "lane": Texts,
+    "runner": Texts,
+    "priority": Ints,
+    "due_at": BigInts,
+    "delay": BigInts,
+    "max_attempts": Ints,
+    "expires_at": BigInts,
+    "expires_in": BigInts,
+    "timeout": BigInts,
+    "backoff": BigInts,
+    "on_crash": Texts,
+    "tags": Texts,
+    "args": Bytes,
+}
+"""What ``insert.sql`` takes, an array each."""
+
+
+def job_row(row: tuple[Any, ...]) -> JobRow:
+    """A row of ``JOB_COLUMNS``."""
+    (id_, task, lane, state, runner, priority, attempt, max_attempts, fence, crashes, cancel,
+     inserted, due, started, finished, expires, timeout, on_crash, worker, note, tags, args,
+     result) = row  # fmt: skip
+    return JobRow(
+        id_, task, lane, State(state), runner, priority, attempt, max_attempts, fence, crashes,
+        cancel, inserted, due, started, finished, expires, timeout, on_crash, worker, note,
+        msgspec.json.decode(tags, type=tuple[str, ...]), args, result,
+    )  # fmt: skip
+
+
+def attempt_row(row: tuple[Any, ...]) -> AttemptRow:
+    """A row of ``ATTEMPT_COLUMNS``."""
+    return AttemptRow(*row)
+
+
+def claimed(row: tuple[Any, ...]) -> Claimed:
+    """A row that ``claim.sql`` returned."""
+    return Claimed(*row)
+
+
+def columns_of(jobs: Sequence[NewJob]) -> dict[str, list[Any]]:
+    """The jobs as columns, in the order of ``NEW_COLUMNS``: plain values."""
+    columns = {name: [getattr(job, name) for job in jobs] for name in NEW_COLUMNS}
+    columns["tags"] = [
+        "[]" if not job.tags else msgspec.json.encode(job.tags).decode() for job in jobs
+    ]
+    return columns

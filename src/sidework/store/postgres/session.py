@@ -1,0 +1,210 @@
+"""One connection of a store with its lock: statements, and transactions that are tried again when the
+server undid them for reasons of its own.
+
+Fork rule: a forked child never speaks on its parent's connection, not even to say goodbye. It leaves
+it, with its descriptor turned to nowhere, and opens its own.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import psycopg
+
+from ...clock import monotonic
+from ...errors import StoreError, StoreRefused, StoreUnavailable
+from ...forking import forgets
+from .connection import (
+    Connection,
+    Opened,
+    Sql,
+    check_version,
+    open_connection,
+    rows,
+    settings,
+    translate,
+)
+from .place import Place
+
+T = TypeVar("T")
+
+AGAIN = frozenset({"40001", "40P01"})
+"""Serialization failure and deadlock: the transaction was undone whole, to be tried again
+(postgresql.org/docs/current/mvcc-serialization-failure-handling.html)."""
+TRIES = 8
+LOCK_SECONDS = 5
+"""How long a statement waits for a row that a stranger's open transaction has locked."""
+
+_left: list[Any] = []
+"""Connections of a parent process: kept for ever, since collecting one would say goodbye on its socket."""
+
+
+class Session:
+    """A connection that opens at its first use. Safe from several threads: one at a time.
+
+    ``patience``: seconds within which the server has to answer a statement.
+    """
+
+    def __init__(self, place: Place, patience: float) -> None:
+        self.place = place
+        self._patience = patience
+        self._lock = threading.RLock()
+        self._opened: Opened | None = None
+        self._pid = 0
+        self._leaves_at: float | None = None
+        self.migrating = False
+        forgets(self)
+
+    @property
+    def pooled(self) -> bool:
+        """Whether a pooler was found between, as far as that is known."""
+        return self._opened is not None and self._opened.pooled
+
+    @property
+    def version(self) -> int | None:
+        """The schema version that the open connection found."""
+        return None if self._opened is None else self._opened.version
+
+    def one(self, sql: Sql, values: Sequence[Any], *, again: bool = False) -> list[tuple[Any, ...]]:
+        """Run one statement, a transaction by itself; its rows. ``again``: it may be sent twice, so a
+        connection that breaks under it is no error as long as another can be had."""
+        if self.pooled:
+            return self.write(lambda connection: rows(connection, sql, values), again=again)
+        return self._run(lambda connection: rows(connection, sql, values), again)
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work``, which only reads."""
+        return self.write(work, again=True) if self.pooled else self._run(work, again=True)
+
+    def write(self, work: Callable[[Connection], T], *, again: bool = False) -> T:
+        """Run ``work`` in one transaction; all of it is stored, or nothing. It may be called twice."""
+
+        def whole(connection: Connection) -> T:
+            connection.execute(b"BEGIN ISOLATION LEVEL READ COMMITTED")
+            try:
+                if self.pooled:
+                    connection.execute(*settings(local=True))
+                result = work(connection)
+                connection.execute(b"COMMIT")
+            except BaseException:
+                _undo(connection)
+                raise
+            return result
+
+        return self._run(whole, again)
+
+    def _run(self, work: Callable[[Connection], T], again: bool) -> T:
+        tries = 0
+        while True:
+            tries += 1
+            with self._lock:
+                connection = self._open()
+                try:
+                    return work(connection)
+                except psycopg.Error as error:
+                    broken = connection.closed or connection.broken
+                    if broken:
+                        self._shut()
+                    undone = error.sqlstate in AGAIN or (broken and again)
+                    if not undone or tries >= TRIES:
+                        raise translate(error, self.place) from error
+                    if broken:
+                        # The second connection is asked at once, further ones with a pause for the
+                        # server to come up again.
+                        threading.Event().wait(0.0 if tries == 1 else 0.1 * tries)
+                except BaseException:
+                    if connection.closed:
+                        self._shut()
+                    raise
+
+    def _open(self) -> Connection:
+        if self._opened is not None:
+            if self._pid != os.getpid():
+                raise StoreRefused(
+                    f"this process was forked with a connection to {self.place.shown} open, by something "
+                    "that skips Python's fork hooks: open the app after the fork, or start processes by spawn"
+                )
+            if not _has_ended(self._opened.connection):
+                return self._opened.connection
+            self._shut()
+        if self._leaves_at is not None and monotonic() >= self._leaves_at:
+            raise StoreUnavailable(f"{self.place.shown} is not asked any more: this process leaves")
+        opened = open_connection(self.place, self._patience)
+        try:
+            if not self.migrating:
+                check_version(opened.version, self.place)
+        except StoreError:
+            opened.connection.close()
+            raise
+        self._opened, self._pid = opened, os.getpid()
+        return opened.connection
+
+    def hurry(self, seconds: float) -> None:
+        """Until it is closed, wait for the server no longer than this, all waits together."""
+        self._leaves_at = monotonic() + seconds
+        self._patience = min(self._patience, max(0.1, seconds))
+        opened = self._opened
+        if opened is not None:
+            opened.connection.patience = self._patience
+
+    def close(self) -> None:
+        """Close the connection; the next use opens it again, and is in no hurry."""
+        with self._lock:
+            self._shut()
+            self._leaves_at = None
+
+    def _shut(self) -> None:
+        opened, self._opened = self._opened, None
+        if opened is not None and self._pid == os.getpid():
+            opened.connection.close()
+
+    def forget_in_child(self) -> None:
+        """In a forked child: the connection is the parent's."""
+        self._lock = threading.RLock()
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            leave(opened.connection)
+
+
+def leave(connection: Connection) -> None:
+    """Give up a parent's connection without a word: whatever is still written to it goes nowhere."""
+    _left.append(connection)
+    try:
+        nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        os.dup2(nowhere, connection.pgconn.socket, inheritable=False)
+        os.close(nowhere)
+    except (OSError, psycopg.Error):
+        pass  # it was closed: there is no socket to speak on
+
+
+def _has_ended(connection: Connection) -> bool:
+    """Whether the server has ended a connection that lay idle: there is something to read, if only the
+    end. Seen before anything is sent, so that nothing is in doubt."""
+    if connection.closed:
+        return True
+    poll = select.poll()
+    poll.register(connection.pgconn.socket, select.POLLIN)
+    if not poll.poll(0):
+        return False
+    # It may be no more than a notice or a changed parameter.
+    try:
+        connection.pgconn.consume_input()
+    except psycopg.Error:
+        return True
+    return connection.pgconn.status != psycopg.pq.ConnStatus.OK or bool(poll.poll(0))
+
+
+def _undo(connection: Connection) -> None:
+    """Leave no transaction open; a connection that cannot even do that is closed."""
+    try:
+        if (
+            not connection.closed
+            and connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE
+        ):
+            connection.execute(b"ROLLBACK")
+    except psycopg.Error:
+        connection.close()

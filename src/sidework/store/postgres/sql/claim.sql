@@ -1,0 +1,16 @@
+-- Take the first of one (lane, runner). The attempt is counted here (promise I5), the fence grows
+-- here (promise I1). RETURNING has no order: the caller sorts. An expiry is for what never started:
+-- it is lifted here, or it would cancel a job that waits for its retry.
+-- Unlike on SQLite others claim at the same time: rows that they have locked are passed over. The list
+-- is materialized, or the planner may run its LIMIT again for every row it joins.
+WITH first AS MATERIALIZED (
+    SELECT id FROM sidework.jobs
+    WHERE state = 'available' AND lane = :lane AND runner = :runner
+      AND (expires_at IS NULL OR expires_at > :now)
+    ORDER BY priority DESC, due_at, id LIMIT :limit::bigint
+    FOR UPDATE SKIP LOCKED)
+UPDATE sidework.jobs SET state = 'running', fence = fence + 1, attempt = attempt + 1, worker = :worker::bigint,
+                         started_at = :now, expires_at = NULL, note = NULL
+WHERE id = ANY (ARRAY(SELECT id FROM first))
+RETURNING id, fence, attempt, max_attempts, task, lane, runner, priority, due_at, timeout, backoff,
+          on_crash, args

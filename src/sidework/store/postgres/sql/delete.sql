@@ -1,0 +1,6 @@
+-- A final job is removed; a live one is not (cancel it first). Its attempts go with it.
+WITH gone AS (
+    DELETE FROM sidework.jobs WHERE id = :id::uuid AND state IN ('completed', 'cancelled', 'discarded')
+    RETURNING id),
+told AS (DELETE FROM sidework.attempts WHERE job_id IN (SELECT id FROM gone))
+SELECT id FROM gone

@@ -1,0 +1,19 @@
+-- Bring back the jobs of a worker that is gone. The attempt is given back and the crash counted.
+-- The fence stays: a result that was held through an outage still lands if nobody else claimed
+-- (promise I3). A worker runs no user code, so its death condemns no job, however often: machines
+-- lose power and deploys are hard. At the second the job runs alone next, and if its process then
+-- dies under a worker that lives to tell, that counts against it (settle.sql).
+UPDATE sidework.jobs SET
+    state = CASE
+        WHEN on_crash = 'discard' THEN 'discarded'
+        WHEN cancel_requested THEN 'cancelled'
+        ELSE 'available' END,
+    finished_at = CASE WHEN on_crash = 'discard' OR cancel_requested THEN :now END,
+    fence = CASE WHEN on_crash = 'discard' OR cancel_requested THEN fence + 1 ELSE fence END,
+    runner = CASE WHEN crashes + 1 >= 2 THEN 'process' ELSE runner END,
+    crashes = crashes + 1, attempt = attempt - 1, worker = NULL, cancel_requested = false,
+    note = 'its worker died while it ran'
+WHERE id = ANY (ARRAY(SELECT id FROM sidework.jobs
+                      WHERE state = 'running' AND worker = :worker::bigint LIMIT :limit::bigint
+                      FOR UPDATE SKIP LOCKED))
+RETURNING id, state, fence, attempt

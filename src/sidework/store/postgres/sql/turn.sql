@@ -1,0 +1,4 @@
+-- The turn at a chore goes to whoever moves its time on.
+INSERT INTO sidework.chores AS chore (name, next_at) VALUES (:name, :now + :every::bigint)
+ON CONFLICT (name) DO UPDATE SET next_at = excluded.next_at WHERE chore.next_at <= :now
+RETURNING name
