@@ -175,9 +175,9 @@ def test_what_is_no_connection(server: Server) -> None:
         wrong: list[tuple[object, str]] = [
             (None, "NoneType"),
             ("postgresql://ann:hunter2@db/shop", "connection=str"),
-            (object(), "connection=object"),
+            (object(), "connection=object cannot"),
             (pool, "ConnectionPool"),
-            (engine, "Engine"),
+            (engine, "connection=sqlalchemy.engine.base.Engine cannot"),
             (apsw.Connection(":memory:"), "apsw"),
             (sqlite3.connect(":memory:"), "sqlite3"),
             (django.db.connections["lite"], "sqlite"),

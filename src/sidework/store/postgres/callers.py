@@ -224,8 +224,12 @@ def _where_asyncpg(connection: Any) -> Where:
 
 
 def _where_sqlalchemy(connection: Any) -> Where:
+    # Not the driver's connection below: a Session may have none yet. A socket's folder is in the query.
     url = connection.engine.url
-    return Where(url.database, url.host, url.port)
+    port = str(url.port or url.query.get("port", ""))
+    return Where(
+        url.database, url.host or url.query.get("host"), int(port) if port.isdigit() else None
+    )
 
 
 def _where_session(session: Any) -> Where:
@@ -282,9 +286,9 @@ def _kind(connection: object) -> _Kind:
             f"a connection of {_package(type_)} cannot enqueue here: the jobs are in PostgreSQL, and "
             "a transaction cannot span both"
         )
+    name = f"{type_.__module__}.{type_.__qualname__}".removeprefix("builtins.")
     raise StoreRefused(
-        f"connection={type_.__qualname__} (of {_package(type_)}) cannot enqueue: pass an open "
-        f"connection (no pool, no engine) of {TAKEN}"
+        f"connection={name} cannot enqueue: pass an open connection (no pool, no engine) of {TAKEN}"
     )
 
 
