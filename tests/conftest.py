@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+pytest_plugins = ("servers.fixtures",)
+
 PATIENCE = 20.0
 """Seconds after which a test gives up; generous, since nothing waits that long when all is well."""
 

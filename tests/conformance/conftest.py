@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import apsw
+import psycopg
 import pytest
 
+from servers.binaries import newest
+from servers.shared import shared
 from sidework.ids import new_id
 from sidework.job import Claimed, JobRow, NewJob, Runner
 from sidework.outcome import Failure, Outcome, encode_failure
@@ -24,6 +28,8 @@ class Sqlite:
 
     def __init__(self, folder: Path) -> None:
         self.url = f"sqlite:///{folder}/jobs.db"
+
+    own_files = True
 
     def open(self) -> Store:
         return open_store(self.url)
@@ -40,7 +46,28 @@ class Sqlite:
             connection.close()
 
 
-ENGINES: dict[str, Callable[[Path], Any]] = {"sqlite": Sqlite}
+class Postgres:
+    """The same for PostgreSQL: a schema of its own in a database of the session's server."""
+
+    own_files = False
+
+    def __init__(self, folder: Path) -> None:
+        self._server = shared(newest()).url()
+        self.url = f"{self._server}&schema={folder.name[:40]}-{os.urandom(4).hex()}&lease=2s"
+        store = self.open()
+        store.migrate()
+        store.close()
+
+    def open(self) -> Store:
+        return open_store(self.url)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Any]:
+        with psycopg.connect(self._server) as connection:
+            yield connection
+
+
+ENGINES: dict[str, Callable[[Path], Any]] = {"sqlite": Sqlite, "postgres": Postgres}
 
 
 class Bench:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import until
 from sidework.clock import monotonic
 from sidework.errors import StoreRefused, StoreUnavailable
 from sidework.state import State
@@ -100,14 +101,14 @@ def test_bells_ring_across_connections(bench: Bench) -> None:
     try:
         job_id = bench.put()
         assert select.select([work.fileno()], [], [], 5)[0]
-        assert work.read()
+        until(work.read, "the bell")
         (job,) = bench.claim()
         bench.record(outcome(job, "completed"))
         assert select.select([done.fileno()], [], [], 5)[0]
-        assert done.read()[-1] == job_id
+        until(lambda: job_id in done.read(), "the job's own bell")
         bench.store.ring_done([])
         bench.store.ring_work()
-        assert work.read() == [b""]
+        until(lambda: b"" in work.read(), "a bell for work")
     finally:
         work.close()
         done.close()
@@ -121,9 +122,16 @@ def test_the_version_tells_of_every_change(bench: Bench) -> None:
         bench.put()
         assert store.version() != before
     bench.claim()
+
+    def quiet() -> bool:
+        before = bench.store.version()
+        assert bench.claim() == []
+        return bench.store.version() == before
+
+    # Or an idle worker would wake itself for ever. A server counts what its other databases do, too.
+    until(quiet, "a claim of nothing that changes nothing")
     before = bench.store.version()
-    assert bench.claim() == []
-    assert bench.store.version() == before  # or an idle worker would wake itself for ever
+    assert 0 < bench.store.pace() < 2
     bench.store.close()
     bench.open().insert([new()], NOW)
     assert bench.store.version() != before
@@ -153,6 +161,10 @@ def test_info_and_check(bench: Bench) -> None:
 
 def test_a_backup_is_whole_while_others_write(bench: Bench, tmp_path: Path) -> None:
     """Batches of ten go in at once: a copy has each batch whole, or not at all."""
+    if not bench.engine.own_files:
+        with pytest.raises(StoreRefused, match="pg_dump"):
+            bench.store.backup(str(tmp_path / "copy.db"))
+        return  # a server has tools of its own for this
     stop = threading.Event()
     other = bench.open()
 
@@ -187,7 +199,8 @@ def test_vacuum_gives_back_and_loses_nothing(bench: Bench) -> None:
     bench.store.checkpoint()
     before = bench.store.info()["file_bytes"]
     bench.store.vacuum()
-    assert bench.store.info()["file_bytes"] < before / 2
+    if bench.engine.own_files:  # a server keeps the room, and uses it again
+        assert bench.store.info()["file_bytes"] < before / 2
     assert bench.row(kept).id == kept
 
 
@@ -209,7 +222,7 @@ def test_closing_and_going_on(bench: Bench) -> None:
     assert bench.row(job_id).id == job_id
     bell.read()
     bench.put()
-    assert bell.read()
+    until(bell.read, "the bell")
     bell.close()
 
 

@@ -152,7 +152,7 @@ class Waiter:
                 waited = set(self._waiting)
             self._look(waited)
         ended = monotonic()
-        self._due = ended + max(_SAFETY_SECONDS, (ended - began) * _SHARE)
+        self._due = ended + max(_SAFETY_SECONDS, self._store.pace(), (ended - began) * _SHARE)
 
     def _look(self, jobs: Collection[bytes]) -> None:
         ids = sorted(jobs)

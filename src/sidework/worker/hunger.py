@@ -10,8 +10,8 @@ from ..clock import monotonic, now_ms
 from ..job import RUNNERS, Runner
 from ..store.protocol import Bells, Turn
 
-SAFETY_SECONDS = 0.1
-"""How often the store's version is looked at when no bell rings."""
+TICK_SECONDS = 0.1
+"""How long the worker waits for news at most: it has deadlines and deaths to look for, too."""
 SCAN_SECONDS = 1.0
 """How often a claim is tried whatever the hints say."""
 
@@ -23,7 +23,7 @@ class Hunger:
         self.runners: set[Runner] = set(RUNNERS)
         self._next_due: int | None = None
         self._version = -1
-        self._looked = self._scanned = 0.0
+        self._look_at = self._scanned = 0.0
 
     def wake(self) -> None:
         """Something happened: there may be work of any kind."""
@@ -37,9 +37,9 @@ class Hunger:
         if now - self._scanned >= SCAN_SECONDS:
             self.wake()
         # Also while some runner is hungry: one whose places are all taken stays so for as long.
-        if len(self.runners) < len(RUNNERS) and now - self._looked >= SAFETY_SECONDS:
-            self._looked = now
+        if len(self.runners) < len(RUNNERS) and now >= self._look_at:
             version = store.version()
+            self._look_at = now + store.pace()
             if version != self._version:
                 self._version = version
                 self.wake()
@@ -54,5 +54,5 @@ class Hunger:
     def patience(self) -> float:
         """Seconds until the next look is worth it."""
         if self._next_due is None:
-            return SAFETY_SECONDS
-        return min(SAFETY_SECONDS, max(0.0, (self._next_due - now_ms()) / 1000))
+            return TICK_SECONDS
+        return min(TICK_SECONDS, max(0.0, (self._next_due - now_ms()) / 1000))

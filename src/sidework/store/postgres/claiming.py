@@ -78,7 +78,7 @@ def _settle(
         }
         rows(connection, sql, sql.values(values))
     sql = statement("settle", schema)
-    values = {
+    ends = {
         "id": Uuids(one.id for one in outcomes),
         "fence": BigInts(one.fence for one in outcomes),
         "attempt": Ints(one.attempt for one in outcomes),
@@ -89,7 +89,7 @@ def _settle(
         "max_crashes": MAX_CRASHES,
         "now": now,
     }
-    return {(id_, fence) for id_, fence in rows(connection, sql, sql.values(values))}
+    return {(id_, fence) for id_, fence in rows(connection, sql, sql.values(ends))}
 
 
 def claim(

@@ -23,7 +23,11 @@ CONNECT_SECONDS = 5
 NAME = "sidework"
 
 _NOW = "coalesce(%s::bigint, (extract(epoch FROM statement_timestamp()) * 1000)::bigint)"
-_PLAN_PROOF = {
+_SETTINGS = {
+    # A row that a stranger's open transaction has locked is not waited for without end.
+    "lock_timeout": "5s",
+    # A statement whose caller is gone ends; it would keep its locks.
+    "client_connection_check_interval": "2s",
     # Statistics are always of yesterday: with few rows in them the planner prefers to read the whole
     # table, which is full an hour later. Each of our statements has an index that serves it.
     "enable_seqscan": "off",
@@ -119,7 +123,7 @@ class Opened:
 
 def translate(error: psycopg.Error, place: Place) -> StoreError:
     """What an error of psycopg means for whoever uses the store at ``place``; no secret is in it."""
-    text = (error.diag.message_primary or str(error)).strip().replace("\n", " ")
+    text = (error.diag.message_primary or str(error)).strip()
     for secret in secrets_of(place.url):
         text = text.replace(secret, "***")
     return error_of(error.sqlstate, text, place.shown)
@@ -159,7 +163,8 @@ def _looked_at(connection: Connection, place: Place, plan_proof: bool) -> Opened
     backend, server, table = row
     if server < OLDEST_SERVER:
         raise StoreRefused(
-            f"{place.shown} is PostgreSQL {server // 10_000}: Sidework needs {OLDEST_SERVER // 10_000} or newer"
+            f"{place.shown} is PostgreSQL {server // 10_000}: Sidework needs "
+            f"{OLDEST_SERVER // 10_000} or newer"
         )
     version: int | None = None
     if table is not None:
@@ -179,7 +184,7 @@ def _looked_at(connection: Connection, place: Place, plan_proof: bool) -> Opened
 
 def settings(*, local: bool) -> tuple[bytes, list[Any]]:
     """The statement that makes plans independent of statistics, for the session or the transaction."""
-    calls = [f"set_config('{name}', '{value}', {local})" for name, value in _PLAN_PROOF.items()]
+    calls = [f"set_config('{name}', '{value}', {local})" for name, value in _SETTINGS.items()]
     return f"SELECT {', '.join(calls)}".encode(), []
 
 

@@ -6,7 +6,6 @@ transaction, and nothing that a worker has to say may wait with it.
 
 from __future__ import annotations
 
-import math
 import random
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,7 +14,7 @@ from typing import Any, TypeVar
 
 import psycopg
 
-from ...clock import Millis, monotonic
+from ...clock import Millis
 from ...crashpoint import reach
 from ...errors import StoreRefused
 from ...job import (
@@ -38,12 +37,10 @@ from ..protocol import Demand, Listener, Turn
 from . import callers, claiming, inserting, migrating, pruning, reading, upkeep
 from .arrays import Id
 from .connection import Connection, Sql, numbered, open_connection, rows, statement, translate
-
 from .place import place_of
 from .pulse import Pulse
 from .roster import Roster
 from .session import Session
-from .statement import Statement
 
 T = TypeVar("T")
 
@@ -72,7 +69,7 @@ class PostgresStore:
         self._lanes = Lanes()
         self._roster = Roster(self._session, self._pulse, self._place, self._moved)
         self._inside: set[int] = set()
-        self._version, self._looked_at, self._poll = 0, -math.inf, POLL_FIRST
+        self._version, self._poll = 0, POLL_FIRST
 
     @property
     def url(self) -> str:
@@ -213,9 +210,9 @@ class PostgresStore:
         """Remove a final job and its attempts; False when it is not final."""
         return bool(self._one("delete", id=Id(job_id)))
 
-    def _one(self, name: str, **values: Any) -> list[tuple[Any, ...]]:
+    def _one(self, verb: str, /, **values: Any) -> list[tuple[Any, ...]]:
         self.outside()
-        sql = statement(name, self._schema)
+        sql = statement(verb, self._schema)
         return self._session.one(sql, sql.values(values))
 
     def _read(self, work: Callable[[Connection], T]) -> T:
@@ -376,22 +373,20 @@ class PostgresStore:
         self._pulse.ring("done", ids)
 
     def version(self) -> int:
-        """A number that changes with whatever is committed, by whomever: the safety net. Asked of the server
-        seldom while the bells are heard, else the more seldom the longer nothing has changed."""
-        now = monotonic()
-        if now < self._looked_at:
-            return self._version
+        """A number that changes with whatever is committed, by whomever: the safety net."""
         found = self._session.one(
             numbered("SELECT pg_current_snapshot()::text", ""), [], again=True
         )
         version = hash(found[0][0])
         changed, self._version = version != self._version, version
-        if self._pulse.hears:
-            self._poll = POLL_HEARD
-        else:
-            self._poll = POLL_FIRST if changed else min(POLL_MOST, self._poll * POLL_GROWTH)
-        self._looked_at = now + self._poll * random.uniform(0.8, 1.2)
+        self._poll = POLL_FIRST if changed else min(POLL_MOST, self._poll * POLL_GROWTH)
         return version
+
+    def pace(self) -> float:
+        """Seconds until the version is worth another look: seldom while the bells are heard, else the more
+        seldom the longer nothing has changed; not all at the same time."""
+        poll = POLL_HEARD if self._pulse.hears else self._poll
+        return poll * random.uniform(0.8, 1.2)
 
     # Upkeep -------------------------------------------------------------------------------------
 

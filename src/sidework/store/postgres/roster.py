@@ -8,8 +8,8 @@ knows before (``Pulse.trust``) that it may be taken for dead.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 import os
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -19,7 +19,7 @@ from ...crashpoint import reach
 from ...errors import StoreError
 from ...job import Held, WorkerRow
 from . import claiming
-from .connection import rows, statement
+from .connection import Sql, numbered, statement
 from .place import Place
 from .pulse import Pulse
 from .session import Session
@@ -137,9 +137,7 @@ class Roster:
             if len(ids) < _MOST_ROWS:
                 return rescued
 
-    def _sql(self, text: str) -> Any:
-        from .connection import numbered
-
+    def _sql(self, text: str) -> Sql:
         return numbered(text, self._place.schema)
 
 

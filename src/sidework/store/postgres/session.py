@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import psycopg
 
 from ...clock import monotonic
-from ...errors import StoreError, StoreRefused, StoreUnavailable
+from ...errors import StoreError, StoreRefused
 from ...forking import forgets
 from .connection import (
     Connection,
@@ -36,8 +36,8 @@ AGAIN = frozenset({"40001", "40P01"})
 """Serialization failure and deadlock: the transaction was undone whole, to be tried again
 (postgresql.org/docs/current/mvcc-serialization-failure-handling.html)."""
 TRIES = 8
-LOCK_SECONDS = 5
-"""How long a statement waits for a row that a stranger's open transaction has locked."""
+LEAST_SECONDS = 0.3
+"""What a statement gets even when the time to leave is over."""
 
 _left: list[Any] = []
 """Connections of a parent process: kept for ever, since collecting one would say goodbye on its socket."""
@@ -51,7 +51,7 @@ class Session:
 
     def __init__(self, place: Place, patience: float) -> None:
         self.place = place
-        self._patience = patience
+        self._calm = self._patience = patience
         self._lock = threading.RLock()
         self._opened: Opened | None = None
         self._pid = 0
@@ -98,11 +98,14 @@ class Session:
         return self._run(whole, again)
 
     def _run(self, work: Callable[[Connection], T], again: bool) -> T:
-        tries = 0
+        tries, began = 0, monotonic()
         while True:
             tries += 1
             with self._lock:
                 connection = self._open()
+                if self._leaves_at is not None:
+                    self._patience = max(LEAST_SECONDS, self._leaves_at - monotonic())
+                    connection.patience = self._patience
                 try:
                     return work(connection)
                 except psycopg.Error as error:
@@ -110,7 +113,7 @@ class Session:
                     if broken:
                         self._shut()
                     undone = error.sqlstate in AGAIN or (broken and again)
-                    if not undone or tries >= TRIES:
+                    if not undone or tries >= TRIES or monotonic() - began >= self._patience:
                         raise translate(error, self.place) from error
                     if broken:
                         # The second connection is asked at once, further ones with a pause for the
@@ -131,8 +134,6 @@ class Session:
             if not _has_ended(self._opened.connection):
                 return self._opened.connection
             self._shut()
-        if self._leaves_at is not None and monotonic() >= self._leaves_at:
-            raise StoreUnavailable(f"{self.place.shown} is not asked any more: this process leaves")
         opened = open_connection(self.place, self._patience)
         try:
             if not self.migrating:
@@ -146,16 +147,15 @@ class Session:
     def hurry(self, seconds: float) -> None:
         """Until it is closed, wait for the server no longer than this, all waits together."""
         self._leaves_at = monotonic() + seconds
-        self._patience = min(self._patience, max(0.1, seconds))
         opened = self._opened
-        if opened is not None:
-            opened.connection.patience = self._patience
+        if opened is not None:  # also whoever waits already
+            opened.connection.patience = min(self._patience, seconds)
 
     def close(self) -> None:
         """Close the connection; the next use opens it again, and is in no hurry."""
         with self._lock:
             self._shut()
-            self._leaves_at = None
+            self._leaves_at, self._patience = None, self._calm
 
     def _shut(self) -> None:
         opened, self._opened = self._opened, None

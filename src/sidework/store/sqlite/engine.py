@@ -46,6 +46,7 @@ T = TypeVar("T")
 MOST_ROWS = 500
 """Rows that one write transaction takes at most, so that other writers wait a few ms, not more."""
 
+PACE_SECONDS = 0.1
 PROMOTE_LIMIT = 1000
 
 
@@ -373,6 +374,10 @@ class SqliteStore:
     def version(self) -> int:
         """A number that changes with whatever is stored, by whomever: the safety net."""
         return self._session.version()
+
+    def pace(self) -> float:
+        """Seconds until the version is worth another look; a look costs some microseconds."""
+        return PACE_SECONDS
 
     # Upkeep -------------------------------------------------------------------------------------
 
