@@ -17,7 +17,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sidework.store.postgres.callers import Where, arun, run, where
 from sidework.store.postgres.statement import Statement
 
-from .conftest import Server
+from .conftest import Database
 from .kinds import ASYNC, SYNC, asyncpg_options, engine_of, use_django
 
 # A "%", a ":name" and quotes are there to be misread by some driver.
@@ -54,7 +54,7 @@ ONE = Statement("SELECT $2::bigint, $1::text")
 
 
 @pytest.fixture(autouse=True)
-def table(server: Server) -> Iterator[None]:
+def table(server: Database) -> Iterator[None]:
     server.sql("""
         CREATE SCHEMA app;
         CREATE TABLE app.jobs (id uuid PRIMARY KEY, task text, tags jsonb, rank smallint, big bigint,
@@ -65,12 +65,12 @@ def table(server: Server) -> Iterator[None]:
     server.sql("DROP SCHEMA app CASCADE")
 
 
-def stored(server: Server) -> list[tuple[object, ...]]:
+def stored(server: Database) -> list[tuple[object, ...]]:
     return server.sql("SELECT * FROM app.jobs ORDER BY id")
 
 
 @pytest.mark.parametrize("kind", SYNC)
-def test_a_statement_is_of_the_callers_transaction(kind: str, server: Server) -> None:
+def test_a_statement_is_of_the_callers_transaction(kind: str, server: Database) -> None:
     with SYNC[kind](server) as (connection, ends):
         assert run(connection, INSERT, VALUES) == ROWS
         ends.rollback()
@@ -85,7 +85,7 @@ def test_a_statement_is_of_the_callers_transaction(kind: str, server: Server) ->
 
 
 @pytest.mark.parametrize("kind", ASYNC)
-def test_a_coroutines_statement_is_of_the_callers_transaction(kind: str, server: Server) -> None:
+def test_a_coroutines_statement_is_of_the_callers_transaction(kind: str, server: Database) -> None:
     async def scenario(end: str) -> None:
         async with ASYNC[kind](server) as (connection, ends):
             assert await arun(connection, INSERT, VALUES) == ROWS
@@ -101,14 +101,14 @@ def test_a_coroutines_statement_is_of_the_callers_transaction(kind: str, server:
     assert stored(server) == STORED
 
 
-def rows_of(server: Server) -> int:
+def rows_of(server: Database) -> int:
     return len(stored(server))
 
 
 # --- what the caller has set stays theirs ------------------------------------------------------------
 
 
-def test_autocommit_works(server: Server) -> None:
+def test_autocommit_works(server: Database) -> None:
     use_django(server)
     with psycopg.connect(server.conninfo, autocommit=True) as connection:
         run(connection, INSERT, VALUES)
@@ -132,7 +132,7 @@ def test_autocommit_works(server: Server) -> None:
     asyncio.run(scenario())
 
 
-def test_autocommit_in_a_pipeline_is_committed_at_its_sync(server: Server) -> None:
+def test_autocommit_in_a_pipeline_is_committed_at_its_sync(server: Database) -> None:
     connecting = psycopg.connect(server.conninfo, autocommit=True)
     with connecting as connection, connection.pipeline() as pipeline:
         assert run(connection, INSERT, VALUES) == ROWS
@@ -142,7 +142,7 @@ def test_autocommit_in_a_pipeline_is_committed_at_its_sync(server: Server) -> No
         assert rows_of(server) == 3
 
 
-def test_a_savepoint_takes_the_row_with_it(server: Server) -> None:
+def test_a_savepoint_takes_the_row_with_it(server: Database) -> None:
     use_django(server)
     with psycopg.connect(server.conninfo) as connection:
         with connection.transaction(force_rollback=True):
@@ -172,7 +172,7 @@ class Note(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
 
 
-def test_a_session_is_joined_and_not_flushed(server: Server) -> None:
+def test_a_session_is_joined_and_not_flushed(server: Database) -> None:
     with engine_of(server, "psycopg") as engine, Session(engine) as session:
         note = Note(id=7)
         session.add(note)
@@ -184,7 +184,7 @@ def test_a_session_is_joined_and_not_flushed(server: Server) -> None:
 
 
 @pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
-def test_sync_code_of_an_async_session(driver: str, server: Server) -> None:
+def test_sync_code_of_an_async_session(driver: str, server: Database) -> None:
     async def scenario() -> None:
         engine = sa_async.create_async_engine(server.url(f"postgresql+{driver}"))
         async with sa_async.AsyncSession(engine) as session:
@@ -200,7 +200,7 @@ def test_sync_code_of_an_async_session(driver: str, server: Server) -> None:
 
 
 @pytest.mark.parametrize("kind", SYNC)
-def test_a_connection_tells_where_it_leads(kind: str, server: Server) -> None:
+def test_a_connection_tells_where_it_leads(kind: str, server: Database) -> None:
     with SYNC[kind](server) as (connection, _):
         found = where(connection)
     assert found == Where(server.database, server.host, server.port)
@@ -208,7 +208,7 @@ def test_a_connection_tells_where_it_leads(kind: str, server: Server) -> None:
 
 
 @pytest.mark.parametrize("kind", ASYNC)
-def test_an_async_connection_tells_where_it_leads(kind: str, server: Server) -> None:
+def test_an_async_connection_tells_where_it_leads(kind: str, server: Database) -> None:
     async def scenario() -> Where:
         async with ASYNC[kind](server) as (connection, _):
             return where(connection)
@@ -216,7 +216,7 @@ def test_an_async_connection_tells_where_it_leads(kind: str, server: Server) -> 
     assert asyncio.run(scenario()) == Where(server.database, server.host, server.port)
 
 
-def test_who_cannot_tell_tells_nothing(server: Server) -> None:
+def test_who_cannot_tell_tells_nothing(server: Database) -> None:
     with Session() as session:
         assert str(where(session)) == ""
     connection = psycopg.connect(server.conninfo)
@@ -233,7 +233,7 @@ HERE = Statement("""
 
 
 @pytest.mark.parametrize("kind", SYNC)
-def test_a_statement_can_tell_another_database(kind: str, server: Server) -> None:
+def test_a_statement_can_tell_another_database(kind: str, server: Database) -> None:
     """The database's own mark, compared in the statement itself: no name and no pooler can deceive it."""
     server.sql(f"CREATE TABLE app.place AS SELECT '{IDS[2]}'::uuid AS mark")
     with SYNC[kind](server) as (connection, ends):

@@ -33,7 +33,7 @@ from sidework.errors import (
 from sidework.store.postgres.callers import arun, run
 from sidework.store.postgres.statement import Statement
 
-from .conftest import Server
+from .conftest import Database
 from .kinds import ASYNC, SYNC, asyncpg_options, engine_of, use_django
 
 ONE = Statement("SELECT $1::bigint")
@@ -42,7 +42,7 @@ PID = Statement("SELECT pg_backend_pid() + $1::bigint")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def failing(server: Server) -> Iterator[None]:
+def failing(server: Database) -> Iterator[None]:
     server.sql("""
         CREATE SCHEMA app;
         CREATE FUNCTION app.fail(code text) RETURNS int LANGUAGE plpgsql AS $$
@@ -72,7 +72,7 @@ STATES = [
 
 
 @pytest.mark.parametrize("kind", SYNC)
-def test_errors_are_ours(kind: str, server: Server) -> None:
+def test_errors_are_ours(kind: str, server: Database) -> None:
     for state, expected, words in STATES:
         with SYNC[kind](server) as (connection, ends):
             with pytest.raises(StoreError) as caught:
@@ -88,7 +88,7 @@ def test_errors_are_ours(kind: str, server: Server) -> None:
 
 
 @pytest.mark.parametrize("kind", ASYNC)
-def test_errors_are_ours_in_coroutines(kind: str, server: Server) -> None:
+def test_errors_are_ours_in_coroutines(kind: str, server: Database) -> None:
     async def scenario(state: str, expected: type[StoreError], words: str) -> None:
         async with ASYNC[kind](server) as (connection, ends):
             with pytest.raises(StoreError) as caught:
@@ -107,7 +107,7 @@ def test_errors_are_ours_in_coroutines(kind: str, server: Server) -> None:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in SYNC if "pipeline" not in kind])
-def test_a_connection_lost(kind: str, server: Server) -> None:
+def test_a_connection_lost(kind: str, server: Database) -> None:
     with SYNC[kind](server) as (connection, _):
         ((pid,),) = run(connection, PID, [0])
         server.sql(f"SELECT pg_terminate_backend({pid}, 5000)")
@@ -120,7 +120,7 @@ def test_a_connection_lost(kind: str, server: Server) -> None:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in ASYNC if "pipeline" not in kind])
-def test_a_coroutines_connection_lost(kind: str, server: Server) -> None:
+def test_a_coroutines_connection_lost(kind: str, server: Database) -> None:
     async def scenario() -> None:
         async with ASYNC[kind](server) as (connection, _):
             ((pid,),) = await arun(connection, PID, [0])
@@ -134,7 +134,7 @@ def test_a_coroutines_connection_lost(kind: str, server: Server) -> None:
 
 
 @pytest.mark.parametrize("kind", ASYNC)
-def test_an_async_connection_in_sync_code(kind: str, server: Server) -> None:
+def test_an_async_connection_in_sync_code(kind: str, server: Database) -> None:
     async def scenario() -> None:
         async with ASYNC[kind](server) as (connection, _):
             with pytest.raises(StoreRefused, match="aenqueue"):
@@ -144,7 +144,7 @@ def test_an_async_connection_in_sync_code(kind: str, server: Server) -> None:
 
 
 @pytest.mark.parametrize("kind", SYNC)
-def test_a_sync_connection_in_a_coroutine(kind: str, server: Server) -> None:
+def test_a_sync_connection_in_a_coroutine(kind: str, server: Database) -> None:
     with SYNC[kind](server) as (connection, _):
         if kind.startswith("django"):
             with pytest.raises(StoreRefused, match="sync_to_async"):
@@ -153,7 +153,7 @@ def test_a_sync_connection_in_a_coroutine(kind: str, server: Server) -> None:
             assert asyncio.run(arun(connection, ONE, [1])) == [(1,)]
 
 
-def test_django_in_a_coroutine_by_its_bridge(server: Server) -> None:
+def test_django_in_a_coroutine_by_its_bridge(server: Database) -> None:
     use_django(server)
 
     def work() -> list[tuple[Any, ...]]:
@@ -168,7 +168,7 @@ def test_django_in_a_coroutine_by_its_bridge(server: Server) -> None:
     assert asyncio.run(scenario()) == [(1,)]
 
 
-def test_what_is_no_connection(server: Server) -> None:
+def test_what_is_no_connection(server: Database) -> None:
     use_django(server)
     engine = sa.create_engine("sqlite://")
     with psycopg_pool.ConnectionPool(server.conninfo, min_size=1, open=False) as pool:
@@ -204,7 +204,7 @@ def test_a_refusal_names_what_is_taken() -> None:
         run(object(), ONE, [1])
 
 
-def test_closed_connections(server: Server) -> None:
+def test_closed_connections(server: Database) -> None:
     plain = psycopg.connect(server.conninfo)
     plain.close()
     old = psycopg2.connect(server.conninfo)
@@ -233,7 +233,7 @@ def test_closed_connections(server: Server) -> None:
     asyncio.run(scenario())
 
 
-def test_an_asyncpg_connection_that_is_busy(server: Server) -> None:
+def test_an_asyncpg_connection_that_is_busy(server: Database) -> None:
     async def scenario() -> None:
         connection = await asyncpg.connect(**asyncpg_options(server))
         first = asyncio.ensure_future(connection.fetch("SELECT pg_advisory_lock(1)"))
@@ -248,7 +248,7 @@ def test_an_asyncpg_connection_that_is_busy(server: Server) -> None:
     asyncio.run(scenario())
 
 
-def test_a_value_that_no_text_can_hold(server: Server) -> None:
+def test_a_value_that_no_text_can_hold(server: Database) -> None:
     statement = Statement("SELECT $1::text")
 
     async def scenario() -> None:
@@ -262,7 +262,7 @@ def test_a_value_that_no_text_can_hold(server: Server) -> None:
     asyncio.run(scenario())
 
 
-def test_an_aborted_pipeline(server: Server) -> None:
+def test_an_aborted_pipeline(server: Database) -> None:
     with psycopg.connect(server.conninfo) as connection, connection.pipeline():
         connection.execute("SELECT 1/0")
         with pytest.raises(StoreError, match="division by zero"):
@@ -271,7 +271,7 @@ def test_an_aborted_pipeline(server: Server) -> None:
             run(connection, ONE, [1])
 
 
-def test_a_broken_atomic_block(server: Server) -> None:
+def test_a_broken_atomic_block(server: Database) -> None:
     use_django(server)
     try:
         with django.db.transaction.atomic():
@@ -282,7 +282,7 @@ def test_a_broken_atomic_block(server: Server) -> None:
         django.db.connection.close()
 
 
-def test_a_session_whose_flush_failed(server: Server) -> None:
+def test_a_session_whose_flush_failed(server: Database) -> None:
     with engine_of(server, "psycopg") as engine, engine.connect() as connection:
         with pytest.raises(sa.exc.ProgrammingError):
             connection.execute(sa.text("SELECT nothing"))
@@ -290,7 +290,7 @@ def test_a_session_whose_flush_failed(server: Server) -> None:
             run(connection, ONE, [1])
 
 
-def test_a_pool_with_nothing_left(server: Server) -> None:
+def test_a_pool_with_nothing_left(server: Database) -> None:
     engine = sa.create_engine(
         server.url("postgresql+psycopg"), pool_size=1, max_overflow=0, pool_timeout=0.01
     )
@@ -301,7 +301,7 @@ def test_a_pool_with_nothing_left(server: Server) -> None:
 
 
 @pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
-def test_what_connects_late_and_cannot(driver: str, server: Server) -> None:
+def test_what_connects_late_and_cannot(driver: str, server: Database) -> None:
     good = sa.make_url(server.url(f"postgresql+{driver}")).set(password="hunter2")
     nowhere = good.update_query_dict({"port": "1"})
     for url, expected in [
@@ -317,7 +317,7 @@ def test_what_connects_late_and_cannot(driver: str, server: Server) -> None:
         engine.dispose()
 
 
-def test_asyncpg_that_connects_late_and_cannot(server: Server) -> None:
+def test_asyncpg_that_connects_late_and_cannot(server: Database) -> None:
     async def scenario() -> None:
         good = sa.make_url(server.url("postgresql+asyncpg"))
         for url, expected in [
@@ -334,7 +334,7 @@ def test_asyncpg_that_connects_late_and_cannot(server: Server) -> None:
     asyncio.run(scenario())
 
 
-def test_an_error_of_a_hook_of_the_callers_passes(server: Server) -> None:
+def test_an_error_of_a_hook_of_the_callers_passes(server: Database) -> None:
     def hook(*_: object) -> None:
         raise LookupError("mine")
 
@@ -345,7 +345,7 @@ def test_an_error_of_a_hook_of_the_callers_passes(server: Server) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:coroutine 'connect' was never awaited")
-def test_a_session_of_an_async_engine_outside_its_greenlet(server: Server) -> None:
+def test_a_session_of_an_async_engine_outside_its_greenlet(server: Database) -> None:
     async def scenario() -> None:
         engine = sa_async.create_async_engine(server.url("postgresql+asyncpg"))
         refused = pytest.raises(StoreRefused, match="greenlet")
