@@ -110,8 +110,9 @@ def _psycopg(connection: Any, statement: Statement, values: Sequence[Any]) -> Ro
     from psycopg.rows import tuple_row
 
     _check_open(connection.closed)
+    sql: Any = statement.dollar  # psycopg's types want a literal
     with RawCursor(connection, row_factory=tuple_row) as cursor:
-        return cursor.execute(statement.dollar, values).fetchall()
+        return cursor.execute(sql, values).fetchall()
 
 
 async def _psycopg_async(connection: Any, statement: Statement, values: Sequence[Any]) -> Rows:
@@ -119,8 +120,9 @@ async def _psycopg_async(connection: Any, statement: Statement, values: Sequence
     from psycopg.rows import tuple_row
 
     _check_open(connection.closed)
+    sql: Any = statement.dollar
     async with AsyncRawCursor(connection, row_factory=tuple_row) as cursor:
-        await cursor.execute(statement.dollar, values)
+        await cursor.execute(sql, values)
         return await cursor.fetchall()
 
 

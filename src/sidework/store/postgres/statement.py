@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, LiteralString, cast
+from typing import Any
 
 _TOKENS = re.compile(
     r"(?P<fixed>'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*)"
@@ -46,8 +46,7 @@ class Statement:
             order.append(int(token["number"]) - 1)
             return token[0].replace(f"${token['number']}", "%s", 1)
 
-        # As psycopg's types want it: what is written here comes from the package's own files.
-        self.dollar: LiteralString = cast(LiteralString, _TOKENS.sub(placed, sql))
+        self.dollar = _TOKENS.sub(placed, sql)
         if sorted(types) != list(range(1, len(types) + 1)):
             raise ValueError(f"the placeholders are {sorted(types)}, with a gap: {sql}")
         self.types = tuple(types[number] for number in sorted(types))
