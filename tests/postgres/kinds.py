@@ -25,28 +25,28 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session, scoped_session
 from sqlalchemy.orm import sessionmaker as session_maker
 
-from .conftest import Server
+from .conftest import Database
 
-SYNC: dict[str, Callable[[Server], Any]] = {}
-ASYNC: dict[str, Callable[[Server], Any]] = {}
+SYNC: dict[str, Callable[[Database], Any]] = {}
+ASYNC: dict[str, Callable[[Database], Any]] = {}
 
 
-def sync_kind(function: Callable[[Server], Iterator[tuple[Any, Any]]]) -> None:
+def sync_kind(function: Callable[[Database], Iterator[tuple[Any, Any]]]) -> None:
     SYNC[function.__name__] = contextmanager(function)
 
 
-def async_kind(function: Callable[[Server], AsyncIterator[tuple[Any, Any]]]) -> None:
+def async_kind(function: Callable[[Database], AsyncIterator[tuple[Any, Any]]]) -> None:
     ASYNC[function.__name__] = asynccontextmanager(function)
 
 
 @sync_kind
-def psycopg_plain(server: Server) -> Iterator[tuple[Any, Any]]:
+def psycopg_plain(server: Database) -> Iterator[tuple[Any, Any]]:
     with psycopg.connect(server.conninfo) as connection:
         yield connection, connection
 
 
 @sync_kind
-def psycopg_of_a_taste(server: Server) -> Iterator[tuple[Any, Any]]:
+def psycopg_of_a_taste(server: Database) -> Iterator[tuple[Any, Any]]:
     with psycopg.connect(
         server.conninfo,
         row_factory=psycopg.rows.dict_row,
@@ -57,7 +57,7 @@ def psycopg_of_a_taste(server: Server) -> Iterator[tuple[Any, Any]]:
 
 
 @sync_kind
-def psycopg_in_a_pipeline(server: Server) -> Iterator[tuple[Any, Any]]:
+def psycopg_in_a_pipeline(server: Database) -> Iterator[tuple[Any, Any]]:
     with (
         psycopg.connect(server.conninfo, prepare_threshold=None) as connection,
         connection.pipeline(),
@@ -66,7 +66,7 @@ def psycopg_in_a_pipeline(server: Server) -> Iterator[tuple[Any, Any]]:
 
 
 @sync_kind
-def psycopg_from_a_pool(server: Server) -> Iterator[tuple[Any, Any]]:
+def psycopg_from_a_pool(server: Database) -> Iterator[tuple[Any, Any]]:
     with (
         psycopg_pool.ConnectionPool(server.conninfo, min_size=1) as pool,
         pool.connection() as connection,
@@ -75,7 +75,7 @@ def psycopg_from_a_pool(server: Server) -> Iterator[tuple[Any, Any]]:
 
 
 @sync_kind
-def psycopg2_plain(server: Server) -> Iterator[tuple[Any, Any]]:
+def psycopg2_plain(server: Database) -> Iterator[tuple[Any, Any]]:
     connection = psycopg2.connect(server.conninfo, cursor_factory=psycopg2.extras.RealDictCursor)
     try:
         yield connection, connection
@@ -84,7 +84,7 @@ def psycopg2_plain(server: Server) -> Iterator[tuple[Any, Any]]:
 
 
 @contextmanager
-def engine_of(server: Server, driver: str) -> Iterator[Engine]:
+def engine_of(server: Database, driver: str) -> Iterator[Engine]:
     engine = create_engine(server.url(f"postgresql+{driver}"))
     try:
         yield engine
@@ -93,15 +93,15 @@ def engine_of(server: Server, driver: str) -> Iterator[Engine]:
 
 
 def sqlalchemy_kinds(driver: str) -> None:
-    def connection(server: Server) -> Iterator[tuple[Any, Any]]:
+    def connection(server: Database) -> Iterator[tuple[Any, Any]]:
         with engine_of(server, driver) as engine, engine.connect() as connection:
             yield connection, connection
 
-    def session(server: Server) -> Iterator[tuple[Any, Any]]:
+    def session(server: Database) -> Iterator[tuple[Any, Any]]:
         with engine_of(server, driver) as engine, Session(engine) as session:
             yield session, session
 
-    def scoped(server: Server) -> Iterator[tuple[Any, Any]]:
+    def scoped(server: Database) -> Iterator[tuple[Any, Any]]:
         with engine_of(server, driver) as engine:
             session = scoped_session(session_maker(engine))
             yield session, session
@@ -115,7 +115,7 @@ sqlalchemy_kinds("psycopg")
 sqlalchemy_kinds("psycopg2")
 
 
-def use_django(server: Server) -> None:
+def use_django(server: Database) -> None:
     """A project of nothing but a database."""
     database = {
         "ENGINE": "django.db.backends.postgresql",
@@ -136,7 +136,7 @@ def use_django(server: Server) -> None:
 
 
 @contextmanager
-def atomic(server: Server, alias: str, connection: Any) -> Iterator[tuple[Any, Any]]:
+def atomic(server: Database, alias: str, connection: Any) -> Iterator[tuple[Any, Any]]:
     use_django(server)
     django.db.connections[alias].set_autocommit(False)
     try:
@@ -146,21 +146,21 @@ def atomic(server: Server, alias: str, connection: Any) -> Iterator[tuple[Any, A
 
 
 @sync_kind
-def django_connection(server: Server) -> Iterator[tuple[Any, Any]]:
+def django_connection(server: Database) -> Iterator[tuple[Any, Any]]:
     use_django(server)
     with atomic(server, "default", django.db.connection) as both:
         yield both
 
 
 @sync_kind
-def django_by_alias(server: Server) -> Iterator[tuple[Any, Any]]:
+def django_by_alias(server: Database) -> Iterator[tuple[Any, Any]]:
     use_django(server)
     with atomic(server, "server_side", django.db.connections["server_side"]) as both:
         yield both
 
 
 @async_kind
-async def psycopg_async(server: Server) -> AsyncIterator[tuple[Any, Any]]:
+async def psycopg_async(server: Database) -> AsyncIterator[tuple[Any, Any]]:
     async with await psycopg.AsyncConnection.connect(
         server.conninfo, row_factory=psycopg.rows.dict_row, prepare_threshold=0
     ) as connection:
@@ -168,7 +168,7 @@ async def psycopg_async(server: Server) -> AsyncIterator[tuple[Any, Any]]:
 
 
 @async_kind
-async def psycopg_async_in_a_pipeline(server: Server) -> AsyncIterator[tuple[Any, Any]]:
+async def psycopg_async_in_a_pipeline(server: Database) -> AsyncIterator[tuple[Any, Any]]:
     async with (
         await psycopg.AsyncConnection.connect(server.conninfo) as connection,
         connection.pipeline(),
@@ -177,7 +177,7 @@ async def psycopg_async_in_a_pipeline(server: Server) -> AsyncIterator[tuple[Any
 
 
 @async_kind
-async def psycopg_async_from_a_pool(server: Server) -> AsyncIterator[tuple[Any, Any]]:
+async def psycopg_async_from_a_pool(server: Database) -> AsyncIterator[tuple[Any, Any]]:
     async with (
         psycopg_pool.AsyncConnectionPool(server.conninfo, min_size=1) as pool,
         pool.connection() as connection,
@@ -185,7 +185,7 @@ async def psycopg_async_from_a_pool(server: Server) -> AsyncIterator[tuple[Any, 
         yield connection, connection
 
 
-def asyncpg_options(server: Server) -> dict[str, Any]:
+def asyncpg_options(server: Database) -> dict[str, Any]:
     return {
         "host": server.host,
         "port": server.port,
@@ -203,7 +203,7 @@ class Begun:
 
 
 @async_kind
-async def asyncpg_plain(server: Server) -> AsyncIterator[tuple[Any, Any]]:
+async def asyncpg_plain(server: Database) -> AsyncIterator[tuple[Any, Any]]:
     connection = await asyncpg.connect(**asyncpg_options(server))
     # What many programs set: then a str given as jsonb would become a JSON string.
     await connection.set_type_codec(
@@ -218,7 +218,7 @@ async def asyncpg_plain(server: Server) -> AsyncIterator[tuple[Any, Any]]:
 
 
 @async_kind
-async def asyncpg_from_a_pool(server: Server) -> AsyncIterator[tuple[Any, Any]]:
+async def asyncpg_from_a_pool(server: Database) -> AsyncIterator[tuple[Any, Any]]:
     async with (
         asyncpg.create_pool(**asyncpg_options(server), min_size=1, max_size=1) as pool,
         pool.acquire() as connection,
@@ -230,22 +230,22 @@ async def asyncpg_from_a_pool(server: Server) -> AsyncIterator[tuple[Any, Any]]:
 
 def sqlalchemy_async_kinds(driver: str) -> None:
     @asynccontextmanager
-    async def made(server: Server) -> AsyncIterator[sa_async.AsyncEngine]:
+    async def made(server: Database) -> AsyncIterator[sa_async.AsyncEngine]:
         engine = sa_async.create_async_engine(server.url(f"postgresql+{driver}"))
         try:
             yield engine
         finally:
             await engine.dispose()
 
-    async def connection(server: Server) -> AsyncIterator[tuple[Any, Any]]:
+    async def connection(server: Database) -> AsyncIterator[tuple[Any, Any]]:
         async with made(server) as engine, engine.connect() as connection:
             yield connection, connection
 
-    async def session(server: Server) -> AsyncIterator[tuple[Any, Any]]:
+    async def session(server: Database) -> AsyncIterator[tuple[Any, Any]]:
         async with made(server) as engine, sa_async.AsyncSession(engine) as session:
             yield session, session
 
-    async def scoped(server: Server) -> AsyncIterator[tuple[Any, Any]]:
+    async def scoped(server: Database) -> AsyncIterator[tuple[Any, Any]]:
         async with made(server) as engine:
             session = sa_async.async_scoped_session(
                 sa_async.async_sessionmaker(engine), asyncio.current_task

@@ -19,7 +19,6 @@ return text, numbers and booleans.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -45,7 +44,7 @@ def run(connection: object, statement: Statement, values: Sequence[Any]) -> Rows
     is no open connection to PostgreSQL that works in sync code, and what ``error_of`` makes of the
     driver's errors; other errors (of a hook of the caller's) pass as they are.
     """
-    kind = _kind(type(connection))
+    kind = _kind(connection)
     if kind.run is None:
         raise StoreRefused(
             f"{kind.name} works in async code only: use aenqueue, or pass a sync connection to enqueue"
@@ -62,7 +61,7 @@ def run(connection: object, statement: Statement, values: Sequence[Any]) -> Rows
 
 async def arun(connection: object, statement: Statement, values: Sequence[Any]) -> Rows:
     """``run`` for a coroutine: awaits an async connection, and runs a sync one here and now."""
-    kind = _kind(type(connection))
+    kind = _kind(connection)
     if kind.arun is None:
         return run(connection, statement, values)
     try:
@@ -94,7 +93,7 @@ class Where(Struct, frozen=True):
 
 def where(connection: object) -> Where:
     """Where the connection leads, without asking the server; ``StoreRefused`` if it is none of ``TAKEN``."""
-    return _where(_kind(type(connection)), connection)
+    return _where(_kind(connection), connection)
 
 
 class _Kind(NamedTuple):
@@ -111,8 +110,9 @@ def _psycopg(connection: Any, statement: Statement, values: Sequence[Any]) -> Ro
     from psycopg.rows import tuple_row
 
     _check_open(connection.closed)
+    sql: Any = statement.dollar  # psycopg's types want a literal
     with RawCursor(connection, row_factory=tuple_row) as cursor:
-        return cursor.execute(statement.dollar, values).fetchall()
+        return cursor.execute(sql, values).fetchall()
 
 
 async def _psycopg_async(connection: Any, statement: Statement, values: Sequence[Any]) -> Rows:
@@ -120,8 +120,9 @@ async def _psycopg_async(connection: Any, statement: Statement, values: Sequence
     from psycopg.rows import tuple_row
 
     _check_open(connection.closed)
+    sql: Any = statement.dollar
     async with AsyncRawCursor(connection, row_factory=tuple_row) as cursor:
-        await cursor.execute(statement.dollar, values)
+        await cursor.execute(sql, values)
         return await cursor.fetchall()
 
 
@@ -225,8 +226,12 @@ def _where_asyncpg(connection: Any) -> Where:
 
 
 def _where_sqlalchemy(connection: Any) -> Where:
+    # Not the driver's connection below: a Session may have none yet. A socket's folder is in the query.
     url = connection.engine.url
-    return Where(url.database, url.host, url.port)
+    port = str(url.port or url.query.get("port", ""))
+    return Where(
+        url.database, url.host or url.query.get("host"), int(port) if port.isdigit() else None
+    )
 
 
 def _where_session(session: Any) -> Where:
@@ -273,8 +278,8 @@ _KINDS = {
 """By package and class name of the type or of a base of it."""
 
 
-@functools.lru_cache(maxsize=256)
-def _kind(type_: type) -> _Kind:
+def _kind(connection: object) -> _Kind:
+    type_ = type(connection)
     for base in type_.__mro__:
         if found := _KINDS.get((_package(base), base.__qualname__)):
             return found
@@ -283,9 +288,9 @@ def _kind(type_: type) -> _Kind:
             f"a connection of {_package(type_)} cannot enqueue here: the jobs are in PostgreSQL, and "
             "a transaction cannot span both"
         )
+    name = f"{type_.__module__}.{type_.__qualname__}".removeprefix("builtins.")
     raise StoreRefused(
-        f"connection={type_.__qualname__} (of {_package(type_)}) cannot enqueue: pass an open "
-        f"connection (no pool, no engine) of {TAKEN}"
+        f"connection={name} cannot enqueue: pass an open connection (no pool, no engine) of {TAKEN}"
     )
 
 

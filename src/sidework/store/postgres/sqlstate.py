@@ -115,9 +115,9 @@ English; in another language they count as "cannot be reached", with the server'
 _NO_SUCH = re.compile(r'(role|database) "[^\n]*" does not exist')
 
 _SECRETS = (
-    # The part between "://user:" and the last "@" of the word: a password may hold an "@" itself.
-    (re.compile(r"(://[^\s:/@]*):\S*@"), r"\1:***@"),
-    (re.compile(r"(password\s*=\s*)('(?:\\.|[^'\\])*'?|[^\s&,;)]+)", re.IGNORECASE), r"\1***"),
+    # Up to the last "@", and a quoted one to the line's end: a password may hold what should end it.
+    (re.compile(r"(://[^\s:/@]*):.*@"), r"\1:***@"),
+    (re.compile(r"(password\s*=\s*)('.*|[^\s&]+)", re.IGNORECASE), r"\1***"),
 )
 
 
