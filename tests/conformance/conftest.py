@@ -58,18 +58,28 @@ class Postgres:
 
     def __init__(self, folder: Path) -> None:
         self._server = shared(newest()).url()
-        self.url = f"{self._server}&schema={folder.name[:40]}-{os.urandom(4).hex()}&lease=2s"
-        store = self.open()
-        store.migrate()
-        store.close()
+        name = f"{folder.name[:40]}-{os.urandom(4).hex()}"
+        self.url = f"{self._server}&schema={name}&lease=4s"
+        self.other_url = f"{self._server}&schema={name}-other"
+        _migrate(self.url)
 
     def open(self) -> Store:
         return open_store(self.url)
+
+    def open_other(self) -> Store:
+        _migrate(self.other_url)
+        return open_store(self.other_url)
 
     @contextmanager
     def transaction(self) -> Iterator[Any]:
         with psycopg.connect(self._server) as connection:
             yield connection
+
+
+def _migrate(url: str) -> None:
+    store = open_store(url)
+    store.migrate()
+    store.close()
 
 
 ENGINES: dict[str, Callable[[Path], Any]] = {"sqlite": Sqlite, "postgres": Postgres}

@@ -214,7 +214,7 @@ class Sidework(AppLike):
         if connection is None:
             self.store.outside()  # asked on this thread: the gatherer's own is in no transaction
             return _accepted(await self._gather().insert(jobs))
-        return self._insert(jobs, connection)  # no more than a statement of the caller's own
+        return _accepted(await self.store.ainsert_on(connection, jobs))
 
     def _gather(self) -> Gatherer:
         with self._lock:

@@ -77,6 +77,9 @@ class Jobs(Protocol):
     def insert_on(
         self, connection: Any, jobs: Sequence[NewJob], now: Millis | None = None
     ) -> list[Inserted]: ...
+    async def ainsert_on(
+        self, connection: Any, jobs: Sequence[NewJob], now: Millis | None = None
+    ) -> list[Inserted]: ...
     def finish_on(self, connection: Any, outcome: Outcome, now: Millis | None = None) -> bool: ...
     async def afinish_on(
         self, connection: Any, outcome: Outcome, now: Millis | None = None

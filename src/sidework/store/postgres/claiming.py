@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
 
 from ...clock import Millis
 from ...crashpoint import reach
@@ -13,7 +15,9 @@ from ..lanes import Lanes
 from ..protocol import Demand
 from .arrays import BigInts, Bools, Bytes, Ints, Texts, Uuids
 from .connection import Connection, rows, statement
+from .inserting import for_all
 from .rows import claimed
+from .statement import Statement
 
 KEPT = frozenset({"retry", "discarded", "cancelled", "crashed"})
 """Outcomes that leave a row in ``attempts``: those that someone will ask about. All are bounded in
@@ -24,20 +28,38 @@ PROMOTE_LIMIT = 500
 
 def record(
     connection: Connection, schema: str, outcomes: Sequence[Outcome], now: Millis | None
-) -> list[bool]:
-    """Write the outcomes; a verdict for each, False where the claim was lost."""
+) -> list[bool | None]:
+    """Write the outcomes; a verdict for each, False where the claim was lost, None where a transaction of
+    the job's own has its row."""
+    own = [one for one in outcomes if one.in_transaction]
+    free = _free(connection, schema, own) if own else {}
     # In the order of their keys: two that record about the same jobs lock them in one order.
-    done = sorted((one for one in outcomes if one.kind == "completed"), key=_token)
-    rest = sorted((one for one in outcomes if one.kind != "completed"), key=_token)
+    line = sorted(
+        (one for one in outcomes if not one.in_transaction or free.get(_token(one))), key=_token
+    )
+    done = [one for one in line if one.kind == "completed"]
+    rest = [one for one in line if one.kind != "completed"]
     took = _complete(connection, schema, done, now) if done else set()
     if rest:
         took |= _settle(connection, schema, rest, now)
-    verdicts = []
+    verdicts: list[bool | None] = []
     for outcome in outcomes:
         token = _token(outcome)
-        verdicts.append(token in took)
+        held = outcome.in_transaction and free.get(token) is False
+        verdicts.append(None if held else token in took)
         took.discard(token)  # said twice, it landed once
     return verdicts
+
+
+def _free(
+    connection: Connection, schema: str, outcomes: Sequence[Outcome]
+) -> dict[tuple[bytes, int], bool]:
+    sql = statement("free", schema)
+    values = {
+        "id": Uuids(one.id for one in outcomes),
+        "fence": BigInts(one.fence for one in outcomes),
+    }
+    return {(id_, fence): free for id_, fence, free in rows(connection, sql, sql.values(values))}
 
 
 def _token(outcome: Outcome) -> tuple[bytes, int]:
@@ -58,6 +80,19 @@ def _complete(
         }
     )
     return {(id_, fence) for id_, fence in rows(connection, sql, values)}
+
+
+def finishing(schema: str, outcome: Outcome, now: Millis | None) -> tuple[Statement, list[Any]]:
+    """The statement that completes one job on a connection that is not ours, with plain values."""
+    sql = statement("complete", schema)
+    values = {
+        "id": [UUID(bytes=outcome.id)],
+        "fence": [outcome.fence],
+        "attempt": [outcome.attempt],
+        "result": [outcome.result],
+        "now": now,
+    }
+    return for_all(sql), sql.values(values)
 
 
 def _settle(

@@ -20,6 +20,7 @@ from ...errors import StoreRefused
 from ...job import (
     AttemptRow,
     Claimed,
+    Copied,
     Held,
     Inserted,
     JobFilter,
@@ -34,7 +35,7 @@ from ...outcome import Outcome
 from ..combining import Combiner
 from ..lanes import Lanes
 from ..protocol import Demand, Listener, Turn
-from . import callers, claiming, inserting, migrating, pruning, reading, upkeep
+from . import callers, claiming, copying, inserting, migrating, pruning, reading, upkeep
 from .arrays import Id
 from .connection import Connection, Sql, numbered, open_connection, rows, statement, translate
 from .place import place_of
@@ -46,9 +47,10 @@ T = TypeVar("T")
 
 MOST_ROWS = 500
 """Rows of one transaction: others wait for its locks a few ms, not more."""
-PATIENCE_SHARE = 3
-"""A statement may take a third of the lease: then the worker looks whether it is still trusted."""
-LEAST_PATIENCE, LONG_PATIENCE = 3.0, 600.0
+PATIENCE, LONG_PATIENCE = 10.0, 600.0
+"""Seconds within which the server has to answer: a client's statement, and a listing."""
+PATIENCE_SHARE = 4
+"""A worker's statement may take this part of its lease: then it looks whether it is still trusted."""
 POLL_FIRST, POLL_MOST, POLL_GROWTH, POLL_HEARD = 0.05, 0.5, 1.3, 1.0
 """Seconds between two looks at the version: after a change, at most, and while the bells are heard."""
 
@@ -59,9 +61,7 @@ class PostgresStore:
     def __init__(self, url: str) -> None:
         self._place = place_of(url)
         self._schema = self._place.schema
-        self._session = Session(
-            self._place, max(LEAST_PATIENCE, self._place.lease / PATIENCE_SHARE)
-        )
+        self._session = Session(self._place, PATIENCE)
         self._pulse = Pulse(self._place)
         self._inserts: Combiner[tuple[Sequence[NewJob], Millis | None], list[Inserted]] = Combiner(
             self._insert_batch, lambda command: len(command[0]), MOST_ROWS
@@ -150,6 +150,20 @@ class PostgresStore:
             self._pulse.watch(stored[0][1])  # rings when it is committed
         return [Inserted(job.id, verdict) for job, verdict in zip(jobs, verdicts, strict=True)]
 
+    def finish_on(self, connection: Any, outcome: Outcome, now: Millis | None = None) -> bool:
+        """Complete a running job on the caller's own connection; False when the claim was lost."""
+        took = callers.run(connection, *claiming.finishing(self._schema, outcome, now))
+        reach("finish: before commit")
+        return bool(took)
+
+    async def afinish_on(
+        self, connection: Any, outcome: Outcome, now: Millis | None = None
+    ) -> bool:
+        """``finish_on`` for a connection that is used by coroutines."""
+        took = await callers.arun(connection, *claiming.finishing(self._schema, outcome, now))
+        reach("finish: before commit")
+        return bool(took)
+
     @contextmanager
     def transaction(self) -> Iterator[psycopg.Connection[Any]]:
         """A connection inside a transaction, for ``insert_on`` and tables of the caller's own."""
@@ -235,6 +249,7 @@ class PostgresStore:
     ) -> Turn:
         """Record the outcomes and claim what the demand has places for, in one transaction."""
         self.outside()
+        expired: list[bytes] = []
 
         def work(connection: Connection) -> Turn:
             took = claiming.record(connection, self._schema, outcomes, now) if outcomes else []
@@ -252,11 +267,11 @@ class PostgresStore:
             ((due,),) = rows(connection, statement("next_due", self._schema), [])
             return Turn(took, claimed, short, due)
 
-        expired: list[bytes] = []
         turn = self._session.write(work)
         reach("turn: committed")
-        if outcomes or expired:
-            self.ring_done([*(outcome.id for outcome in outcomes), *expired])
+        moved = [one.id for one, took in zip(outcomes, turn.took, strict=True) if took is not None]
+        if moved or expired:
+            self.ring_done([*moved, *expired])
         return turn
 
     def cancelling(self, worker: int) -> list[bytes]:
@@ -274,6 +289,7 @@ class PostgresStore:
         self, host: str, pid: int, queues: Sequence[str], now: Millis | None = None
     ) -> WorkerRow:
         """Make this process known as a worker, with a heart that beats from here on."""
+        self._session.patience = self._place.lease / PATIENCE_SHARE
         return self._roster.register(host, pid, queues, now)
 
     def trust(self, worker: int) -> float:
@@ -397,6 +413,26 @@ class PostgresStore:
     def check(self) -> list[str]:
         """What is wrong; empty when nothing is."""
         return self._long(lambda c: upkeep.check(c, self._place))
+
+    def dump(self, after: bytes | None, limit: int) -> list[Copied]:
+        """Whole jobs by rising id, above ``after``."""
+        return self._long(lambda c: copying.dump(c, self._schema, after, limit))
+
+    def load(self, jobs: Sequence[Copied]) -> list[Verdict]:
+        """Store jobs as another store had them."""
+        self.outside()
+        verdicts = copying.load(self._session, self._schema, jobs)
+        if "stored" in verdicts:
+            self._moved([one.job.id for one in jobs])
+        return verdicts
+
+    def disown(self, jobs: Sequence[Copied], note: str, now: Millis | None = None) -> list[bool]:
+        """Cancel jobs that another store has now."""
+        self.outside()
+        took = self._session.write(lambda c: copying.disown(c, self._schema, jobs, note, now))
+        if any(took):
+            self.ring_done([one.job.id for one in jobs])
+        return took
 
     def migrate(self) -> list[int]:
         """Bring the schema to what this code knows; the versions applied."""

@@ -83,14 +83,14 @@ class OnAStrangers:
         columns["id"] = [UUID(bytes=id_) for id_ in columns["id"]]
         self._schema = schema
         self._jobs = jobs
-        self.insert = _for_all(sql)
+        self.insert = for_all(sql)
         self.values: list[Any] = sql.values({**columns, "now": now})
 
     def same(self, stored: Sequence[tuple[Any, ...]]) -> tuple[Statement, list[Any]]:
         """What is to be asked when not all were stored."""
         ids, *others = _Taken(self._jobs, _ids(stored)).columns()
         sql = statement("same_content", self._schema)
-        return _for_all(sql), [[UUID(bytes=id_) for id_ in ids], *others]
+        return for_all(sql), [[UUID(bytes=id_) for id_ in ids], *others]
 
     def verdicts(
         self, stored: Sequence[tuple[Any, ...]], same: Sequence[tuple[Any, ...]]
@@ -105,5 +105,6 @@ def _ids(rows: Sequence[tuple[Any, ...]]) -> list[bytes]:
 
 
 @functools.cache
-def _for_all(sql: Sql) -> Statement:
+def for_all(sql: Sql) -> Statement:
+    """A statement of ours as any driver takes it."""
     return Statement(sql.text.decode())

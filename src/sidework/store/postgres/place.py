@@ -12,7 +12,8 @@ from ...errors import BadValue, StoreRefused
 DEFAULT_SCHEMA = "sidework"
 DEFAULT_LEASE = 10.0
 """Seconds without a heartbeat after which a worker is taken for dead."""
-SHORTEST_LEASE = 1.0
+SHORTEST_LEASE = 4.0
+"""A worker stops what must not overlap two seconds before its lease ends, and beats four times in one."""
 
 _SCHEMA = re.compile(r"[^\x00\"]{1,63}")
 

@@ -35,7 +35,7 @@ BEATS = 4
 """Heartbeats in one lease: three may be lost."""
 WATCH_FIRST, WATCH_MOST, WATCH_GROWTH = 0.002, 0.25, 1.5
 """Seconds until a stranger's open transaction is looked at again."""
-RETRY_FIRST, RETRY_MOST = 0.05, 2.0
+RETRY_FIRST, RETRY_MOST = 0.05, 0.5
 IDLE_SECONDS = 10.0
 """A connection that nobody needs any more is kept for so long."""
 

@@ -51,7 +51,7 @@ class Session:
 
     def __init__(self, place: Place, patience: float) -> None:
         self.place = place
-        self._calm = self._patience = patience
+        self.patience = patience
         self._lock = threading.RLock()
         self._opened: Opened | None = None
         self._pid = 0
@@ -103,9 +103,7 @@ class Session:
             tries += 1
             with self._lock:
                 connection = self._open()
-                if self._leaves_at is not None:
-                    self._patience = max(LEAST_SECONDS, self._leaves_at - monotonic())
-                    connection.patience = self._patience
+                connection.patience = patience = self._patience()
                 try:
                     return work(connection)
                 except psycopg.Error as error:
@@ -113,7 +111,7 @@ class Session:
                     if broken:
                         self._shut()
                     undone = error.sqlstate in AGAIN or (broken and again)
-                    if not undone or tries >= TRIES or monotonic() - began >= self._patience:
+                    if not undone or tries >= TRIES or monotonic() - began >= patience:
                         raise translate(error, self.place) from error
                     if broken:
                         # The second connection is asked at once, further ones with a pause for the
@@ -123,6 +121,11 @@ class Session:
                     if connection.closed:
                         self._shut()
                     raise
+
+    def _patience(self) -> float:
+        if self._leaves_at is None:
+            return self.patience
+        return max(LEAST_SECONDS, min(self.patience, self._leaves_at - monotonic()))
 
     def _open(self) -> Connection:
         if self._opened is not None:
@@ -134,7 +137,7 @@ class Session:
             if not _has_ended(self._opened.connection):
                 return self._opened.connection
             self._shut()
-        opened = open_connection(self.place, self._patience)
+        opened = open_connection(self.place, self._patience())
         try:
             if not self.migrating:
                 check_version(opened.version, self.place)
@@ -149,13 +152,13 @@ class Session:
         self._leaves_at = monotonic() + seconds
         opened = self._opened
         if opened is not None:  # also whoever waits already
-            opened.connection.patience = min(self._patience, seconds)
+            opened.connection.patience = min(self.patience, seconds)
 
     def close(self) -> None:
         """Close the connection; the next use opens it again, and is in no hurry."""
         with self._lock:
             self._shut()
-            self._leaves_at, self._patience = None, self._calm
+            self._leaves_at = None
 
     def _shut(self) -> None:
         opened, self._opened = self._opened, None

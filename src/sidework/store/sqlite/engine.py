@@ -139,6 +139,12 @@ class SqliteStore:
         self.ring_work()
         return inserted
 
+    async def ainsert_on(
+        self, connection: Any, jobs: Sequence[NewJob], now: Millis | None = None
+    ) -> list[Inserted]:
+        """``insert_on``: no more than a statement of the caller's own."""
+        return self.insert_on(connection, jobs, now)
+
     def finish_on(self, connection: Any, outcome: Outcome, now: Millis | None = None) -> bool:
         """Complete a running job on the caller's own connection; False when the claim was lost."""
         return callers.finish(connection, self.path, outcome, _at(now))

@@ -1,0 +1,147 @@
+"""Whole jobs out of the database and into it, with their attempts, as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from ...clock import Millis
+from ...crashpoint import reach
+from ...errors import StoreRefused
+from ...ids import id_text
+from ...job import AttemptRow, Copied, Verdict
+from ...state import State
+from ..protocol import DUMP_BYTES
+from .arrays import BigInts, Bools, Bytes, Column, Id, Ints, Texts, Uuids
+from .connection import Connection, numbered, rows, statement
+from .rows import ATTEMPT_COLUMNS, JOB_COLUMNS, attempt_row, job_row
+from .session import Session
+
+_JOB: dict[str, type[Column]] = {
+    "id": Uuids, "task": Texts, "lane": Texts, "state": Texts, "runner": Texts, "priority": Ints,
+    "attempt": Ints, "max_attempts": Ints, "fence": BigInts, "crashes": Ints,
+    "cancel_requested": Bools, "inserted_at": BigInts, "due_at": BigInts, "started_at": BigInts,
+    "finished_at": BigInts, "expires_at": BigInts, "timeout": BigInts, "on_crash": Texts,
+    "worker": BigInts, "note": Texts, "tags": Texts, "args": Bytes, "result": Bytes,
+    "backoff": BigInts,
+}  # fmt: skip
+_ATTEMPT: dict[str, type[Column]] = {
+    "job_id": Uuids, "attempt": Ints, "fence": BigInts, "outcome": Texts, "worker": BigInts,
+    "started_at": BigInts, "finished_at": BigInts, "failure": Bytes,
+}  # fmt: skip
+_TYPES: dict[type[Column], str] = {
+    Uuids: "uuid", Texts: "text", Ints: "integer", BigInts: "bigint", Bools: "boolean", Bytes: "bytea",
+}  # fmt: skip
+
+
+def dump(connection: Connection, schema: str, after: bytes | None, limit: int) -> list[Copied]:
+    """The next jobs above ``after``: at most ``limit``, fewer when they are large."""
+    # One snapshot: a job with the attempts that it had at that moment.
+    connection.execute(b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    sizes = numbered(
+        "SELECT id, length(args) + coalesce(length(result), 0) FROM sidework.jobs "
+        "WHERE id > :after::uuid ORDER BY id LIMIT :limit::bigint",
+        schema,
+    )
+    first = after or b"\0" * 16  # no UUIDv7 is as low
+    ids: list[bytes] = []
+    size = 0
+    for id_, bytes_ in rows(connection, sizes, sizes.values({"after": Id(first), "limit": limit})):
+        ids.append(id_)
+        size += bytes_
+        if size >= DUMP_BYTES:
+            break
+    found = _read(connection, schema, ids)
+    connection.execute(b"COMMIT")
+    return [found[id_] for id_ in ids]
+
+
+def load(session: Session, schema: str, jobs: Sequence[Copied]) -> list[Verdict]:
+    """Store what is not there, in one transaction; a verdict for each."""
+    for copied in jobs:
+        if copied.job.state is State.RUNNING:
+            raise StoreRefused(
+                f"job {id_text(copied.job.id)} runs: it cannot be loaded, a claim holds in its own "
+                "store only"
+            )
+    if not jobs:
+        return []
+
+    def work(connection: Connection) -> list[Verdict]:
+        there = _read(connection, schema, [one.job.id for one in jobs])
+        new = {one.job.id: one for one in jobs if one.job.id not in there}
+        stored = _store(connection, schema, list(new.values()))
+        if len(stored) < len(new):  # some came in between
+            there |= _read(connection, schema, [id_ for id_ in new if id_ not in stored])
+        reach("load: before commit")
+        verdicts: list[Verdict] = []
+        for one in jobs:
+            if one.job.id in stored:
+                stored.discard(one.job.id)
+                there[one.job.id] = one
+                verdicts.append("stored")
+            else:
+                verdicts.append(one.verdict(there[one.job.id]))
+        return verdicts
+
+    return session.write(work, again=True)
+
+
+def disown(
+    connection: Connection, schema: str, jobs: Sequence[Copied], note: str, now: Millis | None
+) -> list[bool]:
+    """Cancel each job that waits and has the fence it was read with."""
+    sql = statement("disown", schema)
+    values = {
+        "id": Uuids(one.job.id for one in jobs),
+        "fence": BigInts(one.job.fence for one in jobs),
+        "note": note,
+        "now": now,
+    }
+    took = {row[0] for row in rows(connection, sql, sql.values(values))}
+    return [one.job.id in took for one in jobs]
+
+
+def _read(connection: Connection, schema: str, ids: Sequence[bytes]) -> dict[bytes, Copied]:
+    jobs = numbered(
+        f"SELECT {JOB_COLUMNS}, backoff FROM sidework.jobs WHERE id = ANY (:id::uuid[])", schema
+    )
+    told = numbered(
+        f"SELECT {ATTEMPT_COLUMNS} FROM sidework.attempts WHERE job_id = ANY (:id::uuid[]) "
+        "ORDER BY job_id, fence",
+        schema,
+    )
+    attempts: dict[bytes, list[AttemptRow]] = {}
+    for row in rows(connection, told, [Uuids(ids)]):
+        attempts.setdefault(row[0], []).append(attempt_row(row))
+    return {
+        row[0]: Copied(job_row(row[:-1]), row[-1], tuple(attempts.get(row[0], ())))
+        for row in rows(connection, jobs, [Uuids(ids)])
+    }
+
+
+def _store(connection: Connection, schema: str, jobs: Sequence[Copied]) -> set[bytes]:
+    """Which of them are stored now."""
+    columns = {name: [getattr(one.job, name) for one in jobs] for name in _JOB if name != "backoff"}
+    columns["backoff"] = [one.backoff for one in jobs]
+    columns["state"] = [str(state) for state in columns["state"]]
+    columns["tags"] = [msgspec.json.encode(tags).decode() for tags in columns["tags"]]
+    sql = numbered(_insert("jobs", _JOB, "(id) DO NOTHING RETURNING id"), schema)
+    given = [kind(columns[name]) for name, kind in _JOB.items()]
+    stored = {row[0] for row in rows(connection, sql, given)}
+    attempts = [row for one in jobs if one.job.id in stored for row in one.attempts]
+    if attempts:
+        sql = numbered(_insert("attempts", _ATTEMPT, "(job_id, fence) DO NOTHING"), schema)
+        values = [kind(getattr(row, name) for row in attempts) for name, kind in _ATTEMPT.items()]
+        rows(connection, sql, values)
+    return stored
+
+
+def _insert(table: str, columns: dict[str, type[Column]], conflict: str) -> str:
+    names = ", ".join(columns)
+    arrays = ", ".join(f":{name}::{_TYPES[kind]}[]" for name, kind in columns.items())
+    return (
+        f"INSERT INTO sidework.{table} ({names}) SELECT {names} FROM unnest({arrays}) "
+        f"AS new ({names}) ON CONFLICT {conflict}"
+    )
