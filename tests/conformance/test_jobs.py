@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import pytest
@@ -77,6 +78,20 @@ def test_nothing_of_a_rolled_back_transaction_is_there(bench: Bench) -> None:
     assert bench.row(kept.id).state is State.AVAILABLE
     assert bench.store.get([gone.id]) == [None]
     assert [job.id for job in bench.claim()] == [kept.id]
+
+
+def test_coroutines_insert_on_a_connection_as_others_do(bench: Bench) -> None:
+    """I2: a connection that is not for coroutines serves them, too."""
+    kept, gone = new(), new()
+    with bench.engine.transaction() as connection:
+        (inserted,) = asyncio.run(bench.store.ainsert_on(connection, [kept], NOW))
+        assert inserted.verdict == "stored"
+        assert bench.store.get([kept.id]) == [None]
+    with pytest.raises(ZeroDivisionError), bench.engine.transaction() as connection:
+        asyncio.run(bench.store.ainsert_on(connection, [gone], NOW))
+        _ = 1 / 0
+    assert bench.store.get([gone.id]) == [None]
+    assert bench.row(kept.id).state is State.AVAILABLE
 
 
 def test_a_transaction_of_the_store_is_whole(bench: Bench) -> None:
