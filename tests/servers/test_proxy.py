@@ -39,11 +39,26 @@ def through(proxy: Proxy, database: str) -> Connect:
     )  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def written(postgres: Running) -> Iterator[str]:
+    """The database of this file."""
+    url = postgres.new_database()
+    with psycopg.connect(url) as direct:
+        direct.execute("CREATE TABLE t (n int PRIMARY KEY)")
+    yield url
+    postgres.drop_database(url)
+
+
+@pytest.fixture
+def database(written: str) -> str:
+    """With an empty table ``t``."""
+    with psycopg.connect(written) as direct:
+        direct.execute("TRUNCATE t")
+    return written
+
+
 @pytest.fixture
 def connect(proxy: Proxy, database: str) -> Connect:
-    """Through the proxy to a database with an empty table ``t``."""
-    with psycopg.connect(database) as direct:
-        direct.execute("CREATE TABLE t (n int PRIMARY KEY)")
     return through(proxy, database)
 
 
@@ -235,7 +250,7 @@ def test_a_plan_replays(postgres: Running, database: str) -> None:
     runs = []
     for _ in range(2):
         with psycopg.connect(database) as direct:
-            direct.execute("DROP TABLE IF EXISTS t; CREATE TABLE t (n int PRIMARY KEY)")
+            direct.execute("TRUNCATE t")
         with Proxy(postgres, plan) as proxy:
             runs.append((insert_all(through(proxy, database), 60), proxy.history))
         assert numbers(database) == list(range(60))
