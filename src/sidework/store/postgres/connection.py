@@ -129,14 +129,16 @@ def translate(error: psycopg.Error, place: Place) -> StoreError:
     return error_of(error.sqlstate, text, place.shown)
 
 
-def open_connection(place: Place, patience: float | None, *, plan_proof: bool = True) -> Opened:
+def open_connection(
+    place: Place, patience: float | None, *, name: str = NAME, plan_proof: bool = True
+) -> Opened:
     """A connection to the server, with our types and, without a pooler, our settings."""
     try:
         made = Connection.connect(
             place.conninfo,
             autocommit=True,
             connect_timeout=CONNECT_SECONDS,
-            application_name=NAME,
+            application_name=name,
             cursor_factory=psycopg.RawCursor,
         )
     except psycopg.Error as error:

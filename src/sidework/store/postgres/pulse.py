@@ -212,7 +212,9 @@ class Pulse:
 
     def _open(self) -> Opened:
         if self._opened is None:
-            opened = open_connection(self._place, self._patience)
+            opened = open_connection(
+                self._place, self._patience, name="sidework pulse", plan_proof=False
+            )
             connection = opened.connection
             connection.add_notify_handler(self._heard)
             try:
