@@ -39,7 +39,7 @@ from . import callers, claiming, copying, inserting, migrating, pruning, reading
 from .arrays import Id
 from .connection import Connection, Sql, numbered, open_connection, rows, statement, translate
 from .place import place_of
-from .pulse import Pulse
+from .pulse import pulse_of
 from .roster import Roster
 from .session import Session
 
@@ -62,7 +62,7 @@ class PostgresStore:
         self._place = place_of(url)
         self._schema = self._place.schema
         self._session = Session(self._place, PATIENCE)
-        self._pulse = Pulse(self._place)
+        self._pulse = pulse_of(self._place)
         self._inserts: Combiner[tuple[Sequence[NewJob], Millis | None], list[Inserted]] = Combiner(
             self._insert_batch, lambda command: len(command[0]), MOST_ROWS
         )
@@ -98,14 +98,16 @@ class PostgresStore:
     def _insert_batch(
         self, commands: Sequence[tuple[Sequence[NewJob], Millis | None]]
     ) -> Sequence[list[Inserted] | BaseException]:
-        done: list[list[Inserted] | BaseException] = []
-        for now in dict.fromkeys(now for _, now in commands):
-            every = [job for jobs, at in commands if at == now for job in jobs]
+        done: dict[int, list[Inserted]] = {}
+        for now in dict.fromkeys(now for _, now in commands):  # one, but for tests
+            same = {at: jobs for at, (jobs, moment) in enumerate(commands) if moment == now}
+            every = [job for jobs in same.values() for job in jobs]
             verdicts = iter(inserting.insert(self._ask, self._schema, every, now))
-            done += [[Inserted(job.id, next(verdicts)) for job in jobs] for jobs, _ in commands]
+            for at, jobs in same.items():
+                done[at] = [Inserted(job.id, next(verdicts)) for job in jobs]
         reach("insert: committed")
         self.ring_work()  # once for all who shared the commit
-        return done
+        return [done[at] for at in range(len(commands))]
 
     def _ask(self, sql: Sql, values: list[Any]) -> list[tuple[Any, ...]]:
         # Sent again after a lost answer it stores nothing twice (promise I12).
@@ -174,12 +176,15 @@ class PostgresStore:
             raise translate(error, self._place) from error
         self._inside.add(threading.get_ident())
         try:
-            with made as connection:
-                yield connection
+            yield made  # an error of the caller's own statements stays as it is; closing rolls back
+            made.commit()
         except psycopg.OperationalError as error:
-            raise translate(error, self._place) from error
+            if made.info.transaction_status != psycopg.pq.TransactionStatus.INERROR:
+                raise translate(error, self._place) from error
+            raise
         finally:
             self._inside.discard(threading.get_ident())
+            made.close()
         self.ring_work()
 
     def outside(self) -> None:

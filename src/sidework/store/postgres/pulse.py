@@ -10,10 +10,12 @@ bells come.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import random
 import select
 import threading
+import weakref
 from collections.abc import Iterable
 
 import psycopg
@@ -26,6 +28,8 @@ from .bells import KINDS, MAX_IDS, Bell, Kind, channel, ids_in, payload_of
 from .connection import Connection, Opened, open_connection, rows, statement
 from .place import Place
 from .session import leave
+
+log = logging.getLogger("sidework.store")
 
 RING_SECONDS = 0.002
 """Between two rings at least: what comes meanwhile goes with the next."""
@@ -125,8 +129,11 @@ class Pulse:
         return self._trusted.get(worker, 0.0) - monotonic()
 
     def close(self, patience: float = 1.0) -> None:
-        """Ring what is still to be rung, within ``patience`` seconds, and end."""
+        """Ring what is still to be rung, within ``patience`` seconds, and end; unless another store of this
+        process listens or beats by it."""
         with self._lock:
+            if self._bells or self._beats:
+                return
             thread, self._closing = self._thread, True
             self._wake()
         if thread is not None and thread is not threading.current_thread():
@@ -157,9 +164,10 @@ class Pulse:
                     self._turn(self._open().connection)
                     self._retry_wait = RETRY_FIRST
                 self._wait()
-            except StoreError:
+            except (StoreError, psycopg.Error):
                 self._lost()
-            except psycopg.Error:
+            except Exception:  # a fault of ours must not stop a heart
+                log.exception("the pulse of the store stumbled; it goes on")
                 self._lost()
 
     def _ended(self) -> bool:
@@ -321,8 +329,29 @@ class Pulse:
             bell.ring(b"")
 
 
+_pulses: weakref.WeakValueDictionary[str, Pulse] = weakref.WeakValueDictionary()
+_guard = threading.Lock()
+
+
+def pulse_of(place: Place) -> Pulse:
+    """The one of this process for a place: its stores share it, and so its connection."""
+    with _guard:
+        pulse = _pulses.get(place.url)
+        if pulse is None:
+            pulse = _pulses[place.url] = Pulse(place)
+        return pulse
+
+
 def _chunks(ids: list[bytes]) -> list[list[bytes] | None]:
     """Ids for a notification each; a flood is told as one "look at everything"."""
     if len(ids) > MAX_IDS * 4:
         return [None]
     return [ids[at : at + MAX_IDS] for at in range(0, len(ids), MAX_IDS)]
+
+
+def _forked() -> None:
+    global _guard
+    _guard = threading.Lock()  # a thread that is not there may have held it
+
+
+os.register_at_fork(after_in_child=_forked)
