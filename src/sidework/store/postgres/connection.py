@@ -137,6 +137,8 @@ def connect(place: Place, patience: float | None, *, name: str = NAME) -> Connec
             autocommit=True,
             connect_timeout=CONNECT_SECONDS,
             application_name=name,
+            # Whatever the database has: what that cannot hold is then refused by the server, not by psycopg.
+            client_encoding="utf8",
             cursor_factory=psycopg.RawCursor,
         )
     except psycopg.Error as error:

@@ -128,7 +128,12 @@ def _jobs(
     """By queue and state; by state; and whether some of it is an estimate."""
     ((few,),) = rows(connection, numbered(_FEW, place.schema), [])
     small = few <= EXACT
-    found = rows(connection, numbered(_COUNTED if small else _LIVE, place.schema), [])
+    if small:
+        found = rows(connection, numbered(_COUNTED, place.schema), [])
+    else:
+        with connection.transaction():
+            connection.execute(*settings(local=True))  # or it may read the whole table
+            found = rows(connection, numbered(_LIVE, place.schema), [])
     counted = [(lane, state, count, oldest) for lane, state, count, oldest in found]
     states: dict[str, int] = {}
     for _, state, count, _ in counted:
