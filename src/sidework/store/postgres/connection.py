@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, NamedTuple
@@ -42,6 +42,8 @@ class Sql(NamedTuple):
 
     text: bytes
     names: tuple[str, ...]
+    answers: bool = True
+    """Whether rows come back."""
 
     def values(self, given: dict[str, Any]) -> list[Any]:
         """The parameters in order."""
@@ -74,7 +76,8 @@ def numbered(text: str, schema: str) -> Sql:
 
     lines = (line for line in text.splitlines() if not line.lstrip().startswith("--"))
     body = _PARAMETER.sub(parameter, "\n".join(lines))
-    return Sql(in_schema(body, schema).encode(), tuple(names))
+    answers = body.lstrip().startswith(("SELECT", "WITH")) or "RETURNING" in body
+    return Sql(in_schema(body, schema).encode(), tuple(names), answers)
 
 
 def in_schema(text: str, schema: str) -> str:
@@ -220,5 +223,15 @@ def check_version(version: int | None, place: Place) -> None:
 
 def rows(connection: Connection, sql: Sql, values: Sequence[Any]) -> list[tuple[Any, ...]]:
     """Run one statement; its rows."""
+    return ask(connection, sql, values)()
+
+
+Rows = Callable[[], list[tuple[Any, ...]]]
+"""The rows of a statement that was sent: called, it waits for them."""
+
+
+def ask(connection: Connection, sql: Sql, values: Sequence[Any]) -> Rows:
+    """Have one statement run. On a connection in pipeline mode it goes out together with the next one whose
+    rows are waited for."""
     cursor = connection.execute(sql.text, values, binary=True)
-    return cursor.fetchall() if cursor.description else []
+    return cursor.fetchall if sql.answers else list

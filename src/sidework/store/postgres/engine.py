@@ -37,7 +37,7 @@ from ..lanes import Lanes
 from ..protocol import Demand, Finding, Listener, Turn
 from . import callers, claiming, copying, inserting, looking, migrating, pruning, reading, upkeep
 from .arrays import Id
-from .connection import Connection, Sql, numbered, open_connection, rows, statement, translate
+from .connection import Connection, Sql, ask, numbered, open_connection, statement, translate
 from .place import place_of
 from .pulse import pulse_of
 from .roster import Roster
@@ -257,9 +257,10 @@ class PostgresStore:
         self.outside()
         expired: list[bytes] = []
 
-        def work(connection: Connection) -> Turn:
-            took = claiming.record(connection, self._schema, outcomes, now) if outcomes else []
+        def work(connection: Connection) -> Callable[[], Turn]:
+            took: Callable[[], list[bool | None]] = list
             if outcomes:
+                took = claiming.record(connection, self._schema, outcomes, now)
                 reach("turn: recorded, not committed")
             claimed: list[Claimed] = []
             short: frozenset[Runner] = frozenset()
@@ -270,10 +271,10 @@ class PostgresStore:
                 )
             if claimed:
                 reach("turn: claimed, not committed")
-            ((due,),) = rows(connection, statement("next_due", self._schema), [])
-            return Turn(took, claimed, short, due)
+            due = ask(connection, statement("next_due", self._schema), [])
+            return lambda: Turn(took(), claimed, short, due()[0][0])
 
-        turn = self._session.write(work)
+        turn = self._session.piped(work)
         reach("turn: committed")
         moved = [one.id for one, took in zip(outcomes, turn.took, strict=True) if took is not None]
         if moved or expired:
