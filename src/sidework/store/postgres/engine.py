@@ -35,7 +35,18 @@ from ...outcome import Outcome
 from ..combining import Combiner
 from ..lanes import Lanes
 from ..protocol import Demand, Finding, Listener, Turn
-from . import callers, claiming, copying, inserting, looking, migrating, pruning, reading, upkeep
+from . import (
+    bulk,
+    callers,
+    claiming,
+    copying,
+    inserting,
+    looking,
+    migrating,
+    pruning,
+    reading,
+    upkeep,
+)
 from .arrays import Id
 from .connection import Connection, Sql, ask, numbered, open_connection, statement, translate
 from .place import place_of
@@ -103,7 +114,7 @@ class PostgresStore:
         for now in dict.fromkeys(now for _, now in commands):  # one, but for tests
             same = {at: jobs for at, (jobs, moment) in enumerate(commands) if moment == now}
             every = [job for jobs in same.values() for job in jobs]
-            verdicts = iter(inserting.insert(self._ask, self._schema, every, now))
+            verdicts = iter(inserting.insert(self._ask, self._copy, self._schema, every, now))
             for at, jobs in same.items():
                 done[at] = [Inserted(job.id, next(verdicts)) for job in jobs]
         reach("insert: committed")
@@ -113,6 +124,11 @@ class PostgresStore:
     def _ask(self, sql: Sql, values: list[Any]) -> list[tuple[Any, ...]]:
         # Sent again after a lost answer it stores nothing twice (promise I12).
         return self._session.one(sql, values, again=True)
+
+    def _copy(self, jobs: Sequence[NewJob], now: Millis | None) -> bool:
+        return self._session.write(
+            lambda connection: bulk.copy_in(connection, self._schema, jobs, now), again=True
+        )
 
     def insert_on(
         self, connection: Any, jobs: Sequence[NewJob], now: Millis | None = None
