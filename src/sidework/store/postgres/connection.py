@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import psycopg
 
@@ -55,7 +56,12 @@ def statement(name: str, schema: str) -> Sql:
     ``:name`` is a parameter of type text, ``:name::type`` one of that type; ``:now`` is a time that, when
     it is NULL, is the server's. ``sidework.`` stands for the schema.
     """
-    return numbered(_read("sql", f"{name}.sql"), schema)
+    return numbered(text_of(name), schema)
+
+
+def text_of(name: str) -> str:
+    """One verb's ``.sql`` file as it is."""
+    return _read("sql", f"{name}.sql")
 
 
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)(::[a-z]+(?:\[\])?)?")
@@ -114,11 +120,12 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
 @dataclass
 class Opened:
     """A connection with what it found: whether a pooler is between (then nothing may be kept in a
-    session), and which schema version is there (``None``: no tables of ours)."""
+    session), which schema version is there (``None``: no tables of ours), and the mark of the schema."""
 
     connection: Connection
     pooled: bool
     version: int | None
+    mark: UUID | None
 
 
 def translate(error: psycopg.Error, place: Place) -> StoreError:
@@ -158,21 +165,20 @@ def _looked_at(connection: Connection, place: Place, plan_proof: bool) -> Opened
     adapt(connection)
     row = connection.execute(
         b"SELECT pg_backend_pid(), current_setting('server_version_num')::bigint, "
-        b"to_regclass($1)::text",
-        [f'"{place.schema}".migrations'],
+        b"to_regclass($1)::text, to_regclass($2)::text",
+        [f'"{place.schema}".migrations', f'"{place.schema}".place'],
     ).fetchone()
     assert row is not None
-    backend, server, table = row
+    backend, server, *tables = row
     if server < OLDEST_SERVER:
         raise StoreRefused(
             f"{place.shown} is PostgreSQL {server // 10_000}: Sidework needs "
             f"{OLDEST_SERVER // 10_000} or newer"
         )
-    version: int | None = None
-    if table is not None:
-        sql = in_schema("SELECT coalesce(max(version), 0) FROM sidework.migrations", place.schema)
-        found = connection.execute(sql.encode()).fetchone()
-        version = None if found is None else found[0]
+    version, mark = None, None
+    if None not in tables:
+        sql = in_schema(_VERSION, place.schema)
+        ((version, mark),) = connection.execute(sql.encode()).fetchall()
     # A pooler hands out numbers of its own for cancelling.
     pooled = backend != connection.info.backend_pid
     if pooled:
@@ -181,7 +187,12 @@ def _looked_at(connection: Connection, place: Place, plan_proof: bool) -> Opened
         connection.prepare_threshold = 2
         if plan_proof:
             connection.execute(*settings(local=False))
-    return Opened(connection, pooled, version)
+    return Opened(connection, pooled, version, None if mark is None else UUID(mark))
+
+
+_VERSION = """
+SELECT coalesce(max(version), 0), (SELECT mark::text FROM sidework.place) FROM sidework.migrations
+"""
 
 
 def settings(*, local: bool) -> tuple[bytes, list[Any]]:
