@@ -347,6 +347,10 @@ def _translated(error: Exception, kind: _Kind, connection: object) -> StoreError
         for name in ("sqlstate", "pgcode"):
             if isinstance(state := getattr(cause, name, None), str):
                 return error_of(state, str(cause), place)
+    if isinstance(error, UnicodeEncodeError):
+        return StoreError(
+            f"{place} cannot be told a text: the connection's client_encoding is {error.encoding}"
+        )
     if _package(type(error)) not in _DRIVERS and not isinstance(error, OSError):
         return None
     message, names = str(causes[-1]), {base.__name__ for e in causes for base in type(e).__mro__}

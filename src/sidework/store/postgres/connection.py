@@ -19,8 +19,6 @@ from .place import Place, secrets_of
 from .sqlstate import error_of
 
 OLDEST_SERVER = 140_000
-CONNECT_SECONDS = 5
-"""How long a server may take to answer a new connection."""
 NAME = "sidework"
 
 _NOW = "coalesce(%s::bigint, (extract(epoch FROM statement_timestamp()) * 1000)::bigint)"
@@ -29,6 +27,11 @@ _SETTINGS = {
     "lock_timeout": "5s",
     # A statement whose caller is gone ends; it would keep its locks.
     "client_connection_check_interval": "2s",
+    # What the role or the database has for its own programs changes nothing here.
+    "default_transaction_isolation": "read committed",
+    "search_path": "pg_catalog, pg_temp",
+}
+_PLANS = {
     # Statistics are always of yesterday: with few rows in them the planner prefers to read the whole
     # table, which is full an hour later. Each of our statements has an index that serves it.
     "enable_seqscan": "off",
@@ -144,7 +147,6 @@ def open_connection(
         made = Connection.connect(
             place.conninfo,
             autocommit=True,
-            connect_timeout=CONNECT_SECONDS,
             application_name=name,
             cursor_factory=psycopg.RawCursor,
         )
@@ -175,6 +177,12 @@ def _looked_at(connection: Connection, place: Place, plan_proof: bool) -> Opened
             f"{place.shown} is PostgreSQL {server // 10_000}: Sidework needs "
             f"{OLDEST_SERVER // 10_000} or newer"
         )
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding not in (None, "UTF8"):
+        raise StoreRefused(
+            f"the database at {place.shown} is in {encoding}, which cannot hold every text: name one "
+            "that was made with ENCODING 'UTF8' TEMPLATE template0"
+        )
     version, mark = None, None
     if None not in tables:
         sql = in_schema(_VERSION, place.schema)
@@ -185,8 +193,7 @@ def _looked_at(connection: Connection, place: Place, plan_proof: bool) -> Opened
         connection.prepare_threshold = None
     else:
         connection.prepare_threshold = 2
-        if plan_proof:
-            connection.execute(*settings(local=False))
+        connection.execute(*settings(local=False, plan_proof=plan_proof))
     return Opened(connection, pooled, version, None if mark is None else UUID(mark))
 
 
@@ -195,9 +202,11 @@ SELECT coalesce(max(version), 0), (SELECT mark::text FROM sidework.place) FROM s
 """
 
 
-def settings(*, local: bool) -> tuple[bytes, list[Any]]:
-    """The statement that makes plans independent of statistics, for the session or the transaction."""
-    calls = [f"set_config('{name}', '{value}', {local})" for name, value in _SETTINGS.items()]
+def settings(*, local: bool, plan_proof: bool = True) -> tuple[bytes, list[Any]]:
+    """The statement that sets what ours rely on, for the session or the transaction; ``plan_proof``: with
+    plans that are independent of statistics."""
+    chosen = {**_SETTINGS, **(_PLANS if plan_proof else {})}
+    calls = [f"set_config('{name}', '{value}', {local})" for name, value in chosen.items()]
     return f"SELECT {', '.join(calls)}".encode(), []
 
 
