@@ -240,7 +240,7 @@ class PostgresStore:
     def _long(self, work: Callable[[Connection], T]) -> T:
         """On a connection of its own, with the planner's own choice of plans: what may take long keeps
         nobody waiting."""
-        opened = open_connection(self._place, LONG_PATIENCE, plan_proof=False)
+        opened = open_connection(self._place, lambda: LONG_PATIENCE, plan_proof=False)
         try:
             with opened.connection as connection:
                 return work(connection)
@@ -295,7 +295,9 @@ class PostgresStore:
     ) -> WorkerRow:
         """Make this process known as a worker, with a heart that beats from here on."""
         self._session.patience = self._place.lease / PATIENCE_SHARE
-        return self._roster.register(host, pid, queues, now)
+        made = self._roster.register(host, pid, queues, now)
+        self._session.trust = lambda: self._roster.trust(made.id)
+        return made
 
     def trust(self, worker: int) -> float:
         """Seconds for which nobody will bring back this worker's jobs."""
@@ -303,6 +305,7 @@ class PostgresStore:
 
     def retire(self, worker: int) -> None:
         """The worker leaves in good order; whatever it still held is rescued."""
+        self._session.trust = None
         self._roster.retire(worker, None)
 
     def workers(self) -> list[WorkerRow]:
