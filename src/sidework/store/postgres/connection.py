@@ -136,7 +136,7 @@ def _limited(
         while True:
             ready = yield asked
             if not ready and monotonic() >= end:
-                raise psycopg.errors.ConnectionTimeout(f"no connection within {seconds:g} s")
+                raise psycopg.errors.ConnectionTimeout(f"no connection within {seconds:.2g} s")
             asked = connecting.send(ready)
     except StopIteration as made:
         return made.value  # type: ignore[no-any-return]
