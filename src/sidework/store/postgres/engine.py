@@ -347,12 +347,15 @@ class PostgresStore:
         """Whether the turn at this chore is ours; the next is ``every`` milliseconds from now."""
         # Looked at first: an idle worker writes nothing to learn that nothing is due.
         sql = numbered(
-            "SELECT next_at <= :now FROM sidework.chores WHERE name = :name", self._schema
+            "SELECT next_at <= :now OR next_at > :now + :every::bigint "
+            "FROM sidework.chores WHERE name = :name",
+            self._schema,
         )
-        due = self._session.one(sql, sql.values({"name": name, "now": now}), again=True)
+        values = {"name": name, "now": now, "every": every}
+        due = self._session.one(sql, sql.values(values), again=True)
         if due and not due[0][0]:
             return False
-        return bool(self._one("turn", name=name, every=every, now=now))
+        return bool(self._one("turn", **values))
 
     def promote(self, limit: int, now: Millis | None = None) -> int:
         """Make what is due available."""
