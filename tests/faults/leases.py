@@ -100,11 +100,17 @@ class LeaseField(Field):
         """How often a worker was told that it had lost its claim."""
         return self.log.read_text().count(LOST)
 
-    def verdict(self, told: Sequence[str]) -> tuple[list[str], dict[str, int]]:
-        """What is wrong when all is over, and what was seen on the way."""
+    def verdict(
+        self, told: Sequence[str], *, clock_jumped: bool = False
+    ) -> tuple[list[str], dict[str, int]]:
+        """What is wrong when all is over, and what was seen on the way. Where the server's clock jumped,
+        when a claim was lost is not known: nothing may overlap."""
         rows = self.rows()
         logged = checker.runs(self.folder / "runs.log")
-        ran, lost = with_ticks(logged, self.folder / "ticks.log"), self._lost(rows)
+        ran, lost = (
+            with_ticks(logged, self.folder / "ticks.log"),
+            {} if clock_jumped else self._lost(rows),
+        )
         # In a child that was stopped, or cut off with its worker, jobs wait to begin; they begin when it
         # goes on, and that is judged as what it is: a run of those that do not stop, beside the next one.
         late = {(run.job, run.fence, run.pid) for run in begun_late(logged, lost)}
@@ -169,10 +175,11 @@ def begun_late(ran: Sequence[Run], lost: Mapping[tuple[str, int], int]) -> Itera
         first.setdefault((run.job, run.fence), run.began)
     for run in ran:
         gone = lost.get((run.job, run.fence))
-        if gone is not None and run.began > gone:
-            if any(job == run.job and fence > run.fence and began < run.began
-                   for (job, fence), began in first.items()):  # fmt: skip
-                yield run
+        if gone is not None and run.began > gone and min(
+            (began for (job, fence), began in first.items()
+             if job == run.job and fence > run.fence), default=run.began,
+        ) < run.began:  # fmt: skip
+            yield run
 
 
 def foreign_results(rows: Mapping[str, JobRow]) -> Iterator[str]:

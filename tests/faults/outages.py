@@ -54,9 +54,9 @@ def outages(folder: Path, size: int, seed: int) -> Figures:
             told += field.enqueue(_jobs(field, draw, jobs, lease * (leases + 0.5)))
             until(lambda: len(field.held(before)) > jobs // 2, "jobs in flight")
             held = field.held(before)
-            way = draw.choice(list(WAYS))
+            way = list(WAYS)[(seed + sum(at.values())) % len(WAYS)]
             WAYS[way](server, draw, lease * leases)
-            until(lambda: field.ended(told), "the end of all jobs", 90)
+            until(lambda told=told: field.ended(told), "the end of all jobs", 90)
             # Those whose code ended while nobody could be told.
             count = _waited(field, held)
             waited += count

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .blocked import blocked_children
+from .clocks import clock_jumps
 from .crashes import crash_points
 from .cuts import partitions
 from .damage import damaged_files
@@ -36,6 +37,7 @@ ROWS: dict[int, tuple[Callable[[Path, int, int], Figures], int, int, str]] = {
         300,
         "200 blocked loops, 100 held GILs: 0 run again, told with the stack ≤ 1 s",
     ),
+    11: (clock_jumps, 5, 200, "200: 0 early or missed rescues"),
     12: (
         poison_jobs,
         4,
