@@ -15,7 +15,7 @@ from servers.home import Home
 from servers.postgres import Server
 
 from .field import Figures, pause, until
-from .leases import LeaseField
+from .leases import LEASE, SHORT_LEASE, LeaseField
 
 WORKERS, JOBS = 4, 30
 HOUR = 3600
@@ -62,9 +62,10 @@ def clock_jumps(folder: Path, size: int, seed: int) -> Figures:
     draw = random.Random(seed)
     told: list[str] = []
     jumps = early = 0
+    lease = LEASE if size > 5 else SHORT_LEASE
     seconds: list[float] = []
     bad: list[str] = []
-    with jumping_server() as (server, clock), LeaseField(folder, server) as field:
+    with jumping_server() as (server, clock), LeaseField(folder, server, lease) as field:
 
         def jump() -> None:
             offset = draw.choice([-HOUR, HOUR, 0, draw.randint(-HOUR, HOUR)])

@@ -12,7 +12,7 @@ from servers.postgres import Server
 from servers.proxy import Proxy
 
 from .field import Figures, pause, until
-from .leases import LeaseField
+from .leases import LEASE, SHORT_LEASE, LeaseField
 
 SIDES = ("left", "right")
 WORKERS = 3
@@ -105,7 +105,8 @@ def _cut_again_and_again(
     told: list[str] = []
     landed = rescued = 0
     bad: list[str] = []
-    with LeaseField(folder, server) as field:
+    lease, longest = (LEASE, LEASE + 2) if size > 1 else (SHORT_LEASE, SHORT_LEASE)
+    with LeaseField(folder, server, lease) as field:
         workers = [
             [field.worker_by(field.way(side.through), *side.within) for _ in range(WORKERS)]
             for side in sides
@@ -113,7 +114,7 @@ def _cut_again_and_again(
         field.ready(*workers[0], *workers[1])
         while landed < size:
             at = draw.randrange(2)
-            told += field.enqueue(field.mixed(draw, JOBS, field.lease + 2))
+            told += field.enqueue(field.mixed(draw, JOBS, longest))
             known = field.ids(workers[at])
             others = field.ids(workers[1 - at])
             until(lambda known=known: field.held(known), "jobs on the side to be cut")

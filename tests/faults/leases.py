@@ -26,7 +26,8 @@ from . import checker
 from .checker import Run
 from .field import Field
 
-LEASE = 5.0
+LEASE, SHORT_LEASE = 5.0, 4.0
+"""Of a proof, and of its short run."""
 LOAD = Path(__file__).parent / "load_leases.py"
 WORDS = ("--children", "1", "--threads", "3", "--concurrency", "12")
 LOST = "had lost its claim"

@@ -13,7 +13,7 @@ from sidework.job import JobRow
 from sidework.tasks.task import Bound
 
 from .field import Figures, pause, until
-from .leases import LeaseField
+from .leases import LEASE, SHORT_LEASE, LeaseField
 
 WORKERS, JOBS = 20, 120
 LEASES = 3
@@ -44,7 +44,9 @@ def outages(folder: Path, size: int, seed: int) -> Figures:
     at = dict.fromkeys(WAYS, 0)
     waited = 0
     # In one small run fewer of them, and less patient: it still outlives a lease.
-    workers, jobs, lease, leases = (WORKERS, JOBS, 5.0, LEASES) if size > 1 else (4, 30, 4.0, 1.5)
+    workers, jobs, lease, leases = (
+        (WORKERS, JOBS, LEASE, LEASES) if size > 1 else (4, 30, SHORT_LEASE, 1.5)
+    )
     bad: list[str] = []
     with Server() as server, LeaseField(folder, server, lease) as field:
         alive = [field.worker_by(field.watcher) for _ in range(workers)]

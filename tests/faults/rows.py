@@ -29,7 +29,7 @@ ROWS: dict[int, tuple[Callable[[Path, int, int], Figures], int, int, str]] = {
     1: (killed_workers, 3, 1000, "100,000 jobs, 1,000 landed kills: 0 lost, recovery p99 ≤ 2 s"),
     3: (crash_points, 1, 10, "all points, each shown to be hit"),
     4: (killed_producers, 5, 5000, "5,000 kills: 0 violations"),
-    8: (partitions, 2, 100, "100: every stale write refused, nothing to be stopped ran on"),
+    8: (partitions, 1, 100, "100: every stale write refused, nothing to be stopped ran on"),
     9: (stopped_workers, 1, 500, "500: all stale writes refused, 0 lost"),
     10: (
         blocked_children,

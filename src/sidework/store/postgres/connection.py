@@ -33,6 +33,8 @@ _SETTINGS = {
     # So does a transaction whose caller was cut off between two statements, or is stopped: nothing says
     # that it has gone, and a rescue leaves out the rows that it has locked.
     "idle_in_transaction_session_timeout": "3s",
+    # And one whose answer fills the line to a caller who takes no more of it.
+    "tcp_user_timeout": "10s",
     # Statistics are always of yesterday: with few rows in them the planner prefers to read the whole
     # table, which is full an hour later. Each of our statements has an index that serves it.
     "enable_seqscan": "off",
