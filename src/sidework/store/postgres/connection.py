@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from uuid import UUID
 
 import psycopg
 
+from ...clock import monotonic
 from ...errors import SchemaMismatch, StoreError, StoreMissing, StoreRefused
 from .arrays import adapt
 from .place import Place, secrets_of
@@ -27,6 +29,11 @@ _SETTINGS = {
     "lock_timeout": "5s",
     # A statement whose caller is gone ends; it would keep its locks.
     "client_connection_check_interval": "2s",
+    # So does a transaction whose caller was cut off between two statements, or is stopped: nothing says
+    # that it has gone, and a rescue leaves out the rows that it has locked.
+    "idle_in_transaction_session_timeout": "3s",
+    # And one whose answer fills the line to a caller who takes no more of it.
+    "tcp_user_timeout": "10s",
     # What the role or the database has for its own programs changes nothing here.
     "default_transaction_isolation": "read committed",
     "search_path": "pg_catalog, pg_temp",
@@ -105,19 +112,47 @@ def migrations() -> list[str]:
     return [_read("migrations", name) for name in names]
 
 
+Patience = Callable[[], float]
+"""How many seconds a server may take for its next answer: asked before each."""
+
+_connect_within: ContextVar[float] = ContextVar("connect_within")
+
+
 class Connection(psycopg.Connection[tuple[Any, ...]]):
     """psycopg's, that waits for an answer at most ``patience`` seconds: a server that stalls must not
     stall a worker, which would not notice that its lease runs out. Then it is closed."""
 
-    patience: float | None = None
+    patience: Patience | None = None
+
+    @classmethod
+    def _connect_gen(cls, conninfo: str = "") -> Any:
+        # ``connect_timeout`` is of whole seconds, and of two at least.
+        return _limited(super()._connect_gen(conninfo), _connect_within.get())
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        limit = self.patience if timeout is None else timeout
+        limit = timeout if timeout is not None or self.patience is None else self.patience()
         try:
             return super().wait(gen, interval, limit)
         except psycopg.errors._WaitTimeout as late:
             self.pgconn.finish()
             raise psycopg.OperationalError(f"no answer within {limit:g} s") from late
+
+
+def _limited(
+    connecting: Generator[Any, Any, Connection], seconds: float
+) -> Generator[Any, Any, Connection]:
+    end = monotonic() + seconds
+    try:
+        asked = next(connecting)
+        while True:
+            ready = yield asked
+            if not ready and monotonic() >= end:
+                raise psycopg.errors.ConnectionTimeout(f"no connection within {seconds:.2g} s")
+            asked = connecting.send(ready)
+    except StopIteration as made:
+        return made.value  # type: ignore[no-any-return]
+    finally:
+        connecting.close()
 
 
 @dataclass
@@ -139,8 +174,11 @@ def translate(error: psycopg.Error, place: Place) -> StoreError:
     return error_of(error.sqlstate, text, place.shown)
 
 
-def connect(place: Place, patience: float | None, *, name: str = NAME) -> Connection:
-    """A connection to the server, about which nothing is known yet."""
+def connect(place: Place, patience: Patience, *, name: str = NAME) -> Connection:
+    """A connection to the server, about which nothing is known yet. Each host of the URL has its share of
+    the patience."""
+    within = min(place.connect_seconds, patience() / (1 + place.hosts.count(",")))
+    token = _connect_within.set(within)
     try:
         made = Connection.connect(
             place.conninfo,
@@ -152,12 +190,14 @@ def connect(place: Place, patience: float | None, *, name: str = NAME) -> Connec
         )
     except psycopg.Error as error:
         raise translate(error, place) from error
+    finally:
+        _connect_within.reset(token)
     made.patience = patience
     return made
 
 
 def open_connection(
-    place: Place, patience: float | None, *, name: str = NAME, plan_proof: bool = True
+    place: Place, patience: Patience, *, name: str = NAME, plan_proof: bool = True
 ) -> Opened:
     """A connection to the server, with our types and, without a pooler, our settings."""
     made = connect(place, patience, name=name)

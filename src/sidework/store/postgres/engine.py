@@ -228,7 +228,7 @@ class PostgresStore:
     def _long(self, work: Callable[[Connection], T]) -> T:
         """On a connection of its own, with the planner's own choice of plans: what may take long keeps
         nobody waiting."""
-        opened = open_connection(self._place, LONG_PATIENCE, plan_proof=False)
+        opened = open_connection(self._place, lambda: LONG_PATIENCE, plan_proof=False)
         try:
             with opened.connection as connection:
                 return work(connection)
@@ -283,7 +283,9 @@ class PostgresStore:
     ) -> WorkerRow:
         """Make this process known as a worker, with a heart that beats from here on."""
         self._session.patience = self._place.lease / PATIENCE_SHARE
-        return self._roster.register(host, pid, queues, now)
+        made = self._roster.register(host, pid, queues, now)
+        self._session.trust = lambda: self._roster.trust(made.id)
+        return made
 
     def trust(self, worker: int) -> float:
         """Seconds for which nobody will bring back this worker's jobs."""
@@ -291,6 +293,7 @@ class PostgresStore:
 
     def retire(self, worker: int) -> None:
         """The worker leaves in good order; whatever it still held is rescued."""
+        self._session.trust = None
         self._roster.retire(worker, None)
 
     def workers(self) -> list[WorkerRow]:
@@ -332,12 +335,15 @@ class PostgresStore:
         """Whether the turn at this chore is ours; the next is ``every`` milliseconds from now."""
         # Looked at first: an idle worker writes nothing to learn that nothing is due.
         sql = numbered(
-            "SELECT next_at <= :now FROM sidework.chores WHERE name = :name", self._schema
+            "SELECT next_at <= :now OR next_at > :now + :every::bigint "
+            "FROM sidework.chores WHERE name = :name",
+            self._schema,
         )
-        due = self._session.one(sql, sql.values({"name": name, "now": now}), again=True)
+        values = {"name": name, "now": now, "every": every}
+        due = self._session.one(sql, sql.values(values), again=True)
         if due and not due[0][0]:
             return False
-        return bool(self._one("turn", name=name, every=every, now=now))
+        return bool(self._one("turn", **values))
 
     def promote(self, limit: int, now: Millis | None = None) -> int:
         """Make what is due available."""
