@@ -7,12 +7,12 @@ INSERT INTO sidework.jobs (id, task, lane, state, runner, priority, due_at, max_
 SELECT id, task, lane, CASE WHEN coalesce(due_at, moment + delay) > moment THEN 'scheduled' ELSE 'available' END,
        runner, priority, greatest(coalesce(due_at, moment + delay), moment), max_attempts, moment,
        coalesce(expires_at, moment + expires_in), timeout, backoff, on_crash, tags, args
-FROM (SELECT :now AS moment OFFSET 0) AS clock,
-     unnest(:id::uuid[], :task::text[], :lane::text[], :runner::text[], :priority::integer[],
+FROM unnest(:id::uuid[], :task::text[], :lane::text[], :runner::text[], :priority::integer[],
             :due_at::bigint[], :delay::bigint[], :max_attempts::integer[], :expires_at::bigint[],
             :expires_in::bigint[], :timeout::bigint[], :backoff::bigint[], :on_crash::text[],
             :tags::text[], :args::bytea[])
      AS new (id, task, lane, runner, priority, due_at, delay, max_attempts, expires_at, expires_in,
-             timeout, backoff, on_crash, tags, args)
+             timeout, backoff, on_crash, tags, args),
+     (SELECT :now AS moment OFFSET 0) AS clock
 ON CONFLICT (id) DO NOTHING
 RETURNING id, pg_current_xact_id()::text
