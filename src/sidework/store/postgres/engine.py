@@ -77,7 +77,8 @@ class PostgresStore:
         return self._place.url
 
     def close(self) -> None:
-        """Close the connections; the next use opens them again."""
+        """Close the connections; the next use opens them again. Workers that are not retired are dead."""
+        self._roster.close()
         self._pulse.close()
         self._session.close()
 
