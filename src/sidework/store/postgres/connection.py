@@ -139,10 +139,8 @@ def translate(error: psycopg.Error, place: Place) -> StoreError:
     return error_of(error.sqlstate, text, place.shown)
 
 
-def open_connection(
-    place: Place, patience: float | None, *, name: str = NAME, plan_proof: bool = True
-) -> Opened:
-    """A connection to the server, with our types and, without a pooler, our settings."""
+def connect(place: Place, patience: float | None, *, name: str = NAME) -> Connection:
+    """A connection to the server, about which nothing is known yet."""
     try:
         made = Connection.connect(
             place.conninfo,
@@ -152,8 +150,16 @@ def open_connection(
         )
     except psycopg.Error as error:
         raise translate(error, place) from error
+    made.patience = patience
+    return made
+
+
+def open_connection(
+    place: Place, patience: float | None, *, name: str = NAME, plan_proof: bool = True
+) -> Opened:
+    """A connection to the server, with our types and, without a pooler, our settings."""
+    made = connect(place, patience, name=name)
     try:
-        made.patience = patience
         return _looked_at(made, place, plan_proof)
     except psycopg.Error as error:
         made.close()

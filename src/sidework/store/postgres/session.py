@@ -57,7 +57,6 @@ class Session:
         self._opened: Opened | None = None
         self._pid = 0
         self._leaves_at: float | None = None
-        self.migrating = False
         self.mark: UUID | None = None
         """The schema's, as it was when the connection was last opened; None before."""
         forgets(self)
@@ -142,8 +141,7 @@ class Session:
             self._shut()
         opened = open_connection(self.place, self._patience())
         try:
-            if not self.migrating:
-                check_version(opened.version, self.place)
+            check_version(opened.version, self.place)
         except StoreError:
             opened.connection.close()
             raise
