@@ -187,8 +187,6 @@ def connect(place: Place, patience: Patience, *, name: str = NAME) -> Connection
             place.conninfo,
             autocommit=True,
             application_name=name,
-            # Whatever the database has: what that cannot hold is then refused by the server, not by psycopg.
-            client_encoding="utf8",
             cursor_factory=psycopg.RawCursor,
         )
     except psycopg.Error as error:
