@@ -18,6 +18,8 @@ from .hung import hung_jobs
 from .kills import killed_postgres_workers, killed_producers, killed_workers
 from .poison import poison_jobs
 from .power import power_cuts
+from .replies import lost_replies
+from .restarts import restarts
 from .sharing import eight_writers, forks
 
 ROWS: dict[int, tuple[Callable[[Path, int, int], Figures], int, int, str]] = {
@@ -31,6 +33,13 @@ ROWS: dict[int, tuple[Callable[[Path, int, int], Figures], int, int, str]] = {
     ),
     3: (crash_points, 20, 340, "10 times all points, both engines, each shown to be hit"),
     4: (killed_producers, 5, 5000, "5,000 kills: 0 violations"),
+    5: (lost_replies, 400, 50_000, "50,000 jobs, 5 % of all replies: 0 double, 0 lost"),
+    6: (
+        restarts,
+        2,
+        100,
+        "100 restarts: 0 lost, 0 worker exits, going again ≤ 3 s",
+    ),
     10: (
         blocked_children,
         12,
