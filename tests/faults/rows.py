@@ -6,7 +6,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from .backends import killed_backends
 from .blocked import blocked_children
+from .conflicts import conflicts
 from .crashes import crash_points
 from .damage import damaged_files
 from .drains import drains
@@ -40,6 +42,12 @@ ROWS: dict[int, tuple[Callable[[Path, int, int], Figures], int, int, str]] = {
         100,
         "100 restarts: 0 lost, 0 worker exits, going again ≤ 3 s",
     ),
+    7: (
+        killed_backends,
+        40,
+        2000,
+        "2,000 kills: 0 lost, bells back ≤ 2 s",
+    ),
     10: (
         blocked_children,
         12,
@@ -63,6 +71,7 @@ ROWS: dict[int, tuple[Callable[[Path, int, int], Figures], int, int, str]] = {
     18: (power_cuts, 40, 10_000, "10,000 cuts: 0 lost, 0 corrupt"),
     19: (failing_disk, 40, 2000, "2,000 points: 0 false acknowledgements"),
     20: (damaged_files, 25, 200, "200 mutations: all detected or harmless"),
+    24: (conflicts, 400, 50_000, "50,000 jobs, 1 % of all statements: 0 surface"),
     27: (hostile_values, 25, 2000, "2,000 examples: identical or a typed refusal, no process dies"),
     31: (forks, 20, 1000, "1,000 forks: 0 acknowledged lost, 0 corrupt"),
     34: (
