@@ -327,7 +327,7 @@ class SqliteStore:
         due: Any = self._session.read(
             lambda c: c.execute("SELECT next_at FROM chores WHERE name = ?", (name,)).get
         )
-        if due is not None and due > moment:
+        if due is not None and moment < due <= moment + every:
             return False
         values = {"name": name, "next_at": moment + every, "now": moment}
         return self._one(statement("turn"), **values) is not None
