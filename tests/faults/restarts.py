@@ -52,7 +52,7 @@ def restarts(folder: Path, size: int, seed: int) -> Figures:
                 server.stop(mode)
                 landed += bool(running)
                 busy_at += running
-                pause(draw.choice([0.0, 0.0, draw.uniform(0, 3)]))
+                pause(draw.choice([0.0, 0.0, draw.uniform(0, 4)]))
                 server.start()
                 began = monotonic_ns()
                 asked = [load.work.options(queue_name=queue, priority=100).bind(0) for queue in own]
