@@ -63,7 +63,7 @@ def killed_backends(folder: Path, size: int, seed: int) -> Figures:
             )
 
         with (
-            Producers(url, bind, threads=2, rest=0.01) as producers,
+            Producers(url, bind, threads=3, rest=0.005) as producers,
             psycopg.connect(ground.server.url(database), application_name="harness",
                             autocommit=True) as harness,
             closing(field.app.store.listen("done")) as bell,

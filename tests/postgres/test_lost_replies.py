@@ -7,11 +7,13 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
+from conftest import until
 from servers.plan import Plan
 from servers.proxy import Proxy, named
 from servers.running import Running
-from sidework.job import NewJob
+from sidework.job import JobFilter, NewJob
 from sidework.store.opening import open_store
+from sidework.store.postgres.bells import channel, payload_of
 from sidework.store.postgres.engine import PostgresStore
 
 
@@ -29,6 +31,42 @@ def store(proxy: Proxy, database: str) -> Iterator[PostgresStore]:
     made.migrate()
     yield made
     made.close()
+
+
+def test_jobs_whose_insert_went_unanswered_are_stored_once(
+    store: PostgresStore, proxy: Proxy
+) -> None:
+    store.workers()  # opens the connection
+    proxy.swallow(only=named("sidework"))
+    job = NewJob(bytes(16), "app:work", b"\x01{}")
+    (answer,) = store.insert([job])
+    assert proxy.landed["swallow"] == 1
+    assert answer.verdict == "present"
+    assert [row.id for row in store.page(JobFilter(), None, 10)] == [job.id]
+
+
+def test_a_bell_rings_again_after_its_connection_was_killed(
+    postgres: Running, store: PostgresStore, database: str
+) -> None:
+    name = str(psycopg.conninfo.conninfo_to_dict(database)["dbname"])
+    bell = store.listen("done")
+    try:
+        for n in range(3):
+            rung: list[bytes] = []
+
+            def heard(n: int = n, rung: list[bytes] = rung) -> bool:
+                # Past the store's own pulse, which rings when it comes back, whoever listens.
+                postgres.psql(
+                    "SELECT pg_notify(%s, %s)", channel("sidework", "done"),
+                    payload_of([bytes([n + 1] * 16)]), database=name,
+                )  # fmt: skip
+                rung.extend(bell.read())
+                return any(bytes([n + 1] * 16) in payload for payload in rung)
+
+            until(heard, "the bell")
+            postgres.kill_backends("application_name = 'sidework pulse' AND datname = %s", name)
+    finally:
+        bell.close()
 
 
 def test_a_worker_whose_registration_went_unanswered_is_registered_once(
