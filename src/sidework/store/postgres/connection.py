@@ -23,6 +23,11 @@ from .sqlstate import error_of
 OLDEST_SERVER = 140_000
 NAME = "sidework"
 
+AGAIN = frozenset({"40001", "40P01"})
+"""Serialization failure and deadlock: the transaction was undone whole, to be tried again
+(postgresql.org/docs/current/mvcc-serialization-failure-handling.html)."""
+TRIES = 8
+
 _NOW = "coalesce(%s::bigint, (extract(epoch FROM statement_timestamp()) * 1000)::bigint)"
 _SETTINGS = {
     # A row that a stranger's open transaction has locked is not waited for without end.
@@ -45,6 +50,8 @@ _PLANS = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "jit": "off",
+    # What a role or a database has by default may be stricter, and would undo statements for nothing.
+    "default_transaction_isolation": "read committed",
 }
 
 
@@ -201,15 +208,22 @@ def open_connection(
     place: Place, patience: Patience, *, name: str = NAME, plan_proof: bool = True
 ) -> Opened:
     """A connection to the server, with our types and, without a pooler, our settings."""
-    made = connect(place, patience, name=name)
-    try:
-        return _looked_at(made, place, plan_proof)
-    except psycopg.Error as error:
-        made.close()
-        raise translate(error, place) from error
-    except BaseException:
-        made.close()
-        raise
+    tries, began = 0, monotonic()
+    while True:
+        tries += 1
+        made = connect(place, patience, name=name)
+        try:
+            return _looked_at(made, place, plan_proof)
+        except psycopg.Error as error:
+            # Nothing was asked of it yet, so another one is as good: this one broke, or what it reads was
+            # undone, as a role's serializable transactions may be.
+            lost = made.closed or made.broken or error.sqlstate in AGAIN
+            made.close()
+            if not lost or tries >= TRIES or monotonic() - began >= patience():
+                raise translate(error, place) from error
+        except BaseException:
+            made.close()
+            raise
 
 
 def _looked_at(connection: Connection, place: Place, plan_proof: bool) -> Opened:

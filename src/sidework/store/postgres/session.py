@@ -21,6 +21,8 @@ from ...errors import StoreError, StoreRefused
 from ...forking import forgets
 from ..protocol import STOP_SECONDS
 from .connection import (
+    AGAIN,
+    TRIES,
     Connection,
     Opened,
     Sql,
@@ -34,10 +36,6 @@ from .place import Place
 
 T = TypeVar("T")
 
-AGAIN = frozenset({"40001", "40P01"})
-"""Serialization failure and deadlock: the transaction was undone whole, to be tried again
-(postgresql.org/docs/current/mvcc-serialization-failure-handling.html)."""
-TRIES = 8
 LEAST_SECONDS = 0.3
 """What a statement gets even when the time to leave is over, or trust is about to be."""
 
