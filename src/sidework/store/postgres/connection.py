@@ -5,15 +5,13 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Generator, Sequence
-from contextvars import ContextVar
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, NamedTuple
 
 import psycopg
 
-from ...clock import monotonic
 from ...errors import SchemaMismatch, StoreError, StoreMissing, StoreRefused
 from .arrays import adapt
 from .place import Place, secrets_of
@@ -21,7 +19,7 @@ from .sqlstate import error_of
 
 OLDEST_SERVER = 140_000
 CONNECT_SECONDS = 5
-"""How long a server may take to answer a new connection, at most."""
+"""How long a server may take to answer a new connection."""
 NAME = "sidework"
 
 _NOW = "coalesce(%s::bigint, (extract(epoch FROM statement_timestamp()) * 1000)::bigint)"
@@ -103,10 +101,8 @@ def migrations() -> list[str]:
     return [_read("migrations", name) for name in names]
 
 
-Patience = Callable[[], float]
-"""How many seconds a server may take for its next answer: asked before each."""
-
-_connect_within: ContextVar[float] = ContextVar("connect_within", default=CONNECT_SECONDS)
+Patience = float | Callable[[], float]
+"""How many seconds a server may take for its next answer; a function is asked before each."""
 
 
 class Connection(psycopg.Connection[tuple[Any, ...]]):
@@ -115,13 +111,10 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
 
     patience: Patience | None = None
 
-    @classmethod
-    def _connect_gen(cls, conninfo: str = "") -> Any:
-        # ``connect_timeout`` is of whole seconds, and of two at least.
-        return _limited(super()._connect_gen(conninfo), _connect_within.get())
-
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        limit = timeout if timeout is not None or self.patience is None else self.patience()
+        limit = timeout
+        if limit is None and self.patience is not None:
+            limit = _seconds(self.patience)
         try:
             return super().wait(gen, interval, limit)
         except psycopg.errors._WaitTimeout as late:
@@ -129,21 +122,8 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
             raise psycopg.OperationalError(f"no answer within {limit:g} s") from late
 
 
-def _limited(
-    connecting: Generator[Any, Any, Connection], seconds: float
-) -> Generator[Any, Any, Connection]:
-    end = monotonic() + seconds
-    try:
-        asked = next(connecting)
-        while True:
-            ready = yield asked
-            if not ready and monotonic() >= end:
-                raise psycopg.errors.ConnectionTimeout(f"no connection within {seconds:.2g} s")
-            asked = connecting.send(ready)
-    except StopIteration as made:
-        return made.value  # type: ignore[no-any-return]
-    finally:
-        connecting.close()
+def _seconds(patience: Patience) -> float:
+    return patience() if callable(patience) else patience
 
 
 @dataclass
@@ -164,27 +144,30 @@ def translate(error: psycopg.Error, place: Place) -> StoreError:
     return error_of(error.sqlstate, text, place.shown)
 
 
-def open_connection(
-    place: Place, patience: Patience, *, name: str = NAME, plan_proof: bool = True
-) -> Opened:
-    """A connection to the server, with our types and, without a pooler, our settings. Each host of the
-    URL has its share of the patience."""
-    within = min(CONNECT_SECONDS, patience() / (1 + place.hosts.count(",")))
-    token = _connect_within.set(within)
+def connect(place: Place, patience: Patience, *, name: str = NAME) -> Connection:
+    """A connection to the server, about which nothing is known yet."""
     try:
         made = Connection.connect(
             place.conninfo,
             autocommit=True,
             connect_timeout=CONNECT_SECONDS,
             application_name=name,
+            # Whatever the database has: what that cannot hold is then refused by the server, not by psycopg.
+            client_encoding="utf8",
             cursor_factory=psycopg.RawCursor,
         )
     except psycopg.Error as error:
         raise translate(error, place) from error
-    finally:
-        _connect_within.reset(token)
+    made.patience = patience
+    return made
+
+
+def open_connection(
+    place: Place, patience: Patience, *, name: str = NAME, plan_proof: bool = True
+) -> Opened:
+    """A connection to the server, with our types and, without a pooler, our settings."""
+    made = connect(place, patience, name=name)
     try:
-        made.patience = patience
         return _looked_at(made, place, plan_proof)
     except psycopg.Error as error:
         made.close()

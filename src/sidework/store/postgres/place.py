@@ -20,15 +20,14 @@ _SCHEMA = re.compile(r"[^\x00\"]{1,63}")
 
 @dataclass(frozen=True)
 class Place:
-    """One schema of one database. ``conninfo`` is what libpq takes, ``hosts`` what it says of where;
-    ``url`` leads here again, and ``shown`` is that without its password."""
+    """One schema of one database. ``conninfo`` is what libpq takes; ``url`` leads here again, and
+    ``shown`` is that without its password."""
 
     url: str
     shown: str
     conninfo: str
     schema: str
     lease: float
-    hosts: str
 
 
 def place_of(url: str) -> Place:
@@ -46,8 +45,7 @@ def place_of(url: str) -> Place:
         raise StoreRefused(f"schema={schema!r}: expected 1 to 63 bytes without quotes")
     shown = urlunsplit(parts._replace(netloc=_without_password(host), query=_shown_query(given)))
     conninfo = urlunsplit(parts._replace(scheme="postgresql", query=theirs))
-    hosts = dict(given).get("host") or host.rpartition("@")[2]
-    return Place(url, shown, conninfo, schema, _lease(ours.get("lease")), hosts)
+    return Place(url, shown, conninfo, schema, _lease(ours.get("lease")))
 
 
 _FORM = "expected postgresql://user@host:port/database?schema=sidework"
