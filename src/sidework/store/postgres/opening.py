@@ -10,8 +10,8 @@ from __future__ import annotations
 import threading
 
 from ...errors import StoreUnavailable
-from .connection import CONNECT_SECONDS, Opened, open_connection
-from .place import Place
+from .connection import Opened, open_connection
+from .place import CONNECT_SECONDS, Place
 
 
 class Opening:

@@ -12,6 +12,7 @@ import select
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
+from uuid import UUID
 
 import psycopg
 
@@ -60,6 +61,8 @@ class Session:
         self._opening: Opening | None = None
         self._pid = 0
         self._leaves_at: float | None = None
+        self.mark: UUID | None = None
+        """The schema's, as it was when the connection was last opened; None before."""
         forgets(self)
 
     @property
@@ -149,7 +152,7 @@ class Session:
         except StoreError:
             opened.connection.close()
             raise
-        self._opened, self._pid = opened, os.getpid()
+        self._opened, self._pid, self.mark = opened, os.getpid(), opened.mark
         return opened.connection
 
     def _connect(self) -> Opened:
