@@ -23,7 +23,7 @@ KEPT = ROOT / "docs" / "reliability.json"
 PAGE = ROOT / "docs" / "reliability.md"
 _ROUND = {
     1: 50, 2: 32, 3: 34, 4: 50, 5: 1000, 6: 10, 7: 100, 8: 10, 9: 40, 10: 60, 11: 40, 12: 10, 13: 40,
-    14: 10, 16: 6, 17: 60, 18: 500, 19: 250, 20: 50, 24: 1000, 27: 100, 31: 200, 32: 4, 34: 50,
+    14: 10, 16: 6, 17: 60, 18: 500, 19: 250, 20: 50, 24: 1000, 27: 100, 31: 200, 32: 4, 34: 50, 35: 25,
 }  # fmt: skip
 """Size of one round: after each the figures are kept, so that a cut run goes on."""
 

@@ -16,7 +16,7 @@ from .damage import damaged_files
 from .drains import drains
 from .failing import failing_disk
 from .field import Figures
-from .finishing import ends_in_transactions
+from .finishing import ends_in_postgres_transactions, ends_in_transactions
 from .hostile import hostile_values
 from .hung import hung_jobs
 from .kills import killed_postgres_workers, killed_producers, killed_workers
@@ -89,5 +89,11 @@ ROWS: dict[int, tuple[Callable[[Path, int, int], Figures], int, int, str]] = {
         8,
         1000,
         "1,000 kills: 0 effects lost, doubled or without their job",
+    ),
+    35: (
+        ends_in_postgres_transactions,
+        3,
+        500,
+        "500 kills: 0 effects lost, doubled or without their job",
     ),
 }

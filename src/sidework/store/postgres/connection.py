@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Generator, Sequence
-from contextvars import ContextVar
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, NamedTuple
@@ -14,7 +13,6 @@ from uuid import UUID
 
 import psycopg
 
-from ...clock import monotonic
 from ...errors import SchemaMismatch, StoreError, StoreMissing, StoreRefused
 from .arrays import adapt
 from .place import Place, secrets_of
@@ -122,10 +120,8 @@ def migrations() -> list[str]:
     return [_read("migrations", name) for name in names]
 
 
-Patience = Callable[[], float]
-"""How many seconds a server may take for its next answer: asked before each."""
-
-_connect_within: ContextVar[float] = ContextVar("connect_within")
+Patience = float | Callable[[], float]
+"""How many seconds a server may take for its next answer; a function is asked before each."""
 
 
 class Connection(psycopg.Connection[tuple[Any, ...]]):
@@ -134,13 +130,10 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
 
     patience: Patience | None = None
 
-    @classmethod
-    def _connect_gen(cls, conninfo: str = "") -> Any:
-        # ``connect_timeout`` is of whole seconds, and of two at least.
-        return _limited(super()._connect_gen(conninfo), _connect_within.get())
-
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        limit = timeout if timeout is not None or self.patience is None else self.patience()
+        limit = timeout
+        if limit is None and self.patience is not None:
+            limit = _seconds(self.patience)
         try:
             return super().wait(gen, interval, limit)
         except psycopg.errors._WaitTimeout as late:
@@ -148,21 +141,8 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
             raise psycopg.OperationalError(f"no answer within {limit:g} s") from late
 
 
-def _limited(
-    connecting: Generator[Any, Any, Connection], seconds: float
-) -> Generator[Any, Any, Connection]:
-    end = monotonic() + seconds
-    try:
-        asked = next(connecting)
-        while True:
-            ready = yield asked
-            if not ready and monotonic() >= end:
-                raise psycopg.errors.ConnectionTimeout(f"no connection within {seconds:.2g} s")
-            asked = connecting.send(ready)
-    except StopIteration as made:
-        return made.value  # type: ignore[no-any-return]
-    finally:
-        connecting.close()
+def _seconds(patience: Patience) -> float:
+    return patience() if callable(patience) else patience
 
 
 @dataclass
@@ -185,10 +165,7 @@ def translate(error: psycopg.Error, place: Place) -> StoreError:
 
 
 def connect(place: Place, patience: Patience, *, name: str = NAME) -> Connection:
-    """A connection to the server, about which nothing is known yet. Each host of the URL has its share of
-    the patience."""
-    within = min(place.connect_seconds, patience() / (1 + place.hosts.count(",")))
-    token = _connect_within.set(within)
+    """A connection to the server, about which nothing is known yet."""
     try:
         made = Connection.connect(
             place.conninfo,
@@ -198,8 +175,6 @@ def connect(place: Place, patience: Patience, *, name: str = NAME) -> Connection
         )
     except psycopg.Error as error:
         raise translate(error, place) from error
-    finally:
-        _connect_within.reset(token)
     made.patience = patience
     return made
 
