@@ -1,88 +1,20 @@
-"""The engines under test. The next engine is one more line in ``ENGINES``."""
+"""A store of each engine, with its words made short."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import apsw
-import psycopg
 import pytest
 
-from servers.binaries import newest
-from servers.shared import shared
+from engines import ENGINES
 from sidework.ids import new_id
 from sidework.job import Claimed, JobRow, NewJob, Runner
 from sidework.outcome import Failure, Outcome, encode_failure
-from sidework.store.opening import open_store
 from sidework.store.protocol import Demand, Store
 
 NOW = 1_700_000_000_000
-
-
-class Sqlite:
-    """What the suite needs of an engine, beyond the protocol."""
-
-    def __init__(self, folder: Path) -> None:
-        self.url = f"sqlite:///{folder}/jobs.db"
-        self.other_url = f"sqlite:///{folder}/other.db"
-
-    own_files = True
-
-    def open(self) -> Store:
-        return open_store(self.url)
-
-    def open_other(self) -> Store:
-        """A second store, empty at first, for what goes from store to store."""
-        return open_store(self.other_url)
-
-    @contextmanager
-    def transaction(self) -> Iterator[Any]:
-        """A caller's own connection, inside a transaction; committed at the end unless it raises."""
-        connection = apsw.Connection(self.url.removeprefix("sqlite:///"))
-        connection.set_busy_timeout(10_000)
-        try:
-            with connection:
-                yield connection
-        finally:
-            connection.close()
-
-
-class Postgres:
-    """The same for PostgreSQL: a schema of its own in a database of the session's server."""
-
-    own_files = False
-
-    def __init__(self, folder: Path) -> None:
-        self._server = shared(newest()).url()
-        name = f"{folder.name[:40]}-{os.urandom(4).hex()}"
-        self.url = f"{self._server}&schema={name}&lease=4s"
-        self.other_url = f"{self._server}&schema={name}-other"
-        _migrate(self.url)
-
-    def open(self) -> Store:
-        return open_store(self.url)
-
-    def open_other(self) -> Store:
-        _migrate(self.other_url)
-        return open_store(self.other_url)
-
-    @contextmanager
-    def transaction(self) -> Iterator[Any]:
-        with psycopg.connect(self._server) as connection:
-            yield connection
-
-
-def _migrate(url: str) -> None:
-    store = open_store(url)
-    store.migrate()
-    store.close()
-
-
-ENGINES: dict[str, Callable[[Path], Any]] = {"sqlite": Sqlite, "postgres": Postgres}
 
 
 class Bench:

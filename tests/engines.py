@@ -1,0 +1,87 @@
+"""The engines under test, each a place of its own. The next engine is one more line in ``ENGINES``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import apsw
+import psycopg
+
+from servers.binaries import newest
+from servers.shared import shared
+from sidework.store.opening import open_store
+from sidework.store.protocol import Store
+
+
+class Sqlite:
+    """What the tests need of an engine, beyond the protocol."""
+
+    own_files = True
+
+    def __init__(self, folder: Path) -> None:
+        self.url = f"sqlite:///{folder}/jobs.db"
+        self.other_url = f"sqlite:///{folder}/other.db"
+
+    def open(self) -> Store:
+        return open_store(self.url)
+
+    def open_other(self) -> Store:
+        """A second store, empty at first, for what goes from store to store."""
+        return open_store(self.other_url)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Any]:
+        """A caller's own connection, inside a transaction; committed at the end unless it raises."""
+        connection = apsw.Connection(self.url.removeprefix("sqlite:///"))
+        connection.set_busy_timeout(10_000)
+        try:
+            with connection:
+                yield connection
+        finally:
+            connection.close()
+
+    def remove(self) -> None:
+        """Nothing: its files go with the folder."""
+
+
+class Postgres:
+    """The same for PostgreSQL: a schema of its own in a database of the session's server."""
+
+    own_files = False
+
+    def __init__(self, folder: Path) -> None:
+        self._server = shared(newest()).url()
+        self._schema = f"{folder.name[:40]}-{os.urandom(4).hex()}"
+        self.url = f"{self._server}&schema={self._schema}&lease=4s"
+        self.other_url = f"{self._server}&schema={self._schema}-other"
+        _migrate(self.url)
+
+    def open(self) -> Store:
+        return open_store(self.url)
+
+    def open_other(self) -> Store:
+        _migrate(self.other_url)
+        return open_store(self.other_url)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Any]:
+        with psycopg.connect(self._server) as connection:
+            yield connection
+
+    def remove(self) -> None:
+        """Drop the schema: for tests that make many."""
+        with psycopg.connect(self._server, autocommit=True) as connection:
+            connection.execute(f'DROP SCHEMA "{self._schema}" CASCADE')
+
+
+def _migrate(url: str) -> None:
+    store = open_store(url)
+    store.migrate()
+    store.close()
+
+
+ENGINES: dict[str, Callable[[Path], Any]] = {"sqlite": Sqlite, "postgres": Postgres}
