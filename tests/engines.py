@@ -14,6 +14,7 @@ import psycopg
 from servers.binaries import newest
 from servers.shared import shared
 from sidework.store.opening import open_store
+from sidework.store.postgres.looking import RIGHTS
 from sidework.store.protocol import Store
 
 
@@ -49,23 +50,36 @@ class Sqlite:
 
 
 class Postgres:
-    """The same for PostgreSQL: a schema of its own in a database of the session's server."""
+    """The same for PostgreSQL: a schema of its own in a database of the session's server, used by a role
+    that has the rights which ``sidework db check`` asks for and no others."""
 
     own_files = False
 
     def __init__(self, folder: Path) -> None:
         self._server = shared(newest()).url()
         self._schema = f"{folder.name[:40]}-{os.urandom(4).hex()}"
-        self.url = f"{self._server}&schema={self._schema}&lease=4s"
-        self.other_url = f"{self._server}&schema={self._schema}-other"
-        _migrate(self.url)
+        self.url = self._made(f"{self._schema}&lease=4s")
+
+    def _made(self, schema: str) -> str:
+        """Make the schema as its owner; the URL of the role that uses it."""
+        store = open_store(f"{self._server}&schema={schema}")
+        store.migrate()
+        store.close()
+        name = schema.partition("&")[0]
+        with psycopg.connect(self._server) as connection:
+            connection.execute(_ROLE)
+            connection.execute(f'GRANT USAGE ON SCHEMA "{name}" TO conformance')  # type: ignore[arg-type]
+            for table, rights in RIGHTS.items():
+                connection.execute(
+                    f'GRANT {", ".join(rights)} ON "{name}".{table} TO conformance'  # type: ignore[arg-type]
+                )
+        return f"{self._server.replace('//postgres@', '//conformance@')}&schema={schema}"
 
     def open(self) -> Store:
         return open_store(self.url)
 
     def open_other(self) -> Store:
-        _migrate(self.other_url)
-        return open_store(self.other_url)
+        return open_store(self._made(f"{self._schema}-other"))
 
     @contextmanager
     def transaction(self) -> Iterator[Any]:
@@ -75,13 +89,13 @@ class Postgres:
     def remove(self) -> None:
         """Drop the schema: for tests that make many."""
         with psycopg.connect(self._server, autocommit=True) as connection:
-            connection.execute(f'DROP SCHEMA "{self._schema}" CASCADE')
+            connection.execute(f'DROP SCHEMA "{self._schema}" CASCADE')  # type: ignore[arg-type]
 
 
-def _migrate(url: str) -> None:
-    store = open_store(url)
-    store.migrate()
-    store.close()
+_ROLE = """
+DO $$ BEGIN CREATE ROLE conformance LOGIN;
+EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$
+"""
 
 
 ENGINES: dict[str, Callable[[Path], Any]] = {"sqlite": Sqlite, "postgres": Postgres}

@@ -32,27 +32,11 @@ from ...job import (
     WorkerRow,
 )
 from ...outcome import Outcome
+from .. import storable
 from ..combining import Combiner
 from ..lanes import Lanes
-from ..protocol import Demand, Listener, Turn
-from ..storable import (
-    check_copied,
-    check_demand,
-    check_filter,
-    check_id,
-    check_ids,
-    check_jobs,
-    check_limit,
-    check_moment,
-    check_name,
-    check_outcomes,
-    check_pid,
-    check_retention,
-    check_text,
-    check_worker,
-    readable,
-)
-from . import callers, claiming, copying, inserting, migrating, pruning, reading, upkeep
+from ..protocol import Demand, Finding, Listener, Turn
+from . import callers, claiming, copying, inserting, looking, migrating, pruning, reading, upkeep
 from .arrays import Id
 from .connection import Connection, Sql, numbered, open_connection, rows, statement, translate
 from .place import place_of
@@ -94,7 +78,8 @@ class PostgresStore:
         return self._place.url
 
     def close(self) -> None:
-        """Close the connections; the next use opens them again."""
+        """Close the connections; the next use opens them again. Workers that are not retired are dead."""
+        self._roster.close()
         self._pulse.close()
         self._session.close()
 
@@ -107,7 +92,7 @@ class PostgresStore:
     def insert(self, jobs: Sequence[NewJob], now: Millis | None = None) -> list[Inserted]:
         """Store the jobs, in transactions of at most ``MOST_ROWS``."""
         self.outside()
-        check_jobs(jobs)
+        storable.check_jobs(jobs)
         done: list[Inserted] = []
         for start in range(0, len(jobs), MOST_ROWS):
             done += self._inserts.submit((jobs[start : start + MOST_ROWS], now))
@@ -135,7 +120,7 @@ class PostgresStore:
         self, connection: Any, jobs: Sequence[NewJob], now: Millis | None = None
     ) -> list[Inserted]:
         """Store the jobs on the caller's own connection: they are there when the caller commits."""
-        check_jobs(jobs)
+        storable.check_jobs(jobs)
         if not jobs:
             return []
         done = []
@@ -151,7 +136,7 @@ class PostgresStore:
         self, connection: Any, jobs: Sequence[NewJob], now: Millis | None = None
     ) -> list[Inserted]:
         """``insert_on`` for a connection that is used by coroutines."""
-        check_jobs(jobs)
+        storable.check_jobs(jobs)
         done = []
         for start in range(0, len(jobs), MOST_ROWS):
             some = jobs[start : start + MOST_ROWS]
@@ -174,7 +159,7 @@ class PostgresStore:
 
     def finish_on(self, connection: Any, outcome: Outcome, now: Millis | None = None) -> bool:
         """Complete a running job on the caller's own connection; False when the claim was lost."""
-        check_outcomes([outcome])
+        storable.check_outcomes([outcome])
         took = callers.run(connection, *claiming.finishing(self._schema, outcome, now))
         reach("finish: before commit")
         return bool(took)
@@ -183,7 +168,7 @@ class PostgresStore:
         self, connection: Any, outcome: Outcome, now: Millis | None = None
     ) -> bool:
         """``finish_on`` for a connection that is used by coroutines."""
-        check_outcomes([outcome])
+        storable.check_outcomes([outcome])
         took = await callers.arun(connection, *claiming.finishing(self._schema, outcome, now))
         reach("finish: before commit")
         return bool(took)
@@ -220,26 +205,26 @@ class PostgresStore:
 
     def get(self, ids: Sequence[bytes]) -> list[JobRow | None]:
         """The jobs of these ids, ``None`` where there is none."""
-        check_ids(ids)
+        storable.check_ids(ids)
         return self._read(lambda c: reading.get(c, self._schema, ids))
 
     def page(self, want: JobFilter, before: bytes | None, limit: int) -> list[JobRow]:
         """Jobs that fit, by falling id, below ``before``."""
-        check_filter(want)
-        check_limit(limit)
+        storable.check_filter(want)
+        storable.check_limit(limit)
         if before is not None:
-            check_id(before)
+            storable.check_id(before)
         return self._long(lambda c: reading.page(c, self._schema, want, before, limit))
 
     def attempts(self, job_id: bytes) -> list[AttemptRow]:
         """The job's failed, crashed and cancelled attempts, oldest first."""
-        check_id(job_id)
+        storable.check_id(job_id)
         return self._read(lambda c: reading.attempts(c, self._schema, job_id))
 
     def cancel(self, job_id: bytes, note: str, now: Millis | None = None) -> str | None:
         """Cancel a waiting job, or ask a running one; its state now, ``None`` when it was final."""
-        check_id(job_id)
-        found = self._one("cancel", id=Id(job_id), note=readable(note), now=now)
+        storable.check_id(job_id)
+        found = self._one("cancel", id=Id(job_id), note=storable.readable(note), now=now)
         state: str | None = found[0][0] if found else None
         if state == "cancelled":
             self.ring_done([job_id])
@@ -249,7 +234,7 @@ class PostgresStore:
 
     def retry(self, job_id: bytes, now: Millis | None = None) -> bool:
         """Make a final job available again; False when it is not final."""
-        check_id(job_id)
+        storable.check_id(job_id)
         took = bool(self._one("retry", id=Id(job_id), now=now))
         if took:
             self.ring_work()
@@ -257,7 +242,7 @@ class PostgresStore:
 
     def delete(self, job_id: bytes) -> bool:
         """Remove a final job and its attempts; False when it is not final."""
-        check_id(job_id)
+        storable.check_id(job_id)
         return bool(self._one("delete", id=Id(job_id)))
 
     def _one(self, verb: str, /, **values: Any) -> list[tuple[Any, ...]]:
@@ -284,9 +269,9 @@ class PostgresStore:
         self, outcomes: Sequence[Outcome], demand: Demand | None, now: Millis | None = None
     ) -> Turn:
         """Record the outcomes and claim what the demand has places for, in one transaction."""
-        check_outcomes(outcomes)
+        storable.check_outcomes(outcomes)
         if demand is not None:
-            check_demand(demand)
+            storable.check_demand(demand)
         self.outside()
         expired: list[bytes] = []
 
@@ -315,13 +300,13 @@ class PostgresStore:
 
     def cancelling(self, worker: int) -> list[bytes]:
         """Which running jobs of this worker someone asked to cancel."""
-        check_worker(worker)
+        storable.check_worker(worker)
         sql = statement("cancelling", self._schema)
         return [row[0] for row in self._session.one(sql, [worker], again=True)]
 
     def held(self, worker: int) -> list[Held] | None:
         """What this worker is believed to run; ``None`` when it has to register again."""
-        check_worker(worker)
+        storable.check_worker(worker)
         return self._roster.held(worker)
 
     # Workers ------------------------------------------------------------------------------------
@@ -330,11 +315,11 @@ class PostgresStore:
         self, host: str, pid: int, queues: Sequence[str], now: Millis | None = None
     ) -> WorkerRow:
         """Make this process known as a worker, with a heart that beats from here on."""
-        check_pid(pid)
+        storable.check_pid(pid)
         for queue in queues:
-            check_text(queue, "queue")
+            storable.check_text(queue, "queue")
         self._session.patience = self._place.lease / PATIENCE_SHARE
-        return self._roster.register(readable(host), pid, queues, now)
+        return self._roster.register(storable.readable(host), pid, queues, now)
 
     def trust(self, worker: int) -> float:
         """Seconds for which nobody will bring back this worker's jobs."""
@@ -342,7 +327,7 @@ class PostgresStore:
 
     def retire(self, worker: int, now: Millis | None = None) -> None:
         """The worker leaves in good order; whatever it still held is rescued."""
-        check_worker(worker)
+        storable.check_worker(worker)
         self._roster.retire(worker, now)
 
     def workers(self) -> list[WorkerRow]:
@@ -366,18 +351,18 @@ class PostgresStore:
 
     def switch(self, queue: str) -> QueueRow:
         """The queue's switch alone, whether it holds jobs or not."""
-        check_name(queue, "queue")
+        storable.check_name(queue, "queue")
         return self._read(lambda c: reading.switch(c, self._schema, queue))
 
     def pause(self, queue: str, by: str, why: str, now: Millis | None = None) -> None:
         """Close the queue's lanes: what runs ends, nothing more is claimed."""
-        check_name(queue, "queue")
-        by, why = readable(by), readable(why)
+        storable.check_name(queue, "queue")
+        by, why = storable.readable(by), storable.readable(why)
         self._one("pause", name=queue, by=by, why=why, now=now)
 
     def resume(self, queue: str) -> bool:
         """Open the queue again; False when it was not paused."""
-        check_name(queue, "queue")
+        storable.check_name(queue, "queue")
         took = bool(self._one("resume", name=queue))
         self.ring_work()
         return took
@@ -386,8 +371,8 @@ class PostgresStore:
 
     def take_turn(self, name: str, every: Millis, now: Millis | None = None) -> bool:
         """Whether the turn at this chore is ours; the next is ``every`` milliseconds from now."""
-        check_name(name, "chore")
-        check_moment(every, "every")
+        storable.check_name(name, "chore")
+        storable.check_moment(every, "every")
         # Looked at first: an idle worker writes nothing to learn that nothing is due.
         sql = numbered(
             "SELECT next_at <= :now FROM sidework.chores WHERE name = :name", self._schema
@@ -399,12 +384,12 @@ class PostgresStore:
 
     def promote(self, limit: int, now: Millis | None = None) -> int:
         """Make what is due available."""
-        check_limit(limit)
+        storable.check_limit(limit)
         return len(self._one("promote", now=now, limit=limit))
 
     def expire(self, limit: int, now: Millis | None = None) -> int:
         """Cancel what was not started in time."""
-        check_limit(limit)
+        storable.check_limit(limit)
         ids = [row[0] for row in self._one("expire", now=now, limit=limit)]
         if ids:
             self.ring_done(ids)
@@ -412,8 +397,8 @@ class PostgresStore:
 
     def prune(self, retention: dict[str, int], limit: int, now: Millis | None = None) -> int:
         """Delete final jobs past retention, at most ``limit``, in short transactions; how many."""
-        check_retention(retention)
-        check_limit(limit)
+        storable.check_retention(retention)
+        storable.check_limit(limit)
         line = self._read(lambda c: pruning.line(c, self._schema, retention, now))
         gone = 0
         while gone < limit:
@@ -469,17 +454,21 @@ class PostgresStore:
         """What is wrong; empty when nothing is."""
         return self._long(lambda c: upkeep.check(c, self._place))
 
+    def findings(self) -> list[Finding]:
+        """Rights, schema, settings, and what holds back the server's tidying."""
+        return looking.findings(self._place)
+
     def dump(self, after: bytes | None, limit: int) -> list[Copied]:
         """Whole jobs by rising id, above ``after``."""
-        check_limit(limit)
+        storable.check_limit(limit)
         if after is not None:
-            check_id(after)
+            storable.check_id(after)
         return self._long(lambda c: copying.dump(c, self._schema, after, limit))
 
     def load(self, jobs: Sequence[Copied]) -> list[Verdict]:
         """Store jobs as another store had them."""
         self.outside()
-        check_copied(jobs)
+        storable.check_copied(jobs)
         verdicts = copying.load(self._session, self._schema, jobs)
         if "stored" in verdicts:
             self._moved([one.job.id for one in jobs])
@@ -488,8 +477,8 @@ class PostgresStore:
     def disown(self, jobs: Sequence[Copied], note: str, now: Millis | None = None) -> list[bool]:
         """Cancel jobs that another store has now."""
         self.outside()
-        check_copied(jobs)
-        note = readable(note)
+        storable.check_copied(jobs)
+        note = storable.readable(note)
         took = self._session.write(lambda c: copying.disown(c, self._schema, jobs, note, now))
         if any(took):
             self.ring_done([one.job.id for one in jobs])
@@ -497,7 +486,13 @@ class PostgresStore:
 
     def migrate(self) -> list[int]:
         """Bring the schema to what this code knows; the versions applied."""
-        return migrating.migrate(self._session, self._place)
+        applied = migrating.migrate(self._place)
+        self._session.close()  # the next connection sees what is there now
+        return applied
+
+    def script(self) -> str:
+        """The same as a script for psql, from the version that is there."""
+        return migrating.script(self._place)
 
     def backup(self, target: str) -> None:
         """Refused: the server's own tools do it."""
