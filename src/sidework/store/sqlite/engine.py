@@ -359,7 +359,7 @@ class SqliteStore:
         )
         if due is not None and due > moment:
             return False
-        values = {"name": name, "next_at": moment + every, "now": moment}
+        values = {"name": name, "every": every, "now": moment}
         return self._one(statement("turn"), **values) is not None
 
     def promote(self, limit: int, now: Millis | None = None) -> int:

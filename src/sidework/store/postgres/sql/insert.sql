@@ -1,6 +1,7 @@
 -- Jobs as handed over. A second insert of the same id takes nothing (promise I12): it is not in what comes
 -- back, and the caller compares the content. Due later: scheduled; due now: available. The times are made
 -- here, not by the caller: the clock is the server's.
+-- Unlike on SQLite, where rows of values are as fast and the clock is at hand, from arrays.
 INSERT INTO sidework.jobs (id, task, lane, state, runner, priority, due_at, max_attempts, inserted_at,
                            expires_at, timeout, backoff, on_crash, tags, args)
 SELECT id, task, lane, CASE WHEN coalesce(due_at, :now + delay) > :now THEN 'scheduled' ELSE 'available' END,

@@ -1,4 +1,4 @@
 -- The turn at a chore goes to whoever moves its time on.
-INSERT INTO chores (name, next_at) VALUES (:name, :next_at)
-ON CONFLICT (name) DO UPDATE SET next_at = excluded.next_at WHERE next_at <= :now
+INSERT INTO chores AS chore (name, next_at) VALUES (:name, :now + :every)
+ON CONFLICT (name) DO UPDATE SET next_at = excluded.next_at WHERE chore.next_at <= :now
 RETURNING name
