@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .blocked import blocked_children
+from .clocks import clock_jumps
 from .crashes import crash_points
+from .cuts import partitions
 from .damage import damaged_files
 from .drains import drains
 from .failing import failing_disk
@@ -16,21 +18,26 @@ from .finishing import ends_in_transactions
 from .hostile import hostile_values
 from .hung import hung_jobs
 from .kills import killed_producers, killed_workers
+from .outages import outages
 from .poison import poison_jobs
 from .power import power_cuts
 from .sharing import eight_writers, forks
+from .stops import stopped_workers
 
 ROWS: dict[int, tuple[Callable[[Path, int, int], Figures], int, int, str]] = {
     # row: (what, size of the smoke, size of the full run, the figure to reach)
     1: (killed_workers, 3, 1000, "100,000 jobs, 1,000 landed kills: 0 lost, recovery p99 ≤ 2 s"),
     3: (crash_points, 1, 10, "all points, each shown to be hit"),
     4: (killed_producers, 5, 5000, "5,000 kills: 0 violations"),
+    8: (partitions, 1, 100, "100: every stale write refused, nothing to be stopped ran on"),
+    9: (stopped_workers, 1, 500, "500: all stale writes refused, 0 lost"),
     10: (
         blocked_children,
         12,
         300,
         "200 blocked loops, 100 held GILs: 0 run again, told with the stack ≤ 1 s",
     ),
+    11: (clock_jumps, 5, 200, "200: 0 early or missed rescues"),
     12: (
         poison_jobs,
         4,
@@ -50,6 +57,7 @@ ROWS: dict[int, tuple[Callable[[Path, int, int], Figures], int, int, str]] = {
     20: (damaged_files, 25, 200, "200 mutations: all detected or harmless"),
     27: (hostile_values, 25, 2000, "2,000 examples: identical or a typed refusal, no process dies"),
     31: (forks, 20, 1000, "1,000 forks: 0 acknowledged lost, 0 corrupt"),
+    32: (outages, 1, 20, "20 of 3 leases: 0 rescues of living workers, held results land"),
     34: (
         ends_in_transactions,
         8,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
 from ...clock import Millis
@@ -16,9 +15,8 @@ from ..protocol import Demand
 from ..storable import readable
 from .arrays import BigInts, Bools, Bytes, Ints, Texts, Uuids
 from .connection import Connection, rows, statement
-from .inserting import for_all
+from .errand import Errand, guarded
 from .rows import claimed
-from .statement import Statement
 
 KEPT = frozenset({"retry", "discarded", "cancelled", "crashed"})
 """Outcomes that leave a row in ``attempts``: those that someone will ask about. All are bounded in
@@ -86,9 +84,8 @@ def _complete(
     return {(id_, fence) for id_, fence in rows(connection, sql, values)}
 
 
-def finishing(schema: str, outcome: Outcome, now: Millis | None) -> tuple[Statement, list[Any]]:
-    """The statement that completes one job on a connection that is not ours, with plain values."""
-    sql = statement("complete", schema)
+def errand(schema: str, outcome: Outcome, now: Millis | None) -> Errand[bool]:
+    """Complete one job on a connection that is not ours; False when its claim was lost."""
     values = {
         "id": [UUID(bytes=outcome.id)],
         "fence": [outcome.fence],
@@ -96,7 +93,7 @@ def finishing(schema: str, outcome: Outcome, now: Millis | None) -> tuple[Statem
         "result": [outcome.result],
         "now": now,
     }
-    return for_all(sql), sql.values(values)
+    return bool((yield guarded("complete", schema), values))
 
 
 def _settle(

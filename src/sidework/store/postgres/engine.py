@@ -36,9 +36,10 @@ from .. import storable
 from ..combining import Combiner
 from ..lanes import Lanes
 from ..protocol import Demand, Finding, Listener, Turn
-from . import callers, claiming, copying, inserting, looking, migrating, pruning, reading, upkeep
+from . import claiming, copying, inserting, looking, migrating, pruning, reading, upkeep
 from .arrays import Id
 from .connection import Connection, Sql, numbered, open_connection, rows, statement, translate
+from .errand import Errand, Errands
 from .place import place_of
 from .pulse import pulse_of
 from .roster import Roster
@@ -67,6 +68,7 @@ class PostgresStore:
         self._inserts: Combiner[tuple[Sequence[NewJob], Millis | None], list[Inserted]] = Combiner(
             self._insert_batch, lambda command: len(command[0]), MOST_ROWS
         )
+        self._errands = Errands(self._session)
         self._lanes = Lanes()
         self._roster = Roster(self._session, self._pulse, self._place, self._moved)
         self._inside: set[int] = set()
@@ -121,57 +123,42 @@ class PostgresStore:
     ) -> list[Inserted]:
         """Store the jobs on the caller's own connection: they are there when the caller commits."""
         storable.check_jobs(jobs)
-        if not jobs:
-            return []
-        done = []
-        for start in range(0, len(jobs), MOST_ROWS):
-            some = jobs[start : start + MOST_ROWS]
-            asked = inserting.OnAStrangers(self._schema, some, now)
-            stored = callers.run(connection, asked.insert, asked.values)
-            same = [] if len(stored) == len(some) else callers.run(connection, *asked.same(stored))
-            done += self._told(some, asked.verdicts(stored, same), stored)
-        return done
+        return self._errands.run(connection, self._storing(jobs, now)) if jobs else []
 
     async def ainsert_on(
         self, connection: Any, jobs: Sequence[NewJob], now: Millis | None = None
     ) -> list[Inserted]:
         """``insert_on`` for a connection that is used by coroutines."""
         storable.check_jobs(jobs)
+        return await self._errands.arun(connection, self._storing(jobs, now)) if jobs else []
+
+    def _storing(self, jobs: Sequence[NewJob], now: Millis | None) -> Errand[list[Inserted]]:
         done = []
         for start in range(0, len(jobs), MOST_ROWS):
             some = jobs[start : start + MOST_ROWS]
-            asked = inserting.OnAStrangers(self._schema, some, now)
-            stored = await callers.arun(connection, asked.insert, asked.values)
-            same = (
-                []
-                if len(stored) == len(some)
-                else await callers.arun(connection, *asked.same(stored))
-            )
-            done += self._told(some, asked.verdicts(stored, same), stored)
+            verdicts, transaction = yield from inserting.errand(self._schema, some, now)
+            if transaction is not None:
+                self._pulse.watch(transaction)  # rings when it is committed
+            done += [Inserted(job.id, verdict) for job, verdict in zip(some, verdicts, strict=True)]
         return done
-
-    def _told(
-        self, jobs: Sequence[NewJob], verdicts: list[Verdict], stored: list[tuple[Any, ...]]
-    ) -> list[Inserted]:
-        if stored:
-            self._pulse.watch(stored[0][1])  # rings when it is committed
-        return [Inserted(job.id, verdict) for job, verdict in zip(jobs, verdicts, strict=True)]
 
     def finish_on(self, connection: Any, outcome: Outcome, now: Millis | None = None) -> bool:
         """Complete a running job on the caller's own connection; False when the claim was lost."""
         storable.check_outcomes([outcome])
-        took = callers.run(connection, *claiming.finishing(self._schema, outcome, now))
+        errand = claiming.errand(self._schema, outcome, now)
+        took = self._errands.run(connection, errand, inside=True)
         reach("finish: before commit")
-        return bool(took)
+        return took
 
     async def afinish_on(
         self, connection: Any, outcome: Outcome, now: Millis | None = None
     ) -> bool:
         """``finish_on`` for a connection that is used by coroutines."""
         storable.check_outcomes([outcome])
-        took = await callers.arun(connection, *claiming.finishing(self._schema, outcome, now))
+        errand = claiming.errand(self._schema, outcome, now)
+        took = await self._errands.arun(connection, errand, inside=True)
         reach("finish: before commit")
-        return bool(took)
+        return took
 
     @contextmanager
     def transaction(self) -> Iterator[psycopg.Connection[Any]]:
@@ -256,7 +243,7 @@ class PostgresStore:
     def _long(self, work: Callable[[Connection], T]) -> T:
         """On a connection of its own, with the planner's own choice of plans: what may take long keeps
         nobody waiting."""
-        opened = open_connection(self._place, LONG_PATIENCE, plan_proof=False)
+        opened = open_connection(self._place, lambda: LONG_PATIENCE, plan_proof=False)
         try:
             with opened.connection as connection:
                 return work(connection)
@@ -319,7 +306,9 @@ class PostgresStore:
         for queue in queues:
             storable.check_text(queue, "queue")
         self._session.patience = self._place.lease / PATIENCE_SHARE
-        return self._roster.register(storable.readable(host), pid, queues, now)
+        made = self._roster.register(storable.readable(host), pid, queues, now)
+        self._session.trust = lambda: self._roster.trust(made.id)
+        return made
 
     def trust(self, worker: int) -> float:
         """Seconds for which nobody will bring back this worker's jobs."""
@@ -328,6 +317,7 @@ class PostgresStore:
     def retire(self, worker: int, now: Millis | None = None) -> None:
         """The worker leaves in good order; whatever it still held is rescued."""
         storable.check_worker(worker)
+        self._session.trust = None
         self._roster.retire(worker, now)
 
     def workers(self) -> list[WorkerRow]:
@@ -375,12 +365,15 @@ class PostgresStore:
         storable.check_moment(every, "every")
         # Looked at first: an idle worker writes nothing to learn that nothing is due.
         sql = numbered(
-            "SELECT next_at <= :now FROM sidework.chores WHERE name = :name", self._schema
+            "SELECT next_at <= :now OR next_at > :now + :every::bigint "
+            "FROM sidework.chores WHERE name = :name",
+            self._schema,
         )
-        due = self._session.one(sql, sql.values({"name": name, "now": now}), again=True)
+        values = {"name": name, "now": now, "every": every}
+        due = self._session.one(sql, sql.values(values), again=True)
         if due and not due[0][0]:
             return False
-        return bool(self._one("turn", name=name, every=every, now=now))
+        return bool(self._one("turn", **values))
 
     def promote(self, limit: int, now: Millis | None = None) -> int:
         """Make what is due available."""

@@ -19,6 +19,7 @@ from .place import Place
 
 RIGHTS = {
     "migrations": ("SELECT",),
+    "place": ("SELECT",),
     "jobs": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "attempts": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "queues": ("SELECT", "INSERT", "UPDATE"),
@@ -87,7 +88,7 @@ SELECT slot_name::text, age(xmin) FROM pg_replication_slots WHERE xmin IS NOT NU
 
 def findings(place: Place, long: float = LONG_SECONDS) -> list[Finding]:
     """All of it. ``long``: seconds after which a transaction is worth a word."""
-    connection = connect(place, _SECONDS)
+    connection = connect(place, lambda: _SECONDS)
     try:
         with connection:
             return list(_Look(connection, place, long))

@@ -50,6 +50,7 @@ class Pulse:
     def __init__(self, place: Place) -> None:
         self._place = place
         self._patience = max(1.0, place.lease / BEATS)
+        self._connects_within = max(1.0, place.lease / 2)
         self._forget()
         forgets(self)
 
@@ -221,9 +222,13 @@ class Pulse:
     def _open(self) -> Opened:
         if self._opened is None:
             opened = open_connection(
-                self._place, self._patience, name="sidework pulse", plan_proof=False
+                self._place,
+                lambda: self._connects_within,
+                name="sidework pulse",
+                plan_proof=False,
             )
             connection = opened.connection
+            connection.patience = lambda: self._patience
             connection.add_notify_handler(self._heard)
             try:
                 if not opened.pooled:
@@ -278,10 +283,14 @@ class Pulse:
         known = rows(connection, sql, sql.values({"worker": worker, "now": None}))
         self._probed_at = monotonic()
         with self._lock:
-            if worker in self._beats:
+            if worker in self._beats and known:
                 self._beats[worker] = sent + self._place.lease / BEATS
-                # Not known: taken for dead. The worker learns it when it next asks what it holds.
-                self._trusted[worker] = sent + self._place.lease if known else sent
+                self._trusted[worker] = sent + self._place.lease
+            elif not known:
+                # Taken for dead, and numbers do not come again. The worker learns it when it next asks
+                # what it holds.
+                self._beats.pop(worker, None)
+                self._trusted.pop(worker, None)
 
     def _look_after(self, connection: Connection, transactions: list[str]) -> None:
         sql = b"SELECT id, pg_xact_status(id::xid8) FROM unnest($1::text[]) AS watched (id)"

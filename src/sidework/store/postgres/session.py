@@ -12,12 +12,14 @@ import select
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
+from uuid import UUID
 
 import psycopg
 
 from ...clock import monotonic
 from ...errors import StoreError, StoreRefused
 from ...forking import forgets
+from ..protocol import STOP_SECONDS
 from .connection import (
     Connection,
     Opened,
@@ -37,7 +39,7 @@ AGAIN = frozenset({"40001", "40P01"})
 (postgresql.org/docs/current/mvcc-serialization-failure-handling.html)."""
 TRIES = 8
 LEAST_SECONDS = 0.3
-"""What a statement gets even when the time to leave is over."""
+"""What a statement gets even when the time to leave is over, or trust is about to be."""
 
 _left: list[Any] = []
 """Connections of a parent process: kept for ever, since collecting one would say goodbye on its socket."""
@@ -46,16 +48,20 @@ _left: list[Any] = []
 class Session:
     """A connection that opens at its first use. Safe from several threads: one at a time.
 
-    ``patience``: seconds within which the server has to answer a statement.
+    ``patience``: seconds within which the server has to answer a statement. ``trust``: a worker's; its
+    loop must be free to stop jobs when so little of it is left that they have to be.
     """
 
     def __init__(self, place: Place, patience: float) -> None:
         self.place = place
         self.patience = patience
+        self.trust: Callable[[], float] | None = None
         self._lock = threading.RLock()
         self._opened: Opened | None = None
         self._pid = 0
         self._leaves_at: float | None = None
+        self.mark: UUID | None = None
+        """The schema's, as it was when the connection was last opened; None before."""
         forgets(self)
 
     @property
@@ -101,8 +107,7 @@ class Session:
         while True:
             tries += 1
             with self._lock:
-                connection = self._open()
-                connection.patience = patience = self._patience()
+                connection, patience = self._open(), self._patience()
                 try:
                     return work(connection)
                 except psycopg.Error as error:
@@ -122,9 +127,13 @@ class Session:
                     raise
 
     def _patience(self) -> float:
-        if self._leaves_at is None:
-            return self.patience
-        return max(LEAST_SECONDS, min(self.patience, self._leaves_at - monotonic()))
+        patience = self.patience
+        if self._leaves_at is not None:
+            patience = min(patience, self._leaves_at - monotonic())
+        if self.trust is not None and (trust := self.trust()) > 0:
+            # Below zero nothing runs any more that has to be stopped, and it may take its time again.
+            patience = min(patience, trust - STOP_SECONDS)
+        return max(LEAST_SECONDS, patience)
 
     def _open(self) -> Connection:
         if self._opened is not None:
@@ -136,21 +145,18 @@ class Session:
             if not _has_ended(self._opened.connection):
                 return self._opened.connection
             self._shut()
-        opened = open_connection(self.place, self._patience())
+        opened = open_connection(self.place, self._patience)
         try:
             check_version(opened.version, self.place)
         except StoreError:
             opened.connection.close()
             raise
-        self._opened, self._pid = opened, os.getpid()
+        self._opened, self._pid, self.mark = opened, os.getpid(), opened.mark
         return opened.connection
 
     def hurry(self, seconds: float) -> None:
         """Until it is closed, wait for the server no longer than this, all waits together."""
         self._leaves_at = monotonic() + seconds
-        opened = self._opened
-        if opened is not None:  # also whoever waits already
-            opened.connection.patience = min(self.patience, seconds)
 
     def close(self) -> None:
         """Close the connection; the next use opens it again, and is in no hurry."""

@@ -357,7 +357,7 @@ class SqliteStore:
         due: Any = self._session.read(
             lambda c: c.execute("SELECT next_at FROM chores WHERE name = ?", (name,)).get
         )
-        if due is not None and due > moment:
+        if due is not None and moment < due <= moment + every:
             return False
         values = {"name": name, "every": every, "now": moment}
         return self._one(statement("turn"), **values) is not None
