@@ -27,7 +27,7 @@ from sidework.outcome import Outcome
 from sidework.state import State
 from sidework.store.protocol import RETENTION, Demand, Store
 
-EXAMPLES = int(os.environ.get("SIDEWORK_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("SIDEWORK_EXAMPLES", "10"))
 PHASES = [Phase.generate, *([Phase.shrink] if "SIDEWORK_SHRINK" in os.environ else [])]
 """To shrink a failing run takes minutes: on request."""
 NOW = 1_700_000_000_000

@@ -24,7 +24,7 @@ ALONE: dict[str, dict[str, str]] = {
     },
     "postgres": {
         "arrays.py": "a batch is one statement over arrays, packed here",
-        "looking.py": "rights, settings and old transactions are a server's",
+        "errand.py": "what is asked of a caller's connection, for drivers that block and that await",
         "migrating.py": "another's decision and right; a file is migrated by whoever opens it",
         "pulse.py": "the connection that listens, rings and beats; a file's bells are sockets",
         "sqlstate.py": "one table of errors for the drivers of all callers; a file has one driver",

@@ -37,7 +37,7 @@ from .. import storable
 from ..combining import Combiner
 from ..lanes import Lanes
 from ..protocol import Demand, Finding, Listener, Turn
-from . import bells, callers, claiming, copying, inserting, pruning, reading, upkeep
+from . import bells, callers, claiming, copying, inserting, looking, pruning, reading, upkeep
 from .connection import statement
 from .place import check_place
 from .roster import Roster
@@ -434,7 +434,7 @@ class SqliteStore:
 
     def findings(self) -> list[Finding]:
         """How the file looks from outside."""
-        return self._long.read(lambda connection: upkeep.findings(connection, self.path))
+        return self._long.read(lambda connection: looking.findings(connection, self.path))
 
     def migrate(self) -> list[int]:
         """Nothing is left to do: whoever opens the file has migrated it."""
