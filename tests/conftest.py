@@ -39,7 +39,7 @@ class Place:
     def __init__(self, folder: Path, engine: str = "sqlite") -> None:
         self.folder = folder
         self.engine = ENGINES[engine](folder)
-        self.url = str(folder / "jobs.db") if engine == "sqlite" else self.engine.url
+        self.url = str(folder / "jobs.db") if engine == "sqlite" else self.engine.owner_url
         self.without_url = False
         self.extra: dict[str, str] = {}
         self.started: list[subprocess.Popen[str]] = []

@@ -74,6 +74,7 @@ class Postgres:
     def _in(self, database: str, schema: str) -> None:
         self._database, self._schema = database, schema
         self.url = self._made(f"{schema}&lease=4s")
+        self.owner_url = f"{database}&schema={schema}&lease=4s"
 
     def _made(self, schema: str) -> str:
         """Make the schema as its owner; the URL of the role that uses it."""

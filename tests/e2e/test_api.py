@@ -106,7 +106,7 @@ def test_options_of_one_job(ways: Ways) -> None:
 
 
 def test_delay_and_priority_order_the_runs(ways: Ways) -> None:
-    ways.thread.options(delay="200ms").enqueue(1)
+    ways.thread.options(delay="1s").enqueue(1)
     ways.thread.enqueue(2)
     last = ways.thread.options(priority=-5).enqueue(3)
     ways.thread.options(priority=5).enqueue(4)

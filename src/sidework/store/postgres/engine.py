@@ -6,6 +6,7 @@ transaction, and nothing that a worker has to say may wait with it.
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -43,7 +44,7 @@ from .errand import Errand, Errands
 from .place import place_of
 from .pulse import pulse_of
 from .roster import Roster
-from .session import Session
+from .session import Session, leave
 
 T = TypeVar("T")
 
@@ -169,8 +170,14 @@ class PostgresStore:
         except psycopg.Error as error:
             raise translate(error, self._place) from error
         self._inside.add(threading.get_ident())
+        owner = os.getpid()
         try:
             yield made  # an error of the caller's own statements stays as it is; closing rolls back
+            if os.getpid() != owner:
+                raise StoreRefused(
+                    "this process was forked within a transaction of the store, which is its parent's: "
+                    "end it within the block (os._exit), or fork before"
+                )
             made.commit()
         except psycopg.OperationalError as error:
             if made.info.transaction_status != psycopg.pq.TransactionStatus.INERROR:
@@ -178,7 +185,10 @@ class PostgresStore:
             raise
         finally:
             self._inside.discard(threading.get_ident())
-            made.close()
+            if os.getpid() == owner:
+                made.close()
+            else:
+                leave(made)  # a goodbye would end the parent's transaction
         self.ring_work()
 
     def outside(self) -> None:
