@@ -20,7 +20,7 @@ from engines import ENGINES
 
 pytest_plugins = ("servers.fixtures",)
 
-PATIENCE = 20.0
+PATIENCE = float(os.environ.get("SIDEWORK_PATIENCE", "20"))
 """Seconds after which a test gives up; generous, since nothing waits that long when all is well."""
 
 

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import select
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -111,17 +112,15 @@ def test_a_pool_of_forked_processes_enqueues(shop: Any) -> None:
     waits = threading.Thread(target=job.wait, kwargs={"timeout": 30})
     waits.start()
     with multiprocessing.get_context("fork").Pool(3) as pool:
-        ids = pool.map(enqueue_in_child, [shop.app] * 12)
+        ids = pool.map(enqueue_in_child, range(12))
     assert len(set(ids)) == 12
     with shop.app.worker():
         assert {shop.app.job(one).result(timeout=20) for one in ids} == {8}
         waits.join()
 
 
-def enqueue_in_child(app: Any) -> str:
-    import ways
-
-    return str(ways.thread.enqueue(7).id)
+def enqueue_in_child(_: int) -> str:
+    return str(sys.modules["ways"].thread.enqueue(7).id)  # type: ignore[attr-defined]
 
 
 def test_a_fork_within_a_transaction_leaves_it_to_the_parent(shop: Any) -> None:
@@ -166,16 +165,18 @@ def test_an_answer_lost_after_the_commit_stores_one_job(place: Place, postgres: 
     made(database)
     name = psycopg.conninfo.conninfo_to_dict(database)["dbname"]
     with Proxy(postgres) as proxy:
-        place.url = f"{proxy.url(str(name))}&schema=shop"
+        place.url = proxy.url(str(name), schema="shop")
         os.environ["SIDEWORK_URL"] = place.url
         try:
             with loaded(place, "ways") as shop:
                 shop.thread.enqueue(0)
-                proxy.swallow(3)
-                ids = {shop.thread.enqueue(n).id for n in range(1, 6)}
-                assert sum(proxy.landed.values()) >= 1
+                ids = set()
+                for n in range(3):
+                    proxy.swallow(1)
+                    ids.add(shop.thread.enqueue(n).id)
+                assert sum(proxy.landed.values()) >= 3
                 assert ids < {row.id for row in shop.app.jobs()}
-                assert sum(1 for _ in shop.app.jobs()) == 6
+                assert sum(1 for _ in shop.app.jobs()) == 4
         finally:
             del os.environ["SIDEWORK_URL"]
     postgres.drop_database(database)
@@ -203,8 +204,7 @@ def test_a_program_that_ends_at_once_has_rung(shop: Any, place: Place) -> None:
     """I10 would find the job without it, a second later."""
     store = open_store(shop.app.url)
     bell = store.listen("work")
-    until(lambda: connections(shop.app.url) >= 1, "the listener")
-    until(store._pulse.hears.__bool__, "the ear")
+    until(lambda: store._pulse.hears, "the ear")
     done = place.python("-c", "import ways; ways.thread.enqueue(1)")
     assert done.returncode == 0, done.stderr
     assert select.select([bell.fileno()], [], [], 20)[0]
