@@ -18,6 +18,7 @@ from .finishing import ends_in_transactions
 from .hostile import hostile_values
 from .hung import hung_jobs
 from .kills import killed_postgres_workers, killed_producers, killed_workers
+from .migrating import migrations_under_load
 from .outages import outages
 from .poison import poison_jobs
 from .power import power_cuts
@@ -57,6 +58,7 @@ ROWS: dict[int, tuple[Callable[[Path, int, int], Figures], int, int, str]] = {
         "200: process ended ≤ timeout + grace, thread flagged ≤ 1 s, places come back",
     ),
     14: (drains, 3, 300, "300: 0 lost, 0 spent"),
+    16: (migrations_under_load, 2, 40, "20 each: 0 errors surface, 0 jobs run again"),
     17: (eight_writers, 2, 600, "10 min: min/max share ≥ 0.7, p99.9 ≤ 100 ms"),
     18: (power_cuts, 40, 10_000, "10,000 cuts: 0 lost, 0 corrupt"),
     19: (failing_disk, 40, 2000, "2,000 points: 0 false acknowledgements"),

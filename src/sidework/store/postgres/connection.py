@@ -53,6 +53,8 @@ class Sql(NamedTuple):
 
     text: bytes
     names: tuple[str, ...]
+    answers: bool = True
+    """Whether rows come back."""
 
     def values(self, given: dict[str, Any]) -> list[Any]:
         """The parameters in order."""
@@ -90,7 +92,8 @@ def numbered(text: str, schema: str) -> Sql:
 
     lines = (line for line in text.splitlines() if not line.lstrip().startswith("--"))
     body = _PARAMETER.sub(parameter, "\n".join(lines))
-    return Sql(in_schema(body, schema).encode(), tuple(names))
+    answers = body.lstrip().startswith(("SELECT", "WITH")) or "RETURNING" in body
+    return Sql(in_schema(body, schema).encode(), tuple(names), answers)
 
 
 def in_schema(text: str, schema: str) -> str:
@@ -280,5 +283,15 @@ def check_version(version: int | None, place: Place) -> None:
 
 def rows(connection: Connection, sql: Sql, values: Sequence[Any]) -> list[tuple[Any, ...]]:
     """Run one statement; its rows."""
+    return ask(connection, sql, values)()
+
+
+Rows = Callable[[], list[tuple[Any, ...]]]
+"""The rows of a statement that was sent: called, it waits for them."""
+
+
+def ask(connection: Connection, sql: Sql, values: Sequence[Any]) -> Rows:
+    """Have one statement run. On a connection in pipeline mode it goes out together with the next one whose
+    rows are waited for."""
     cursor = connection.execute(sql.text, values, binary=True)
-    return cursor.fetchall() if cursor.description else []
+    return cursor.fetchall if sql.answers else list

@@ -102,6 +102,42 @@ class Session:
 
         return self._run(whole, again)
 
+    def piped(self, work: Callable[[Connection], Callable[[], T]]) -> T:
+        """As ``write``, in the protocol's pipeline mode: a statement whose rows nobody waits for costs no
+        round trip of its own. ``work`` returns what makes the result of the rows, once all is stored."""
+
+        def whole(connection: Connection) -> T:
+            try:
+                result = self._in_pipeline(connection, work)
+            except BaseException:
+                _undo(connection)
+                raise
+            return result()
+
+        return self._run(whole, again=False)
+
+    def _in_pipeline(
+        self, connection: Connection, work: Callable[[Connection], Callable[[], T]]
+    ) -> Callable[[], T]:
+        failure: BaseException | None = None
+        try:
+            with connection.pipeline():
+                # What fails is kept until the pipeline has ended: psycopg would log what follows from it.
+                try:
+                    connection.execute(b"BEGIN ISOLATION LEVEL READ COMMITTED")
+                    if self.pooled:
+                        connection.execute(*settings(local=True))
+                    result = work(connection)
+                    # Behind a statement that failed the server does not run it.
+                    connection.execute(b"COMMIT")
+                except BaseException as error:  # noqa: BLE001 - raised below
+                    failure = error
+        except psycopg.Error as error:
+            failure = failure or error
+        if failure is not None:
+            raise failure
+        return result
+
     def _run(self, work: Callable[[Connection], T], again: bool) -> T:
         tries, began = 0, monotonic()
         while True:
@@ -208,6 +244,8 @@ def _has_ended(connection: Connection) -> bool:
 def _undo(connection: Connection) -> None:
     """Leave no transaction open; a connection that cannot even do that is closed."""
     try:
+        if connection.pgconn.pipeline_status != psycopg.pq.PipelineStatus.OFF:
+            connection.close()  # interrupted (Control-C) while its pipeline ended
         if (
             not connection.closed
             and connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE
