@@ -6,6 +6,7 @@ in a crash; afterwards the same request is made again.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from time import monotonic
@@ -60,19 +61,18 @@ def cut_off(server: Server, table: str, mode: Mode, work: Callable[[], object]) 
         except BaseException as error:  # noqa: BLE001 - looked at by the test
             told.append(error)
 
-    holder = psycopg.connect(server.url())
-    holder.execute(sql.SQL(f"LOCK TABLE {table} IN SHARE MODE"))
-    thread = threading.Thread(target=asked)
-    thread.start()
-    until(
-        lambda: server.psql("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"),
-        "the statement in its wait",
-    )
-    began = monotonic()
-    server.stop(mode)
-    thread.join(30)
-    took = monotonic() - began
-    holder.close()
+    with contextlib.closing(psycopg.connect(server.url())) as holder:
+        holder.execute(sql.SQL(f"LOCK TABLE {table} IN SHARE MODE"))
+        thread = threading.Thread(target=asked)
+        thread.start()
+        until(
+            lambda: server.psql("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"),
+            "the statement in its wait",
+        )
+        began = monotonic()
+        server.stop(mode)
+        thread.join(30)
+        took = monotonic() - began
     server.start()
     (error,) = told
     assert isinstance(error, StoreError)
