@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from ...clock import Millis
@@ -12,8 +12,9 @@ from ...job import MAX_CRASHES, Claimed, Runner
 from ...outcome import Failure, Outcome, encode_failure
 from ..lanes import Lanes
 from ..protocol import Demand
+from ..storable import readable
 from .arrays import BigInts, Bools, Bytes, Ints, Texts, Uuids
-from .connection import Connection, rows, statement
+from .connection import Connection, Rows, ask, rows, statement
 from .errand import Errand, guarded
 from .rows import claimed
 
@@ -26,26 +27,34 @@ PROMOTE_LIMIT = 500
 
 def record(
     connection: Connection, schema: str, outcomes: Sequence[Outcome], now: Millis | None
-) -> list[bool | None]:
-    """Write the outcomes; a verdict for each, False where the claim was lost, None where a transaction of
-    the job's own has its row."""
-    own = [one for one in outcomes if one.in_transaction]
+) -> Callable[[], list[bool | None]]:
+    """Write the outcomes. Called, what is returned waits for a verdict for each: False where the claim was
+    lost, None where a transaction of the job's own has its row."""
+    # Of one claim the first counts, as if they were written one after the other.
+    first = {_token(one): one for one in reversed(outcomes)}
+    own = [one for one in first.values() if one.in_transaction]
     free = _free(connection, schema, own) if own else {}
     # In the order of their keys: two that record about the same jobs lock them in one order.
     line = sorted(
-        (one for one in outcomes if not one.in_transaction or free.get(_token(one))), key=_token
+        (one for one in first.values() if not one.in_transaction or free.get(_token(one))),
+        key=_token,
     )
     done = [one for one in line if one.kind == "completed"]
     rest = [one for one in line if one.kind != "completed"]
-    took = _complete(connection, schema, done, now) if done else set()
+    written = [_complete(connection, schema, done, now)] if done else []
     if rest:
-        took |= _settle(connection, schema, rest, now)
-    verdicts: list[bool | None] = []
-    for outcome in outcomes:
-        token = _token(outcome)
-        held = outcome.in_transaction and free.get(token) is False
-        verdicts.append(None if held else token in took)
-        took.discard(token)  # said twice, it landed once
+        written.append(_settle(connection, schema, rest, now))
+
+    def verdicts() -> list[bool | None]:
+        took = {(id_, fence) for landed in written for id_, fence in landed()}
+        told: list[bool | None] = []
+        for outcome in outcomes:
+            token = _token(outcome)
+            held = outcome.in_transaction and free.get(token) is False
+            told.append(None if held else token in took)
+            took.discard(token)  # said twice, it landed once
+        return told
+
     return verdicts
 
 
@@ -66,7 +75,7 @@ def _token(outcome: Outcome) -> tuple[bytes, int]:
 
 def _complete(
     connection: Connection, schema: str, outcomes: Sequence[Outcome], now: Millis | None
-) -> set[tuple[bytes, int]]:
+) -> Rows:
     sql = statement("complete", schema)
     values = sql.values(
         {
@@ -77,7 +86,7 @@ def _complete(
             "now": now,
         }
     )
-    return {(id_, fence) for id_, fence in rows(connection, sql, values)}
+    return ask(connection, sql, values)
 
 
 def errand(schema: str, outcome: Outcome, now: Millis | None) -> Errand[bool]:
@@ -94,11 +103,9 @@ def errand(schema: str, outcome: Outcome, now: Millis | None) -> Errand[bool]:
 
 def _settle(
     connection: Connection, schema: str, outcomes: Sequence[Outcome], now: Millis | None
-) -> set[tuple[bytes, int]]:
+) -> Rows:
     kept = [one for one in outcomes if one.kind in KEPT]
     if kept:
-        # Once for each token: a statement may not touch a row twice.
-        kept = list({_token(one): one for one in reversed(kept)}.values())
         sql = statement("keep_attempt", schema)
         values = {
             "id": Uuids(one.id for one in kept),
@@ -108,7 +115,7 @@ def _settle(
             "failure": Bytes(one.failure for one in kept),
             "now": now,
         }
-        rows(connection, sql, sql.values(values))
+        ask(connection, sql, sql.values(values))
     sql = statement("settle", schema)
     ends = {
         "id": Uuids(one.id for one in outcomes),
@@ -116,12 +123,12 @@ def _settle(
         "attempt": Ints(one.attempt for one in outcomes),
         "kind": Texts(one.kind for one in outcomes),
         "delay": BigInts(one.delay for one in outcomes),
-        "note": Texts(one.note for one in outcomes),
+        "note": Texts(None if one.note is None else readable(one.note) for one in outcomes),
         "alone": Bools(one.alone for one in outcomes),
         "max_crashes": MAX_CRASHES,
         "now": now,
     }
-    return {(id_, fence) for id_, fence in rows(connection, sql, sql.values(ends))}
+    return ask(connection, sql, sql.values(ends))
 
 
 def claim(

@@ -126,7 +126,7 @@ class _Look:
             yield Finding(
                 "encoding",
                 f"{facts['encoding']}, which cannot hold every text: it is refused",
-                f"move to a database with UTF8: createdb -E UTF8 -T template0 {facts['database']}2",
+                "move to a database with UTF8: createdb -E UTF8 -T template0 NAME",
                 problem=True,
             )
         if facts["pid"] != self._connection.info.backend_pid:
