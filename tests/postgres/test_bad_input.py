@@ -191,7 +191,7 @@ def test_a_host_that_is_none(place: Place) -> None:
 
 
 def test_a_server_that_does_not_answer(place: Place) -> None:
-    """As long as docs/postgresql.md says: 5 seconds, or what the URL says."""
+    """As long as docs/connections.md says: 5 seconds, or what the URL says."""
     with socket.create_server(("127.0.0.1", 0)) as hole:
         url = f"postgresql://ann:hunter2@127.0.0.1:{hole.getsockname()[1]}/shop"
         store, began = open_store(f"{url}?connect_timeout=2"), monotonic()

@@ -28,7 +28,7 @@ from sidework.store.opening import open_store
 from sidework.store.protocol import Demand, Store
 
 CONNECT, PATIENCE = 5.0, 10.0
-"""What docs/postgresql.md says: a new connection, and an answer, are waited for no longer."""
+"""What docs/connections.md says: a new connection, and an answer, are waited for no longer."""
 ENDS: list[Mode] = ["fast", "immediate", "kill"]
 
 
