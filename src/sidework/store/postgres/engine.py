@@ -35,9 +35,18 @@ from ...outcome import Outcome
 from ..combining import Combiner
 from ..lanes import Lanes
 from ..protocol import Demand, Finding, Listener, Turn
-from . import claiming, copying, inserting, looking, migrating, pruning, reading, upkeep
+from . import bulk, claiming, copying, inserting, looking, migrating, pruning, reading, upkeep
 from .arrays import Id
-from .connection import Connection, Sql, numbered, open_connection, rows, statement, translate
+from .connection import (
+    Connection,
+    Sql,
+    ask,
+    check_version,
+    numbered,
+    open_connection,
+    statement,
+    translate,
+)
 from .errand import Errand, Errands
 from .place import place_of
 from .pulse import pulse_of
@@ -105,7 +114,7 @@ class PostgresStore:
         for now in dict.fromkeys(now for _, now in commands):  # one, but for tests
             same = {at: jobs for at, (jobs, moment) in enumerate(commands) if moment == now}
             every = [job for jobs in same.values() for job in jobs]
-            verdicts = iter(inserting.insert(self._ask, self._schema, every, now))
+            verdicts = iter(inserting.insert(self._ask, self._copy, self._schema, every, now))
             for at, jobs in same.items():
                 done[at] = [Inserted(job.id, next(verdicts)) for job in jobs]
         reach("insert: committed")
@@ -115,6 +124,11 @@ class PostgresStore:
     def _ask(self, sql: Sql, values: list[Any]) -> list[tuple[Any, ...]]:
         # Sent again after a lost answer it stores nothing twice (promise I12).
         return self._session.one(sql, values, again=True)
+
+    def _copy(self, jobs: Sequence[NewJob], now: Millis | None) -> bool:
+        return self._session.write(
+            lambda connection: bulk.copy_in(connection, self._schema, jobs, now), again=True
+        )
 
     def insert_on(
         self, connection: Any, jobs: Sequence[NewJob], now: Millis | None = None
@@ -225,12 +239,14 @@ class PostgresStore:
     def _read(self, work: Callable[[Connection], T]) -> T:
         return self._session.read(work)
 
-    def _long(self, work: Callable[[Connection], T]) -> T:
+    def _long(self, work: Callable[[Connection], T], *, fits: bool = True) -> T:
         """On a connection of its own, with the planner's own choice of plans: what may take long keeps
-        nobody waiting."""
+        nobody waiting. Only on a schema that ``fits``, unless it is to be looked at for just that."""
         opened = open_connection(self._place, lambda: LONG_PATIENCE, plan_proof=False)
         try:
             with opened.connection as connection:
+                if fits or opened.version is None:
+                    check_version(opened.version, self._place)
                 return work(connection)
         except psycopg.Error as error:
             raise translate(error, self._place) from error
@@ -244,9 +260,10 @@ class PostgresStore:
         self.outside()
         expired: list[bytes] = []
 
-        def work(connection: Connection) -> Turn:
-            took = claiming.record(connection, self._schema, outcomes, now) if outcomes else []
+        def work(connection: Connection) -> Callable[[], Turn]:
+            took: Callable[[], list[bool | None]] = list
             if outcomes:
+                took = claiming.record(connection, self._schema, outcomes, now)
                 reach("turn: recorded, not committed")
             claimed: list[Claimed] = []
             short: frozenset[Runner] = frozenset()
@@ -257,10 +274,10 @@ class PostgresStore:
                 )
             if claimed:
                 reach("turn: claimed, not committed")
-            ((due,),) = rows(connection, statement("next_due", self._schema), [])
-            return Turn(took, claimed, short, due)
+            due = ask(connection, statement("next_due", self._schema), [])
+            return lambda: Turn(took(), claimed, short, due()[0][0])
 
-        turn = self._session.write(work)
+        turn = self._session.piped(work)
         reach("turn: committed")
         moved = [one.id for one, took in zip(outcomes, turn.took, strict=True) if took is not None]
         if moved or expired:
@@ -407,11 +424,11 @@ class PostgresStore:
 
     def info(self) -> dict[str, Any]:
         """Sizes, counts and settings, for a person."""
-        return self._long(lambda c: upkeep.info(c, self._place))
+        return self._long(lambda c: upkeep.info(c, self._place), fits=False)
 
     def check(self) -> list[str]:
         """What is wrong; empty when nothing is."""
-        return self._long(lambda c: upkeep.check(c, self._place))
+        return self._long(lambda c: upkeep.check(c, self._place), fits=False)
 
     def findings(self) -> list[Finding]:
         """Rights, schema, settings, and what holds back the server's tidying."""
