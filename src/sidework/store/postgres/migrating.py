@@ -71,7 +71,7 @@ def migrate(
     table, was not to be had in ``wait`` seconds; ``StoreRefused`` when the role may not do it.
     """
     texts = migrations() if texts is None else texts
-    opened = open_connection(place, lambda: STEP_SECONDS, plan_proof=False)
+    opened = open_connection(place, STEP_SECONDS, plan_proof=False)
     with opened.connection as connection:
         if opened.version is not None and opened.version >= len(texts):
             check_version(opened.version, place)
@@ -151,6 +151,8 @@ class _Migration:
         try:
             if self._version() >= step.number:
                 return None  # another was faster: look again
+            # It stands in nobody's way, and may wait long for old transactions to end.
+            self._connection.execute(b"SET lock_timeout = 0")
             for statement in step.statements:
                 self._connection.execute(statement.encode())
             self._mark(step)
@@ -193,7 +195,7 @@ def script(place: Place, texts: Sequence[str] | None = None) -> str:
     twice.
     """
     texts = migrations() if texts is None else texts
-    opened = open_connection(place, lambda: STEP_SECONDS, plan_proof=False)
+    opened = open_connection(place, STEP_SECONDS, plan_proof=False)
     with opened.connection as connection:
         row = connection.execute(
             b"SELECT to_regnamespace($1) IS NOT NULL", [f'"{place.schema}"']
