@@ -24,6 +24,7 @@ ALONE: dict[str, dict[str, str]] = {
     },
     "postgres": {
         "arrays.py": "a batch is one statement over arrays, packed here",
+        "bulk.py": "COPY for many new jobs; a file's wide INSERT is as fast",
         "errand.py": "what is asked of a caller's connection, for drivers that block and that await",
         "migrating.py": "another's decision and right; a file is migrated by whoever opens it",
         "pulse.py": "the connection that listens, rings and beats; a file's bells are sockets",
@@ -32,6 +33,7 @@ ALONE: dict[str, dict[str, str]] = {
         "migrations/0002_vacuum.sql": "the server's own tidying, per table",
         "sql/beat.sql": "a worker lives as long as its beat moves; on a file, as long as its lock",
         "sql/free.sql": "a job's own transaction may be open beside the record's",
+        "sql/insert_one.sql": "one job without the arrays of many, which cost a third",
         "sql/keep_rescued.sql": "many rows at once; on a file the engine goes from row to row",
         "sql/look.sql": "a claim's first questions in one round trip; a file has no trips",
         "sql/workers.sql": "by beat and lease, with the server's clock; on a file, by the locks",
