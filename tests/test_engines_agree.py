@@ -25,6 +25,7 @@ from sidework.errors import SideworkError
 from sidework.job import AttemptRow, Copied, JobFilter, JobRow, NewJob, WorkerRow
 from sidework.outcome import Outcome
 from sidework.state import State
+from sidework.store.opening import open_store
 from sidework.store.protocol import RETENTION, Demand, Store
 
 EXAMPLES = int(os.environ.get("SIDEWORK_EXAMPLES", "10"))
@@ -68,7 +69,11 @@ class Sides:
     def __init__(self) -> None:
         self.folder = tempfile.mkdtemp()
         self.places = {name: make(Path(self.folder)) for name, make in ENGINES.items()}
-        self.stores: dict[str, Store] = {name: one.open() for name, one in self.places.items()}
+        self.stores: dict[str, Store] = {
+            # Of the lease depends how long a worker waits for a server: here for as long as it takes.
+            name: open_store(one.url.replace("lease=4s", "lease=2m"))
+            for name, one in self.places.items()
+        }
         self.workers: dict[str, list[int]] = {name: [] for name in ENGINES}
 
     def close(self) -> None:

@@ -3,7 +3,6 @@ and what is looked at afterwards, by whatever the workers were cut off or stoppe
 
 from __future__ import annotations
 
-import os
 import random
 import subprocess
 import sys
@@ -41,7 +40,7 @@ class LeaseField(Field):
         self.lease = lease
         self.database = str(conninfo_to_dict(server.new_database())["dbname"])
         self.watcher = self.way(server)
-        super().__init__(folder, LOAD)
+        super().__init__(folder, LOAD, self.watcher)
         self.app.store.migrate()
         self.log = folder / "workers.log"
 
@@ -49,9 +48,6 @@ class LeaseField(Field):
         """The store's URL, by whatever leads to the server."""
         url: str = through.url(self.database, lease=f"{self.lease:g}s")
         return url
-
-    def environment(self, folder: Path) -> dict[str, str]:  # type: ignore[override]
-        return {**os.environ, "SIDEWORK_URL": self.watcher}
 
     def worker_by(self, url: str, *within: str) -> subprocess.Popen[bytes]:
         """Start a worker that reaches the store by this URL; ``within`` goes before its command."""

@@ -66,6 +66,25 @@ def test_connecting_takes_no_longer_than_a_statement_may(
     assert monotonic() - began < LEASE / 4 + SLACK
 
 
+def test_a_slow_server_is_reached_in_the_end(proxy: Proxy, store: PostgresStore) -> None:
+    """A connection takes longer here than any verb has patience; what was begun is gone on with."""
+    worker = store.register("here", 1, ()).id
+    store._session.close()
+    proxy.delay(0.2)
+    refused = 0
+
+    def answered() -> bool:
+        nonlocal refused
+        try:
+            return store.held(worker) == []
+        except StoreError:
+            refused += 1
+            return False
+
+    until(answered)
+    assert refused
+
+
 def test_whoever_was_taken_for_dead_is_trusted_no_more_and_can_register_again(
     store: PostgresStore, database: str
 ) -> None:
@@ -84,7 +103,7 @@ def test_rows_locked_by_one_that_was_cut_off_come_back(store: PostgresStore, dat
     store.insert([job])
     worker = store.register("here", 1, ()).id
     (claimed,) = store.turn([], Demand(worker, {"thread": 1}, ())).claimed
-    silent = open_connection(place_of(store.url), lambda: 5.0).connection
+    silent = open_connection(place_of(store.url), 5.0).connection
     silent.execute("BEGIN")
     silent.execute("SELECT 1 FROM sidework.jobs FOR UPDATE")
     with psycopg.connect(database) as other:

@@ -56,7 +56,7 @@ VERIFY_SECONDS, VERIFY_CUT_OFF = 5.0, 0.5
 while it claims nothing, since it may have been taken for dead."""
 LEAVE_SECONDS, LEAVE_AT_ONCE = 5.0, 1.0
 """How long a worker that leaves waits for a store that is held by others; a second signal is urgent."""
-RETRY_FIRST, RETRY_MOST = 0.1, 5.0
+RETRY_FIRST, RETRY_MOST = 0.1, 2.0
 """Seconds until a store that did not answer is tried again, at first and at most."""
 BEGIN_MOST = 0.5
 """The same at most for one that is not there yet: whoever waits for the first job looks at the clock."""

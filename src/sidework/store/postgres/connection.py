@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Generator, Sequence
-from contextvars import ContextVar
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, NamedTuple
@@ -22,6 +21,11 @@ from .sqlstate import error_of
 
 OLDEST_SERVER = 140_000
 NAME = "sidework"
+
+AGAIN = frozenset({"40001", "40P01"})
+"""Serialization failure and deadlock: the transaction was undone whole, to be tried again
+(postgresql.org/docs/current/mvcc-serialization-failure-handling.html)."""
+TRIES = 8
 
 _NOW = "coalesce(%s::bigint, (extract(epoch FROM statement_timestamp()) * 1000)::bigint)"
 _SETTINGS = {
@@ -45,6 +49,8 @@ _PLANS = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "jit": "off",
+    # What a role or a database has by default may be stricter, and would undo statements for nothing.
+    "default_transaction_isolation": "read committed",
 }
 
 
@@ -115,10 +121,8 @@ def migrations() -> list[str]:
     return [_read("migrations", name) for name in names]
 
 
-Patience = Callable[[], float]
-"""How many seconds a server may take for its next answer: asked before each."""
-
-_connect_within: ContextVar[float] = ContextVar("connect_within")
+Patience = float | Callable[[], float]
+"""How many seconds a server may take for its next answer; a function is asked before each."""
 
 
 class Connection(psycopg.Connection[tuple[Any, ...]]):
@@ -127,13 +131,10 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
 
     patience: Patience | None = None
 
-    @classmethod
-    def _connect_gen(cls, conninfo: str = "") -> Any:
-        # ``connect_timeout`` is of whole seconds, and of two at least.
-        return _limited(super()._connect_gen(conninfo), _connect_within.get())
-
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        limit = timeout if timeout is not None or self.patience is None else self.patience()
+        limit = timeout
+        if limit is None and self.patience is not None:
+            limit = _seconds(self.patience)
         try:
             return super().wait(gen, interval, limit)
         except psycopg.errors._WaitTimeout as late:
@@ -141,21 +142,8 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
             raise psycopg.OperationalError(f"no answer within {limit:g} s") from late
 
 
-def _limited(
-    connecting: Generator[Any, Any, Connection], seconds: float
-) -> Generator[Any, Any, Connection]:
-    end = monotonic() + seconds
-    try:
-        asked = next(connecting)
-        while True:
-            ready = yield asked
-            if not ready and monotonic() >= end:
-                raise psycopg.errors.ConnectionTimeout(f"no connection within {seconds:.2g} s")
-            asked = connecting.send(ready)
-    except StopIteration as made:
-        return made.value  # type: ignore[no-any-return]
-    finally:
-        connecting.close()
+def _seconds(patience: Patience) -> float:
+    return patience() if callable(patience) else patience
 
 
 @dataclass
@@ -178,23 +166,16 @@ def translate(error: psycopg.Error, place: Place) -> StoreError:
 
 
 def connect(place: Place, patience: Patience, *, name: str = NAME) -> Connection:
-    """A connection to the server, about which nothing is known yet. Each host of the URL has its share of
-    the patience."""
-    within = min(place.connect_seconds, patience() / (1 + place.hosts.count(",")))
-    token = _connect_within.set(within)
+    """A connection to the server, about which nothing is known yet."""
     try:
         made = Connection.connect(
             place.conninfo,
             autocommit=True,
             application_name=name,
-            # Whatever the database has: what that cannot hold is then refused by the server, not by psycopg.
-            client_encoding="utf8",
             cursor_factory=psycopg.RawCursor,
         )
     except psycopg.Error as error:
         raise translate(error, place) from error
-    finally:
-        _connect_within.reset(token)
     made.patience = patience
     return made
 
@@ -203,15 +184,22 @@ def open_connection(
     place: Place, patience: Patience, *, name: str = NAME, plan_proof: bool = True
 ) -> Opened:
     """A connection to the server, with our types and, without a pooler, our settings."""
-    made = connect(place, patience, name=name)
-    try:
-        return _looked_at(made, place, plan_proof)
-    except psycopg.Error as error:
-        made.close()
-        raise translate(error, place) from error
-    except BaseException:
-        made.close()
-        raise
+    tries, began = 0, monotonic()
+    while True:
+        tries += 1
+        made = connect(place, patience, name=name)
+        try:
+            return _looked_at(made, place, plan_proof)
+        except psycopg.Error as error:
+            # Nothing was asked of it yet, so another one is as good: this one broke, or what it reads was
+            # undone, as a role's serializable transactions may be.
+            lost = made.closed or made.broken or error.sqlstate in AGAIN
+            made.close()
+            if not lost or tries >= TRIES or monotonic() - began >= _seconds(patience):
+                raise translate(error, place) from error
+        except BaseException:
+            made.close()
+            raise
 
 
 def _looked_at(connection: Connection, place: Place, plan_proof: bool) -> Opened:

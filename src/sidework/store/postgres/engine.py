@@ -39,7 +39,16 @@ from ..lanes import Lanes
 from ..protocol import Demand, Finding, Listener, Turn
 from . import bulk, claiming, copying, inserting, looking, migrating, pruning, reading, upkeep
 from .arrays import Id
-from .connection import Connection, Sql, ask, numbered, open_connection, statement, translate
+from .connection import (
+    Connection,
+    Sql,
+    ask,
+    check_version,
+    numbered,
+    open_connection,
+    statement,
+    translate,
+)
 from .errand import Errand, Errands
 from .place import place_of
 from .pulse import pulse_of
@@ -255,12 +264,14 @@ class PostgresStore:
     def _read(self, work: Callable[[Connection], T]) -> T:
         return self._session.read(work)
 
-    def _long(self, work: Callable[[Connection], T]) -> T:
+    def _long(self, work: Callable[[Connection], T], *, fits: bool = True) -> T:
         """On a connection of its own, with the planner's own choice of plans: what may take long keeps
-        nobody waiting."""
+        nobody waiting. Only on a schema that ``fits``, unless it is to be looked at for just that."""
         opened = open_connection(self._place, lambda: LONG_PATIENCE, plan_proof=False)
         try:
             with opened.connection as connection:
+                if fits or opened.version is None:
+                    check_version(opened.version, self._place)
                 return work(connection)
         except psycopg.Error as error:
             raise translate(error, self._place) from error
@@ -457,11 +468,11 @@ class PostgresStore:
 
     def info(self) -> dict[str, Any]:
         """Sizes, counts and settings, for a person."""
-        return self._long(lambda c: upkeep.info(c, self._place))
+        return self._long(lambda c: upkeep.info(c, self._place), fits=False)
 
     def check(self) -> list[str]:
         """What is wrong; empty when nothing is."""
-        return self._long(lambda c: upkeep.check(c, self._place))
+        return self._long(lambda c: upkeep.check(c, self._place), fits=False)
 
     def findings(self) -> list[Finding]:
         """Rights, schema, settings, and what holds back the server's tidying."""

@@ -88,7 +88,7 @@ SELECT slot_name::text, age(xmin) FROM pg_replication_slots WHERE xmin IS NOT NU
 
 def findings(place: Place, long: float = LONG_SECONDS) -> list[Finding]:
     """All of it. ``long``: seconds after which a transaction is worth a word."""
-    connection = connect(place, lambda: _SECONDS)
+    connection = connect(place, _SECONDS)
     try:
         with connection:
             return list(_Look(connection, place, long))
@@ -125,8 +125,8 @@ class _Look:
         if facts["encoding"] != "UTF8":
             yield Finding(
                 "encoding",
-                f"{facts['encoding']}, which cannot hold every text",
-                "name a database with UTF8: createdb -E UTF8 -T template0 NAME",
+                f"{facts['encoding']}, which cannot hold every text: it is refused",
+                "move to a database with UTF8: createdb -E UTF8 -T template0 NAME",
                 problem=True,
             )
         if facts["pid"] != self._connection.info.backend_pid:

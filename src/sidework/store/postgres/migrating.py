@@ -71,7 +71,7 @@ def migrate(
     table, was not to be had in ``wait`` seconds; ``StoreRefused`` when the role may not do it.
     """
     texts = migrations() if texts is None else texts
-    opened = open_connection(place, lambda: STEP_SECONDS, plan_proof=False)
+    opened = open_connection(place, STEP_SECONDS, plan_proof=False)
     with opened.connection as connection:
         if opened.version is not None and opened.version >= len(texts):
             check_version(opened.version, place)
@@ -195,7 +195,7 @@ def script(place: Place, texts: Sequence[str] | None = None) -> str:
     twice.
     """
     texts = migrations() if texts is None else texts
-    opened = open_connection(place, lambda: STEP_SECONDS, plan_proof=False)
+    opened = open_connection(place, STEP_SECONDS, plan_proof=False)
     with opened.connection as connection:
         row = connection.execute(
             b"SELECT to_regnamespace($1) IS NOT NULL", [f'"{place.schema}"']

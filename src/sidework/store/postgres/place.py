@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 import psycopg
@@ -29,16 +27,14 @@ _SCHEMA = re.compile(r"[^\x00\"]{1,63}")
 
 @dataclass(frozen=True)
 class Place:
-    """One schema of one database. ``conninfo`` is what libpq takes, ``hosts`` what it says of where;
-    ``url`` leads here again, and ``shown`` is that without its password."""
+    """One schema of one database. ``conninfo`` is what libpq takes; ``url`` leads here again, and
+    ``shown`` is that without its password."""
 
     url: str
     shown: str
     conninfo: str
     schema: str
     lease: float
-    hosts: str
-    connect_seconds: float
 
 
 def place_of(url: str) -> Place:
@@ -54,22 +50,14 @@ def place_of(url: str) -> Place:
     if not _SCHEMA.fullmatch(schema) or len(schema.encode()) > 63:
         raise StoreRefused(f"schema={schema!r}: expected 1 to 63 bytes without quotes")
     conninfo = f"postgresql://{where}?{urlencode(theirs, quote_via=quote)}"
-    found = _checked(url, conninfo)
-    return Place(
-        url,
-        shown(url),
-        conninfo,
-        schema,
-        _lease(ours.get("lease")),
-        str(found.get("host") or ""),
-        float(found["connect_timeout"]) if int(found["connect_timeout"]) > 0 else math.inf,
-    )
+    _check(url, conninfo)
+    return Place(url, shown(url), conninfo, schema, _lease(ours.get("lease")))
 
 
 _FORM = "expected postgresql://user:password@host:port/database?schema=sidework"
 
 
-def _checked(url: str, conninfo: str) -> dict[str, Any]:
+def _check(url: str, conninfo: str) -> None:
     """What libpq would say only when it connects, and then as if the server could not be reached."""
     try:
         found = conninfo_to_dict(conninfo)
@@ -83,7 +71,6 @@ def _checked(url: str, conninfo: str) -> dict[str, Any]:
         raise _unreadable(url, "there are two @")
     if not wait.lstrip("-").isdigit():
         raise StoreRefused(f"connect_timeout={wait}: expected whole seconds")
-    return found
 
 
 def _unreadable(url: str, why: str) -> StoreRefused:

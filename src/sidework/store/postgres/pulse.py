@@ -50,7 +50,6 @@ class Pulse:
     def __init__(self, place: Place) -> None:
         self._place = place
         self._patience = max(1.0, place.lease / BEATS)
-        self._connects_within = max(1.0, place.lease / 2)
         self._forget()
         forgets(self)
 
@@ -224,12 +223,11 @@ class Pulse:
         if self._opened is None:
             opened = open_connection(
                 self._place,
-                lambda: self._connects_within,
+                self._patience,
                 name="sidework pulse",
                 plan_proof=False,
             )
             connection = opened.connection
-            connection.patience = lambda: self._patience
             connection.add_notify_handler(self._heard)
             self._opened, self._probed_at = opened, monotonic()
             self._listens.clear()

@@ -21,23 +21,21 @@ from ...errors import StoreError, StoreRefused
 from ...forking import forgets
 from ..protocol import STOP_SECONDS
 from .connection import (
+    AGAIN,
+    TRIES,
     Connection,
     Opened,
     Sql,
     check_version,
-    open_connection,
     rows,
     settings,
     translate,
 )
+from .opening import Opening
 from .place import Place
 
 T = TypeVar("T")
 
-AGAIN = frozenset({"40001", "40P01"})
-"""Serialization failure and deadlock: the transaction was undone whole, to be tried again
-(postgresql.org/docs/current/mvcc-serialization-failure-handling.html)."""
-TRIES = 8
 LEAST_SECONDS = 0.3
 """What a statement gets even when the time to leave is over, or trust is about to be."""
 
@@ -58,6 +56,7 @@ class Session:
         self.trust: Callable[[], float] | None = None
         self._lock = threading.RLock()
         self._opened: Opened | None = None
+        self._opening: Opening | None = None
         self._pid = 0
         self._leaves_at: float | None = None
         self.mark: UUID | None = None
@@ -181,7 +180,7 @@ class Session:
             if not _has_ended(self._opened.connection):
                 return self._opened.connection
             self._shut()
-        opened = open_connection(self.place, self._patience)
+        opened = self._connect()
         try:
             check_version(opened.version, self.place)
         except StoreError:
@@ -189,6 +188,14 @@ class Session:
             raise
         self._opened, self._pid, self.mark = opened, os.getpid(), opened.mark
         return opened.connection
+
+    def _connect(self) -> Opened:
+        if self._opening is None or self._opening.failed:  # also since somebody lost patience
+            self._opening = Opening(self.place)
+        opened = self._opening.wait(self._patience())
+        self._opening = None
+        opened.connection.patience = self._patience
+        return opened
 
     def hurry(self, seconds: float) -> None:
         """Until it is closed, wait for the server no longer than this, all waits together."""
@@ -198,6 +205,9 @@ class Session:
         """Close the connection; the next use opens it again, and is in no hurry."""
         with self._lock:
             self._shut()
+            if self._opening is not None:
+                self._opening.abandon()
+                self._opening = None
             self._leaves_at = None
 
     def _shut(self) -> None:
@@ -208,6 +218,7 @@ class Session:
     def forget_in_child(self) -> None:
         """In a forked child: the connection is the parent's."""
         self._lock = threading.RLock()
+        self._opening = None
         opened, self._opened = self._opened, None
         if opened is not None:
             leave(opened.connection)
