@@ -27,6 +27,7 @@ ALONE: dict[str, dict[str, str]] = {
         "bulk.py": "COPY for many new jobs; a file's wide INSERT is as fast",
         "errand.py": "what is asked of a caller's connection, for drivers that block and that await",
         "migrating.py": "another's decision and right; a file is migrated by whoever opens it",
+        "opening.py": "a network or a name server may keep whoever connects waiting",
         "pulse.py": "the connection that listens, rings and beats; a file's bells are sockets",
         "sqlstate.py": "one table of errors for the drivers of all callers; a file has one driver",
         "statement.py": "one text for all those drivers",
