@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from ...clock import Millis
+from ...clock import Millis, monotonic
 from ...crashpoint import reach
 from ...errors import StoreRefused
 from ...job import MAX_CRASHES, Claimed, Runner
 from ...outcome import Failure, Outcome, encode_failure
 from ..lanes import Lanes
 from ..protocol import Demand
-from .arrays import BigInts, Bools, Bytes, Ints, Texts, Uuids
+from .arrays import BigInts, Bools, Bytes, Column, Ints, Texts, Uuids
+from .bounds import Bounds, Part
 from .connection import Connection, rows, statement
 from .inserting import for_all
 from .rows import claimed
@@ -127,48 +128,135 @@ def _settle(
     return {(id_, fence) for id_, fence in rows(connection, sql, sql.values(ends))}
 
 
+class Found(NamedTuple):
+    """What a claim brought: the jobs, for which runners it was less than was asked for, which jobs had
+    expired, and when another look is worth it: a job becomes due, or bounds left something out."""
+
+    taken: list[Claimed]
+    short: frozenset[Runner]
+    expired: list[bytes]
+    look_at: Millis | None
+
+
 def claim(
-    connection: Connection, schema: str, demand: Demand, lanes: Lanes, now: Millis | None
-) -> tuple[list[Claimed], frozenset[Runner], list[bytes]]:
-    """Take what the demand has places for, shared evenly among open lanes; for which runners it was less;
-    and which jobs had expired."""
+    connection: Connection,
+    schema: str,
+    demand: Demand,
+    lanes: Lanes,
+    bounds: Bounds,
+    now: Millis | None,
+) -> Found:
+    """Take what the demand has places for, shared evenly among open lanes."""
+    began, due_whole, since = monotonic(), bounds.whole("due"), bounds.since()
+    before = _look(connection, schema, demand.worker, since, now)
+    looked, whole = monotonic(), bounds.whole("jobs")
+
+    def ask(verb: str, /, **values: Any) -> list[tuple[Any, ...]]:
+        sql = statement(verb, schema)
+        return rows(connection, sql, sql.values(values))
+
+    def take(runner: Runner, lane: str, most: int) -> list[Claimed]:
+        values = {
+            "lane": lane, "runner": runner, "limit": most, "worker": demand.worker, "now": now
+        }  # fmt: skip
+        if whole:
+            found = ask("claim", **values)
+        else:
+            found = ask("claim_after", **values, **_columns(bounds.parts(runner, lane)))
+        taken = [claimed(row) for row in found]
+        taken.sort(key=lambda job: (-job.priority, job.due_at, job.id))
+        full = len(taken) == most
+        bounds.took(runner, lane, taken, whole=whole, full=full)
+        if not whole and not full:
+            bounds.nothing(runner, lane, before.moment)
+        return taken
+
+    def has(runner: Runner, lane: str) -> bool:
+        if not whole:
+            return bounds.knows(runner, lane)
+        return bool(ask("lane", lane=lane, runner=runner)[0][0])
+
+    def walk(runner: Runner, after: str, most: int) -> list[tuple[str, bool]]:
+        if not whole:
+            return [(lane, True) for lane in bounds.lanes(runner, after, most)]
+        found = ask("lanes", runner=runner, after=after, most=most)
+        return [(lane, any_) for lane, any_ in found]
+
+    taken, short = lanes.share(demand, before.closed, has, walk, take)
+    shared = monotonic()
+    times = [] if whole or not short else [before.moment + bounds.rest("jobs")]
+    sql = statement("next_due", schema)
+    ((due, of_jobs, of_due),) = rows(connection, sql, sql.values({"since": since}))
+    if due is not None:
+        times.append(due)
+    if whole:
+        bounds.looked("jobs", of_jobs - before.of_jobs - len(taken), shared - looked)
+    if due_whole:
+        brought = before.promoted + len(before.expired)
+        bounds.looked("due", of_due - before.of_due - brought, looked - began)
+    if before.all_seen:
+        bounds.none_left(before.moment)
+    else:
+        bounds.some_left()
+    return Found(taken, short, before.expired, min(times, default=None))
+
+
+def next_due(connection: Connection, schema: str, bounds: Bounds) -> Millis | None:
+    """When the next waiting job becomes due."""
+    sql = statement("next_due", schema)
+    due: Millis | None = rows(connection, sql, sql.values({"since": bounds.since()}))[0][0]
+    return due
+
+
+def _columns(parts: list[Part]) -> dict[str, Column]:
+    above, priority, due_at, after = zip(*parts, strict=True)
+    return {
+        "above": Ints(above),
+        "priority": Ints(priority),
+        "due_at": BigInts(due_at),
+        "after": Uuids(after),
+    }
+
+
+class _Before(NamedTuple):
+    """What a claim knows before it takes anything."""
+
+    moment: Millis
+    closed: frozenset[str]
+    expired: list[bytes]
+    promoted: int
+    of_jobs: int
+    """Entries read of the index of available jobs, and of those of what is due."""
+    of_due: int
+
+    @property
+    def all_seen(self) -> bool:
+        return len(self.expired) < PROMOTE_LIMIT and self.promoted < PROMOTE_LIMIT
+
+
+def _look(
+    connection: Connection, schema: str, worker: int, since: Millis, now: Millis | None
+) -> _Before:
+    """The first step of a claim: what is due becomes available, what has expired is cancelled, both
+    bounded."""
     sql = statement("look", schema)
-    ((known, closed, any_expired, any_due),) = rows(
-        connection, sql, sql.values({"worker": demand.worker, "now": now})
+    ((of_jobs, of_due, known, closed, any_expired, any_due, moment),) = rows(
+        connection, sql, sql.values({"worker": worker, "now": now, "since": since})
     )
     if not known:
         # Taken for dead, or the database is a new one. What it took would come back as a stranger's, a
         # crash counted each time. The outcomes of this turn are undone with it: they are sent again.
-        raise StoreRefused(f"worker {demand.worker} is not known here (any more): register again")
+        raise StoreRefused(f"worker {worker} is not known here (any more): register again")
     expired: list[bytes] = []
-    bounds = {"now": now, "limit": PROMOTE_LIMIT}
+    promoted = 0
+    values = {"now": now, "limit": PROMOTE_LIMIT, "since": since}
     if any_expired:
         sql = statement("expire", schema)
-        expired = [row[0] for row in rows(connection, sql, sql.values(bounds))]
+        expired = [row[0] for row in rows(connection, sql, sql.values(values))]
     if any_due:
         sql = statement("promote", schema)
-        rows(connection, sql, sql.values(bounds))
-
-    def take(runner: Runner, lane: str, most: int) -> list[Claimed]:
-        sql = statement("claim", schema)
-        values = {
-            "lane": lane, "runner": runner, "limit": most, "worker": demand.worker, "now": now
-        }  # fmt: skip
-        taken = [claimed(row) for row in rows(connection, sql, sql.values(values))]
-        taken.sort(key=lambda job: (-job.priority, job.due_at, job.id))
-        return taken
-
-    def has(runner: Runner, lane: str) -> bool:
-        sql = statement("lane", schema)
-        return bool(rows(connection, sql, sql.values({"lane": lane, "runner": runner}))[0][0])
-
-    def walk(runner: Runner, after: str, most: int) -> list[tuple[str, bool]]:
-        sql = statement("lanes", schema)
-        values = sql.values({"runner": runner, "after": after, "most": most})
-        return [(lane, found) for lane, found in rows(connection, sql, values)]
-
-    taken, short = lanes.share(demand, frozenset(closed), has, walk, take)
-    return taken, short, expired
+        promoted = len(rows(connection, sql, sql.values(values)))
+    return _Before(moment, frozenset(closed), expired, promoted, of_jobs, of_due)
 
 
 def rescue(

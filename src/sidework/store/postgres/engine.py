@@ -19,7 +19,6 @@ from ...crashpoint import reach
 from ...errors import StoreRefused
 from ...job import (
     AttemptRow,
-    Claimed,
     Copied,
     Held,
     Inserted,
@@ -27,7 +26,6 @@ from ...job import (
     JobRow,
     NewJob,
     QueueRow,
-    Runner,
     Verdict,
     WorkerRow,
 )
@@ -37,7 +35,8 @@ from ..lanes import Lanes
 from ..protocol import Demand, Listener, Turn
 from . import callers, claiming, copying, inserting, migrating, pruning, reading, upkeep
 from .arrays import Id
-from .connection import Connection, Sql, numbered, open_connection, rows, statement, translate
+from .bounds import EVER, Bounds
+from .connection import Connection, Sql, numbered, open_connection, statement, translate
 from .place import place_of
 from .pulse import pulse_of
 from .roster import Roster
@@ -66,7 +65,7 @@ class PostgresStore:
         self._inserts: Combiner[tuple[Sequence[NewJob], Millis | None], list[Inserted]] = Combiner(
             self._insert_batch, lambda command: len(command[0]), MOST_ROWS
         )
-        self._lanes = Lanes()
+        self._lanes, self._bounds = Lanes(), Bounds()
         self._roster = Roster(self._session, self._pulse, self._place, self._moved)
         self._inside: set[int] = set()
         self._version, self._poll = 0, POLL_FIRST
@@ -260,17 +259,15 @@ class PostgresStore:
             took = claiming.record(connection, self._schema, outcomes, now) if outcomes else []
             if outcomes:
                 reach("turn: recorded, not committed")
-            claimed: list[Claimed] = []
-            short: frozenset[Runner] = frozenset()
             expired[:] = []
-            if demand is not None:
-                claimed, short, expired[:] = claiming.claim(
-                    connection, self._schema, demand, self._lanes, now
-                )
-            if claimed:
+            if demand is None:
+                due = claiming.next_due(connection, self._schema, self._bounds)
+                return Turn(took, [], frozenset(), due)
+            found = claiming.claim(connection, self._schema, demand, self._lanes, self._bounds, now)
+            expired[:] = found.expired
+            if found.taken:
                 reach("turn: claimed, not committed")
-            ((due,),) = rows(connection, statement("next_due", self._schema), [])
-            return Turn(took, claimed, short, due)
+            return Turn(took, found.taken, found.short, found.look_at)
 
         turn = self._session.write(work)
         reach("turn: committed")
@@ -353,11 +350,11 @@ class PostgresStore:
 
     def promote(self, limit: int, now: Millis | None = None) -> int:
         """Make what is due available."""
-        return len(self._one("promote", now=now, limit=limit))
+        return len(self._one("promote", now=now, limit=limit, since=EVER))
 
     def expire(self, limit: int, now: Millis | None = None) -> int:
         """Cancel what was not started in time."""
-        ids = [row[0] for row in self._one("expire", now=now, limit=limit)]
+        ids = [row[0] for row in self._one("expire", now=now, limit=limit, since=EVER)]
         if ids:
             self.ring_done(ids)
         return len(ids)
