@@ -18,6 +18,7 @@ from sidework.ids import new_id
 from sidework.job import Claimed, JobRow, NewJob, Runner
 from sidework.outcome import Failure, Outcome, encode_failure
 from sidework.store.opening import open_store
+from sidework.store.postgres.looking import RIGHTS
 from sidework.store.protocol import Demand, Store
 
 NOW = 1_700_000_000_000
@@ -52,23 +53,37 @@ class Sqlite:
 
 
 class Postgres:
-    """The same for PostgreSQL: a schema of its own in a database of the session's server."""
+    """The same for PostgreSQL: a schema of its own in a database of the session's server, used by a role
+    that has the rights which ``sidework db check`` asks for and no others."""
 
     own_files = False
 
     def __init__(self, folder: Path) -> None:
         self._server = shared(newest()).url()
         name = f"{folder.name[:40]}-{os.urandom(4).hex()}"
-        self.url = f"{self._server}&schema={name}&lease=4s"
-        self.other_url = f"{self._server}&schema={name}-other"
-        _migrate(self.url)
+        self.url = self._made(f"{name}&lease=4s")
+        self.other = f"{name}-other"
+
+    def _made(self, schema: str) -> str:
+        """Make the schema as its owner; the URL of the role that uses it."""
+        store = open_store(f"{self._server}&schema={schema}")
+        store.migrate()
+        store.close()
+        name = schema.partition("&")[0]
+        with psycopg.connect(self._server) as connection:
+            connection.execute(_ROLE)
+            connection.execute(f'GRANT USAGE ON SCHEMA "{name}" TO conformance')  # type: ignore[arg-type]
+            for table, rights in RIGHTS.items():
+                connection.execute(
+                    f'GRANT {", ".join(rights)} ON "{name}".{table} TO conformance'  # type: ignore[arg-type]
+                )
+        return f"{self._server.replace('//postgres@', '//conformance@')}&schema={schema}"
 
     def open(self) -> Store:
         return open_store(self.url)
 
     def open_other(self) -> Store:
-        _migrate(self.other_url)
-        return open_store(self.other_url)
+        return open_store(self._made(self.other))
 
     @contextmanager
     def transaction(self) -> Iterator[Any]:
@@ -76,10 +91,10 @@ class Postgres:
             yield connection
 
 
-def _migrate(url: str) -> None:
-    store = open_store(url)
-    store.migrate()
-    store.close()
+_ROLE = """
+DO $$ BEGIN CREATE ROLE conformance LOGIN;
+EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$
+"""
 
 
 ENGINES: dict[str, Callable[[Path], Any]] = {"sqlite": Sqlite, "postgres": Postgres}

@@ -15,7 +15,7 @@ from .field import Figures
 from .finishing import ends_in_transactions
 from .hostile import hostile_values
 from .hung import hung_jobs
-from .kills import killed_producers, killed_workers
+from .kills import killed_postgres_workers, killed_producers, killed_workers
 from .poison import poison_jobs
 from .power import power_cuts
 from .sharing import eight_writers, forks
@@ -23,7 +23,13 @@ from .sharing import eight_writers, forks
 ROWS: dict[int, tuple[Callable[[Path, int, int], Figures], int, int, str]] = {
     # row: (what, size of the smoke, size of the full run, the figure to reach)
     1: (killed_workers, 3, 1000, "100,000 jobs, 1,000 landed kills: 0 lost, recovery p99 ≤ 2 s"),
-    3: (crash_points, 1, 10, "all points, each shown to be hit"),
+    2: (
+        killed_postgres_workers,
+        3,
+        500,
+        "50,000 jobs, 500 kills: 0 lost, recovery p99 ≤ lease + 1 s",
+    ),
+    3: (crash_points, 20, 340, "10 times all points, both engines, each shown to be hit"),
     4: (killed_producers, 5, 5000, "5,000 kills: 0 violations"),
     10: (
         blocked_children,

@@ -129,22 +129,30 @@ def translate(error: psycopg.Error, place: Place) -> StoreError:
     return error_of(error.sqlstate, text, place.shown)
 
 
-def open_connection(
-    place: Place, patience: float | None, *, name: str = NAME, plan_proof: bool = True
-) -> Opened:
-    """A connection to the server, with our types and, without a pooler, our settings."""
+def connect(place: Place, patience: float | None, *, name: str = NAME) -> Connection:
+    """A connection to the server, about which nothing is known yet."""
     try:
         made = Connection.connect(
             place.conninfo,
             autocommit=True,
             connect_timeout=CONNECT_SECONDS,
             application_name=name,
+            # Whatever the database has: what that cannot hold is then refused by the server, not by psycopg.
+            client_encoding="utf8",
             cursor_factory=psycopg.RawCursor,
         )
     except psycopg.Error as error:
         raise translate(error, place) from error
+    made.patience = patience
+    return made
+
+
+def open_connection(
+    place: Place, patience: float | None, *, name: str = NAME, plan_proof: bool = True
+) -> Opened:
+    """A connection to the server, with our types and, without a pooler, our settings."""
+    made = connect(place, patience, name=name)
     try:
-        made.patience = patience
         return _looked_at(made, place, plan_proof)
     except psycopg.Error as error:
         made.close()

@@ -32,8 +32,8 @@ from ...job import (
 from ...outcome import Outcome
 from ..combining import Combiner
 from ..lanes import Lanes
-from ..protocol import Demand, Listener, Turn
-from . import callers, claiming, copying, inserting, migrating, pruning, reading, upkeep
+from ..protocol import Demand, Finding, Listener, Turn
+from . import callers, claiming, copying, inserting, looking, migrating, pruning, reading, upkeep
 from .arrays import Id
 from .bounds import EVER, Bounds
 from .connection import Connection, Sql, numbered, open_connection, statement, translate
@@ -76,7 +76,8 @@ class PostgresStore:
         return self._place.url
 
     def close(self) -> None:
-        """Close the connections; the next use opens them again."""
+        """Close the connections; the next use opens them again. Workers that are not retired are dead."""
+        self._roster.close()
         self._pulse.close()
         self._session.close()
 
@@ -416,6 +417,10 @@ class PostgresStore:
         """What is wrong; empty when nothing is."""
         return self._long(lambda c: upkeep.check(c, self._place))
 
+    def findings(self) -> list[Finding]:
+        """Rights, schema, settings, and what holds back the server's tidying."""
+        return looking.findings(self._place)
+
     def dump(self, after: bytes | None, limit: int) -> list[Copied]:
         """Whole jobs by rising id, above ``after``."""
         return self._long(lambda c: copying.dump(c, self._schema, after, limit))
@@ -438,7 +443,13 @@ class PostgresStore:
 
     def migrate(self) -> list[int]:
         """Bring the schema to what this code knows; the versions applied."""
-        return migrating.migrate(self._session, self._place)
+        applied = migrating.migrate(self._place)
+        self._session.close()  # the next connection sees what is there now
+        return applied
+
+    def script(self) -> str:
+        """The same as a script for psql, from the version that is there."""
+        return migrating.script(self._place)
 
     def backup(self, target: str) -> None:
         """Refused: the server's own tools do it."""

@@ -56,7 +56,6 @@ class Session:
         self._opened: Opened | None = None
         self._pid = 0
         self._leaves_at: float | None = None
-        self.migrating = False
         forgets(self)
 
     @property
@@ -139,8 +138,7 @@ class Session:
             self._shut()
         opened = open_connection(self.place, self._patience())
         try:
-            if not self.migrating:
-                check_version(opened.version, self.place)
+            check_version(opened.version, self.place)
         except StoreError:
             opened.connection.close()
             raise
