@@ -43,6 +43,7 @@ class Side:
             psycopg.connect(place_of(url).conninfo, autocommit=True)
         )
         self.database.execute(f"SET search_path TO {SCHEMA}")
+        self.strangers = statement("strangers", SCHEMA).text.decode()
         self.worker = self.field.worker()
         self.field.ready(self.worker)
 
@@ -148,9 +149,7 @@ def pinned_horizon(folder: Path, size: int, seed: int) -> Figures:
             "pickup p99 ms unpinned": round(max(first.waited, last.waited)),
             "longest beat ms": held.timed("UPDATE workers SET beat = beat + 1"),
             "longest chore's turn ms": held.timed("UPDATE chores SET next_at = next_at"),
-            "longest look for strangers ms": held.timed(
-                "SELECT 1 FROM jobs WHERE state = 'running'"
-            ),
+            "longest look for strangers ms": held.timed(held.strangers),
         }
         bad = [*free.end(), *held.end()]
     for what, was, now in (("jobs/s", rate, pressed.rate), ("drain", free_drain, held_drain)):

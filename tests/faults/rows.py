@@ -16,6 +16,7 @@ from .finishing import ends_in_transactions
 from .hostile import hostile_values
 from .hung import hung_jobs
 from .kills import killed_postgres_workers, killed_producers, killed_workers
+from .pinned import pinned_horizon
 from .poison import poison_jobs
 from .power import power_cuts
 from .sharing import eight_writers, forks
@@ -54,6 +55,7 @@ ROWS: dict[int, tuple[Callable[[Path, int, int], Figures], int, int, str]] = {
     18: (power_cuts, 40, 10_000, "10,000 cuts: 0 lost, 0 corrupt"),
     19: (failing_disk, 40, 2000, "2,000 points: 0 false acknowledgements"),
     20: (damaged_files, 25, 200, "200 mutations: all detected or harmless"),
+    22: (pinned_horizon, 1, 600, "500 jobs/s for 10 min: ≥ 80 % of unpinned, also when draining"),
     27: (hostile_values, 25, 2000, "2,000 examples: identical or a typed refusal, no process dies"),
     31: (forks, 20, 1000, "1,000 forks: 0 acknowledged lost, 0 corrupt"),
     34: (
