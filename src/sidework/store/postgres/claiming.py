@@ -16,9 +16,8 @@ from ..protocol import Demand
 from .arrays import BigInts, Bools, Bytes, Column, Ints, Texts, Uuids
 from .bounds import Bounds, Part
 from .connection import Connection, rows, statement
-from .inserting import for_all
+from .errand import Errand, guarded
 from .rows import claimed
-from .statement import Statement
 
 KEPT = frozenset({"retry", "discarded", "cancelled", "crashed"})
 """Outcomes that leave a row in ``attempts``: those that someone will ask about. All are bounded in
@@ -83,9 +82,8 @@ def _complete(
     return {(id_, fence) for id_, fence in rows(connection, sql, values)}
 
 
-def finishing(schema: str, outcome: Outcome, now: Millis | None) -> tuple[Statement, list[Any]]:
-    """The statement that completes one job on a connection that is not ours, with plain values."""
-    sql = statement("complete", schema)
+def errand(schema: str, outcome: Outcome, now: Millis | None) -> Errand[bool]:
+    """Complete one job on a connection that is not ours; False when its claim was lost."""
     values = {
         "id": [UUID(bytes=outcome.id)],
         "fence": [outcome.fence],
@@ -93,7 +91,7 @@ def finishing(schema: str, outcome: Outcome, now: Millis | None) -> tuple[Statem
         "result": [outcome.result],
         "now": now,
     }
-    return for_all(sql), sql.values(values)
+    return bool((yield guarded("complete", schema), values))
 
 
 def _settle(

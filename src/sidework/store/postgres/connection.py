@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import psycopg
 
@@ -18,8 +19,6 @@ from .place import Place, secrets_of
 from .sqlstate import error_of
 
 OLDEST_SERVER = 140_000
-CONNECT_SECONDS = 5
-"""How long a server may take to answer a new connection."""
 NAME = "sidework"
 
 _NOW = "coalesce(%s::bigint, (extract(epoch FROM statement_timestamp()) * 1000)::bigint)"
@@ -28,6 +27,11 @@ _SETTINGS = {
     "lock_timeout": "5s",
     # A statement whose caller is gone ends; it would keep its locks.
     "client_connection_check_interval": "2s",
+    # What the role or the database has for its own programs changes nothing here.
+    "default_transaction_isolation": "read committed",
+    "search_path": "pg_catalog, pg_temp",
+}
+_PLANS = {
     # Statistics are always of yesterday: with few rows in them the planner prefers to read the whole
     # table, which is full an hour later. Each of our statements has an index that serves it.
     "enable_seqscan": "off",
@@ -55,7 +59,12 @@ def statement(name: str, schema: str) -> Sql:
     ``:name`` is a parameter of type text, ``:name::type`` one of that type; ``:now`` is a time that, when
     it is NULL, is the server's. ``sidework.`` stands for the schema.
     """
-    return numbered(_read("sql", f"{name}.sql"), schema)
+    return numbered(text_of(name), schema)
+
+
+def text_of(name: str) -> str:
+    """One verb's ``.sql`` file as it is."""
+    return _read("sql", f"{name}.sql")
 
 
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)(::[a-z]+(?:\[\])?)?")
@@ -114,11 +123,12 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
 @dataclass
 class Opened:
     """A connection with what it found: whether a pooler is between (then nothing may be kept in a
-    session), and which schema version is there (``None``: no tables of ours)."""
+    session), which schema version is there (``None``: no tables of ours), and the mark of the schema."""
 
     connection: Connection
     pooled: bool
     version: int | None
+    mark: UUID | None
 
 
 def translate(error: psycopg.Error, place: Place) -> StoreError:
@@ -135,7 +145,6 @@ def connect(place: Place, patience: float | None, *, name: str = NAME) -> Connec
         made = Connection.connect(
             place.conninfo,
             autocommit=True,
-            connect_timeout=CONNECT_SECONDS,
             application_name=name,
             # Whatever the database has: what that cannot hold is then refused by the server, not by psycopg.
             client_encoding="utf8",
@@ -166,35 +175,46 @@ def _looked_at(connection: Connection, place: Place, plan_proof: bool) -> Opened
     adapt(connection)
     row = connection.execute(
         b"SELECT pg_backend_pid(), current_setting('server_version_num')::bigint, "
-        b"to_regclass($1)::text",
-        [f'"{place.schema}".migrations'],
+        b"to_regclass($1)::text, to_regclass($2)::text",
+        [f'"{place.schema}".migrations', f'"{place.schema}".place'],
     ).fetchone()
     assert row is not None
-    backend, server, table = row
+    backend, server, *tables = row
     if server < OLDEST_SERVER:
         raise StoreRefused(
             f"{place.shown} is PostgreSQL {server // 10_000}: Sidework needs "
             f"{OLDEST_SERVER // 10_000} or newer"
         )
-    version: int | None = None
-    if table is not None:
-        sql = in_schema("SELECT coalesce(max(version), 0) FROM sidework.migrations", place.schema)
-        found = connection.execute(sql.encode()).fetchone()
-        version = None if found is None else found[0]
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding not in (None, "UTF8"):
+        raise StoreRefused(
+            f"the database at {place.shown} is in {encoding}, which cannot hold every text: name one "
+            "that was made with ENCODING 'UTF8' TEMPLATE template0"
+        )
+    version, mark = None, None
+    if None not in tables:
+        sql = in_schema(_VERSION, place.schema)
+        ((version, mark),) = connection.execute(sql.encode()).fetchall()
     # A pooler hands out numbers of its own for cancelling.
     pooled = backend != connection.info.backend_pid
     if pooled:
         connection.prepare_threshold = None
     else:
         connection.prepare_threshold = 2
-        if plan_proof:
-            connection.execute(*settings(local=False))
-    return Opened(connection, pooled, version)
+        connection.execute(*settings(local=False, plan_proof=plan_proof))
+    return Opened(connection, pooled, version, None if mark is None else UUID(mark))
 
 
-def settings(*, local: bool) -> tuple[bytes, list[Any]]:
-    """The statement that makes plans independent of statistics, for the session or the transaction."""
-    calls = [f"set_config('{name}', '{value}', {local})" for name, value in _SETTINGS.items()]
+_VERSION = """
+SELECT coalesce(max(version), 0), (SELECT mark::text FROM sidework.place) FROM sidework.migrations
+"""
+
+
+def settings(*, local: bool, plan_proof: bool = True) -> tuple[bytes, list[Any]]:
+    """The statement that sets what ours rely on, for the session or the transaction; ``plan_proof``: with
+    plans that are independent of statistics."""
+    chosen = {**_SETTINGS, **(_PLANS if plan_proof else {})}
+    calls = [f"set_config('{name}', '{value}', {local})" for name, value in chosen.items()]
     return f"SELECT {', '.join(calls)}".encode(), []
 
 

@@ -33,10 +33,11 @@ from ...outcome import Outcome
 from ..combining import Combiner
 from ..lanes import Lanes
 from ..protocol import Demand, Finding, Listener, Turn
-from . import callers, claiming, copying, inserting, looking, migrating, pruning, reading, upkeep
+from . import claiming, copying, inserting, looking, migrating, pruning, reading, upkeep
 from .arrays import Id
 from .bounds import EVER, Bounds
 from .connection import Connection, Sql, numbered, open_connection, statement, translate
+from .errand import Errand, Errands
 from .place import place_of
 from .pulse import pulse_of
 from .roster import Roster
@@ -65,6 +66,7 @@ class PostgresStore:
         self._inserts: Combiner[tuple[Sequence[NewJob], Millis | None], list[Inserted]] = Combiner(
             self._insert_batch, lambda command: len(command[0]), MOST_ROWS
         )
+        self._errands = Errands(self._session)
         self._lanes, self._bounds = Lanes(), Bounds()
         self._roster = Roster(self._session, self._pulse, self._place, self._moved)
         self._inside: set[int] = set()
@@ -117,54 +119,39 @@ class PostgresStore:
         self, connection: Any, jobs: Sequence[NewJob], now: Millis | None = None
     ) -> list[Inserted]:
         """Store the jobs on the caller's own connection: they are there when the caller commits."""
-        if not jobs:
-            return []
-        done = []
-        for start in range(0, len(jobs), MOST_ROWS):
-            some = jobs[start : start + MOST_ROWS]
-            asked = inserting.OnAStrangers(self._schema, some, now)
-            stored = callers.run(connection, asked.insert, asked.values)
-            same = [] if len(stored) == len(some) else callers.run(connection, *asked.same(stored))
-            done += self._told(some, asked.verdicts(stored, same), stored)
-        return done
+        return self._errands.run(connection, self._storing(jobs, now)) if jobs else []
 
     async def ainsert_on(
         self, connection: Any, jobs: Sequence[NewJob], now: Millis | None = None
     ) -> list[Inserted]:
         """``insert_on`` for a connection that is used by coroutines."""
+        return await self._errands.arun(connection, self._storing(jobs, now)) if jobs else []
+
+    def _storing(self, jobs: Sequence[NewJob], now: Millis | None) -> Errand[list[Inserted]]:
         done = []
         for start in range(0, len(jobs), MOST_ROWS):
             some = jobs[start : start + MOST_ROWS]
-            asked = inserting.OnAStrangers(self._schema, some, now)
-            stored = await callers.arun(connection, asked.insert, asked.values)
-            same = (
-                []
-                if len(stored) == len(some)
-                else await callers.arun(connection, *asked.same(stored))
-            )
-            done += self._told(some, asked.verdicts(stored, same), stored)
+            verdicts, transaction = yield from inserting.errand(self._schema, some, now)
+            if transaction is not None:
+                self._pulse.watch(transaction)  # rings when it is committed
+            done += [Inserted(job.id, verdict) for job, verdict in zip(some, verdicts, strict=True)]
         return done
-
-    def _told(
-        self, jobs: Sequence[NewJob], verdicts: list[Verdict], stored: list[tuple[Any, ...]]
-    ) -> list[Inserted]:
-        if stored:
-            self._pulse.watch(stored[0][1])  # rings when it is committed
-        return [Inserted(job.id, verdict) for job, verdict in zip(jobs, verdicts, strict=True)]
 
     def finish_on(self, connection: Any, outcome: Outcome, now: Millis | None = None) -> bool:
         """Complete a running job on the caller's own connection; False when the claim was lost."""
-        took = callers.run(connection, *claiming.finishing(self._schema, outcome, now))
+        errand = claiming.errand(self._schema, outcome, now)
+        took = self._errands.run(connection, errand, inside=True)
         reach("finish: before commit")
-        return bool(took)
+        return took
 
     async def afinish_on(
         self, connection: Any, outcome: Outcome, now: Millis | None = None
     ) -> bool:
         """``finish_on`` for a connection that is used by coroutines."""
-        took = await callers.arun(connection, *claiming.finishing(self._schema, outcome, now))
+        errand = claiming.errand(self._schema, outcome, now)
+        took = await self._errands.arun(connection, errand, inside=True)
         reach("finish: before commit")
-        return bool(took)
+        return took
 
     @contextmanager
     def transaction(self) -> Iterator[psycopg.Connection[Any]]:

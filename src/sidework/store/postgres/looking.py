@@ -19,6 +19,7 @@ from .place import Place
 
 RIGHTS = {
     "migrations": ("SELECT",),
+    "place": ("SELECT",),
     "jobs": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "attempts": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "queues": ("SELECT", "INSERT", "UPDATE"),

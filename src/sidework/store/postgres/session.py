@@ -12,6 +12,7 @@ import select
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
+from uuid import UUID
 
 import psycopg
 
@@ -56,6 +57,8 @@ class Session:
         self._opened: Opened | None = None
         self._pid = 0
         self._leaves_at: float | None = None
+        self.mark: UUID | None = None
+        """The schema's, as it was when the connection was last opened; None before."""
         forgets(self)
 
     @property
@@ -142,7 +145,7 @@ class Session:
         except StoreError:
             opened.connection.close()
             raise
-        self._opened, self._pid = opened, os.getpid()
+        self._opened, self._pid, self.mark = opened, os.getpid(), opened.mark
         return opened.connection
 
     def hurry(self, seconds: float) -> None:
