@@ -58,15 +58,16 @@ class Side:
     def warm(self) -> None:
         """Jobs that came, ran and ended, in one transaction: no worker sees them wait."""
         at = self.now() - 1000
+        (worker,) = self.ask("SELECT max(id) FROM workers")
         with self.database.transaction():
             self.database.execute(
                 "INSERT INTO jobs (id, task, lane, state, runner, priority, due_at, max_attempts,"
                 " inserted_at, on_crash, args, note) SELECT gen_random_uuid(), 'load:nothing', 'default',"
-                f" 'available', 'coroutine', 0, {at}, 1, {at}, 'retry', '\\x01', 'warm'"
+                f" 'available', 'loop', 0, {at}, 1, {at}, 'retry', '\\x01', 'warm'"
                 f" FROM generate_series(1, {WARM})"
             )
             for change in (
-                "state = 'running', worker = 1, started_at = due_at, attempt = 1, fence = 1",
+                f"state = 'running', worker = {worker}, started_at = due_at, attempt = 1, fence = 1",
                 "state = 'completed', worker = NULL, finished_at = due_at, fence = 2",
             ):
                 self.database.execute(f"UPDATE jobs SET {change} WHERE note = 'warm'")

@@ -24,6 +24,8 @@ WHOLE_SECONDS = 0.9
 """Between two looks from the start at most. A worker looks every 0.1 s whether it is time."""
 SHARE = 20
 """A look from the start that took a while comes again after so many times that while."""
+MOST_REST = 30.0
+"""And when the server does not even answer it in time: better claims that leave something out than none."""
 MOST_DEAD = 2000
 """Dead entries that a look from the start may step over before it counts as slow. Counted, not timed: a busy
 machine makes no bounds."""
@@ -51,6 +53,7 @@ class Bounds:
         self._heads: dict[Runner, dict[str, dict[int, Position]]] = {}
         self._whole_at: dict[What, float] = {}
         self._since = EVER
+        self._gave_up = 0
 
     # How far to look ----------------------------------------------------------------------------
 
@@ -58,12 +61,24 @@ class Bounds:
         """Whether it is time to look from the start."""
         return monotonic() >= self._whole_at.get(what, 0.0)
 
+    def slow(self, what: What) -> bool:
+        """Whether the last look from the start was slow."""
+        return what in self._whole_at
+
     def rest(self, what: What) -> Millis:
         """Milliseconds until then."""
         return max(0, round((self._whole_at.get(what, 0.0) - monotonic()) * 1000))
 
+    def gave_up(self, seconds: float) -> None:
+        """A look from the start was not answered for so long: the next ones wait, each time longer."""
+        if seconds >= WHOLE_SECONDS:
+            self._gave_up += 1
+            self._whole_at["jobs"] = monotonic() + min(MOST_REST, WHOLE_SECONDS * 2**self._gave_up)
+
     def looked(self, what: What, dead: int, seconds: float) -> None:
         """A look from the start stepped over so many dead entries and took so long."""
+        if what == "jobs":
+            self._gave_up = 0
         if dead > MOST_DEAD:
             self._whole_at[what] = monotonic() + min(WHOLE_SECONDS, seconds * SHARE)
         else:
@@ -85,9 +100,10 @@ class Bounds:
 
     # Lanes --------------------------------------------------------------------------------------
 
-    def lanes(self, runner: Runner, after: str, most: int) -> list[str]:
-        """The lanes that jobs of a runner were taken from, by name."""
-        return sorted(lane for lane in self._heads.get(runner, ()) if lane > after)[:most]
+    def lanes(self, after: str) -> list[str]:
+        """The lanes that jobs were taken from, by name."""
+        known = {lane for lanes in self._heads.values() for lane in lanes if lane > after}
+        return sorted(known)
 
     def knows(self, runner: Runner, lane: str) -> bool:
         return lane in self._heads.get(runner, ())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from ...clock import Millis, monotonic
@@ -13,11 +13,11 @@ from ...job import MAX_CRASHES, Claimed, Runner
 from ...outcome import Failure, Outcome, encode_failure
 from ..lanes import Lanes
 from ..protocol import Demand
-from .arrays import BigInts, Bools, Bytes, Column, Ints, Texts, Uuids
-from .bounds import Bounds, Part
+from .arrays import BigInts, Bools, Bytes, Ints, Texts, Uuids
+from .bounds import Bounds
 from .connection import Connection, rows, statement
 from .errand import Errand, guarded
-from .rows import claimed
+from .taking import Taking
 
 KEPT = frozenset({"retry", "discarded", "cancelled", "crashed"})
 """Outcomes that leave a row in ``attempts``: those that someone will ask about. All are bounded in
@@ -147,47 +147,21 @@ def claim(
     """Take what the demand has places for, shared evenly among open lanes."""
     began, due_whole, since = monotonic(), bounds.whole("due"), bounds.since()
     before = _look(connection, schema, demand.worker, since, now)
-    looked, whole = monotonic(), bounds.whole("jobs")
-
-    def ask(verb: str, /, **values: Any) -> list[tuple[Any, ...]]:
-        sql = statement(verb, schema)
-        return rows(connection, sql, sql.values(values))
-
-    def take(runner: Runner, lane: str, most: int) -> list[Claimed]:
-        values = {
-            "lane": lane, "runner": runner, "limit": most, "worker": demand.worker, "now": now
-        }  # fmt: skip
-        if whole:
-            found = ask("claim", **values)
-        else:
-            found = ask("claim_after", **values, **_columns(bounds.parts(runner, lane)))
-        taken = [claimed(row) for row in found]
-        taken.sort(key=lambda job: (-job.priority, job.due_at, job.id))
-        full = len(taken) == most
-        bounds.took(runner, lane, taken, whole=whole, full=full)
-        if not whole and not full:
-            bounds.nothing(runner, lane, before.moment)
-        return taken
-
-    def has(runner: Runner, lane: str) -> bool:
-        if not whole:
-            return bounds.knows(runner, lane)
-        return bool(ask("lane", lane=lane, runner=runner)[0][0])
-
-    def walk(runner: Runner, after: str, most: int) -> list[tuple[str, bool]]:
-        if not whole:
-            return [(lane, True) for lane in bounds.lanes(runner, after, most)]
-        found = ask("lanes", runner=runner, after=after, most=most)
-        return [(lane, any_) for lane, any_ in found]
-
-    taken, short = lanes.share(demand, before.closed, has, walk, take)
+    looked = monotonic()
+    asks = Taking(connection, schema, demand.worker, bounds, now, before.moment)
+    try:
+        taken, short = lanes.share(demand, before.closed, asks.has, asks.walk, asks.take)
+    except Exception:
+        if asks.whole:
+            bounds.gave_up(monotonic() - looked)
+        raise
     shared = monotonic()
-    times = [] if whole or not short else [before.moment + bounds.rest("jobs")]
+    times = [] if asks.whole or not short else [before.moment + bounds.rest("jobs")]
     sql = statement("next_due", schema)
     ((due, of_jobs, of_due),) = rows(connection, sql, sql.values({"since": since}))
     if due is not None:
         times.append(due)
-    if whole:
+    if asks.whole:
         bounds.looked("jobs", of_jobs - before.of_jobs - len(taken), shared - looked)
     if due_whole:
         brought = before.promoted + len(before.expired)
@@ -204,16 +178,6 @@ def next_due(connection: Connection, schema: str, bounds: Bounds) -> Millis | No
     sql = statement("next_due", schema)
     due: Millis | None = rows(connection, sql, sql.values({"since": bounds.since()}))[0][0]
     return due
-
-
-def _columns(parts: list[Part]) -> dict[str, Column]:
-    above, priority, due_at, after = zip(*parts, strict=True)
-    return {
-        "above": Ints(above),
-        "priority": Ints(priority),
-        "due_at": BigInts(due_at),
-        "after": Uuids(after),
-    }
 
 
 class _Before(NamedTuple):
