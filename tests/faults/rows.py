@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from .bells import cut_bells
 from .blocked import blocked_children
 from .crashes import crash_points
 from .damage import damaged_files
@@ -56,6 +57,7 @@ ROWS: dict[int, tuple[Callable[[Path, int, int], Figures], int, int, str]] = {
     19: (failing_disk, 40, 2000, "2,000 points: 0 false acknowledgements"),
     20: (damaged_files, 25, 200, "200 mutations: all detected or harmless"),
     22: (pinned_horizon, 1, 600, "500 jobs/s for 10 min: ≥ 80 % of unpinned, also when draining"),
+    23: (cut_bells, 8, 500, "500 cuts, 500 jobs behind a pooler: 0 stuck, p99 ≤ poll + 100 ms"),
     27: (hostile_values, 25, 2000, "2,000 examples: identical or a typed refusal, no process dies"),
     31: (forks, 20, 1000, "1,000 forks: 0 acknowledged lost, 0 corrupt"),
     34: (

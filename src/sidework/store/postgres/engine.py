@@ -39,7 +39,7 @@ from .bounds import EVER, Bounds
 from .connection import Connection, Sql, numbered, open_connection, statement, translate
 from .errand import Errand, Errands
 from .place import place_of
-from .pulse import pulse_of
+from .pulse import POLL_FIRST, POLL_GROWTH, POLL_HEARD, POLL_MOST, pulse_of
 from .roster import Roster
 from .session import Session
 
@@ -51,8 +51,6 @@ PATIENCE, LONG_PATIENCE = 10.0, 600.0
 """Seconds within which the server has to answer: a client's statement, and a listing."""
 PATIENCE_SHARE = 4
 """A worker's statement may take this part of its lease: then it looks whether it is still trusted."""
-POLL_FIRST, POLL_MOST, POLL_GROWTH, POLL_HEARD = 0.05, 0.5, 1.3, 1.0
-"""Seconds between two looks at the version: after a change, at most, and while the bells are heard."""
 
 
 class PostgresStore:
