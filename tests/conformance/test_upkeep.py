@@ -49,6 +49,9 @@ def test_a_turn_at_a_chore_is_given_once(bench: Bench) -> None:
     assert bench.store.take_turn("prune", 100, NOW + 99) is False
     assert bench.store.take_turn("other", 100, NOW + 99) is True
     assert others[0].take_turn("prune", 100, NOW + 100) is True
+    # The clock was put back: the turn does not wait until the old time comes again.
+    assert others[0].take_turn("prune", 100, NOW - 3_600_000) is True
+    assert others[0].take_turn("prune", 100, NOW - 3_600_000) is False
 
 
 def test_promote_is_bounded_and_in_order(bench: Bench) -> None:

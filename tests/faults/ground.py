@@ -51,7 +51,7 @@ class Ground:
         if self.engine == "sqlite":
             return str(folder / "jobs.db")
         # A database for each: the tables of the programs' own lie beside the schema.
-        url = url_of(self.server, urlsplit(self.server.new_database()).path[1:])
+        url = url_of(self.server, database_of(self.server.new_database()))
         if migrated:
             store = PostgresStore(url)
             store.migrate()
@@ -62,3 +62,8 @@ class Ground:
 def url_of(there: Reached, database: str) -> str:
     """The same store, as it is reached there."""
     return there.endpoint.url(database, schema=SCHEMA, lease=f"{LEASE:g}s")
+
+
+def database_of(url: str) -> str:
+    """Its name."""
+    return urlsplit(url).path[1:]

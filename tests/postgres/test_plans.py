@@ -137,7 +137,16 @@ def asked(picks: dict[str, list[tuple[UUID, int]]]) -> dict[str, list[Asked]]:
     }  # fmt: skip
 
 
-NO_TABLE = {"insert", "keep_rescued", "pause", "register", "resume", "turn", "workers"}
+NO_TABLE = {
+    "insert",
+    "insert_one",
+    "keep_rescued",
+    "pause",
+    "register",
+    "resume",
+    "turn",
+    "workers",
+}
 """They read none of the large ones, or only by the key that they insert."""
 
 _FILL = """

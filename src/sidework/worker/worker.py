@@ -51,11 +51,12 @@ CANCELLING_SECONDS = 0.25
 """How often the store is asked for jobs to cancel when no bell rings."""
 DEATH_SECONDS = 0.5
 """How often it is looked whether a child has died behind an open pipe."""
-VERIFY_SECONDS = 5.0
-"""How often the worker makes sure that it is known and holds what the store believes it to hold."""
+VERIFY_SECONDS, VERIFY_CUT_OFF = 5.0, 0.5
+"""How often the worker makes sure that it is known and holds what the store believes it to hold; and
+while it claims nothing, since it may have been taken for dead."""
 LEAVE_SECONDS, LEAVE_AT_ONCE = 5.0, 1.0
 """How long a worker that leaves waits for a store that is held by others; a second signal is urgent."""
-RETRY_FIRST, RETRY_MOST = 0.1, 5.0
+RETRY_FIRST, RETRY_MOST = 0.1, 2.0
 """Seconds until a store that did not answer is tried again, at first and at most."""
 BEGIN_MOST = 0.5
 """The same at most for one that is not there yet: whoever waits for the first job looks at the clock."""
@@ -184,7 +185,8 @@ class Worker:
         """Everything that is said to the store. When it does not answer nothing is lost: outcomes
         stay here until it takes them, and children go on with what they have."""
         try:
-            if self._recorder.unsure or now - self._verified_at >= VERIFY_SECONDS:
+            every = VERIFY_CUT_OFF if self._guard.cut_off else VERIFY_SECONDS
+            if self._recorder.unsure or now - self._verified_at >= every:
                 self._verified_at = now
                 self._reconcile(store)
             self._hunger.look(store, now)

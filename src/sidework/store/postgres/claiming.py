@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -13,9 +13,10 @@ from ...job import MAX_CRASHES, Claimed, Runner
 from ...outcome import Failure, Outcome, encode_failure
 from ..lanes import Lanes
 from ..protocol import Demand
+from ..storable import readable
 from .arrays import BigInts, Bools, Bytes, Ints, Texts, Uuids
 from .bounds import Bounds
-from .connection import Connection, rows, statement
+from .connection import Connection, Rows, ask, rows, statement
 from .errand import Errand, guarded
 from .taking import Taking
 
@@ -28,26 +29,34 @@ PROMOTE_LIMIT = 500
 
 def record(
     connection: Connection, schema: str, outcomes: Sequence[Outcome], now: Millis | None
-) -> list[bool | None]:
-    """Write the outcomes; a verdict for each, False where the claim was lost, None where a transaction of
-    the job's own has its row."""
-    own = [one for one in outcomes if one.in_transaction]
+) -> Callable[[], list[bool | None]]:
+    """Write the outcomes. Called, what is returned waits for a verdict for each: False where the claim was
+    lost, None where a transaction of the job's own has its row."""
+    # Of one claim the first counts, as if they were written one after the other.
+    first = {_token(one): one for one in reversed(outcomes)}
+    own = [one for one in first.values() if one.in_transaction]
     free = _free(connection, schema, own) if own else {}
     # In the order of their keys: two that record about the same jobs lock them in one order.
     line = sorted(
-        (one for one in outcomes if not one.in_transaction or free.get(_token(one))), key=_token
+        (one for one in first.values() if not one.in_transaction or free.get(_token(one))),
+        key=_token,
     )
     done = [one for one in line if one.kind == "completed"]
     rest = [one for one in line if one.kind != "completed"]
-    took = _complete(connection, schema, done, now) if done else set()
+    written = [_complete(connection, schema, done, now)] if done else []
     if rest:
-        took |= _settle(connection, schema, rest, now)
-    verdicts: list[bool | None] = []
-    for outcome in outcomes:
-        token = _token(outcome)
-        held = outcome.in_transaction and free.get(token) is False
-        verdicts.append(None if held else token in took)
-        took.discard(token)  # said twice, it landed once
+        written.append(_settle(connection, schema, rest, now))
+
+    def verdicts() -> list[bool | None]:
+        took = {(id_, fence) for landed in written for id_, fence in landed()}
+        told: list[bool | None] = []
+        for outcome in outcomes:
+            token = _token(outcome)
+            held = outcome.in_transaction and free.get(token) is False
+            told.append(None if held else token in took)
+            took.discard(token)  # said twice, it landed once
+        return told
+
     return verdicts
 
 
@@ -68,7 +77,7 @@ def _token(outcome: Outcome) -> tuple[bytes, int]:
 
 def _complete(
     connection: Connection, schema: str, outcomes: Sequence[Outcome], now: Millis | None
-) -> set[tuple[bytes, int]]:
+) -> Rows:
     sql = statement("complete", schema)
     values = sql.values(
         {
@@ -79,7 +88,7 @@ def _complete(
             "now": now,
         }
     )
-    return {(id_, fence) for id_, fence in rows(connection, sql, values)}
+    return ask(connection, sql, values)
 
 
 def errand(schema: str, outcome: Outcome, now: Millis | None) -> Errand[bool]:
@@ -96,11 +105,9 @@ def errand(schema: str, outcome: Outcome, now: Millis | None) -> Errand[bool]:
 
 def _settle(
     connection: Connection, schema: str, outcomes: Sequence[Outcome], now: Millis | None
-) -> set[tuple[bytes, int]]:
+) -> Rows:
     kept = [one for one in outcomes if one.kind in KEPT]
     if kept:
-        # Once for each token: a statement may not touch a row twice.
-        kept = list({_token(one): one for one in reversed(kept)}.values())
         sql = statement("keep_attempt", schema)
         values = {
             "id": Uuids(one.id for one in kept),
@@ -110,7 +117,7 @@ def _settle(
             "failure": Bytes(one.failure for one in kept),
             "now": now,
         }
-        rows(connection, sql, sql.values(values))
+        ask(connection, sql, sql.values(values))
     sql = statement("settle", schema)
     ends = {
         "id": Uuids(one.id for one in outcomes),
@@ -118,12 +125,12 @@ def _settle(
         "attempt": Ints(one.attempt for one in outcomes),
         "kind": Texts(one.kind for one in outcomes),
         "delay": BigInts(one.delay for one in outcomes),
-        "note": Texts(one.note for one in outcomes),
+        "note": Texts(None if one.note is None else readable(one.note) for one in outcomes),
         "alone": Bools(one.alone for one in outcomes),
         "max_crashes": MAX_CRASHES,
         "now": now,
     }
-    return {(id_, fence) for id_, fence in rows(connection, sql, sql.values(ends))}
+    return ask(connection, sql, sql.values(ends))
 
 
 class Found(NamedTuple):
@@ -133,7 +140,7 @@ class Found(NamedTuple):
     taken: list[Claimed]
     short: frozenset[Runner]
     expired: list[bytes]
-    look_at: Millis | None
+    look_at: Callable[[], Millis | None]
 
 
 def claim(
@@ -156,28 +163,31 @@ def claim(
             bounds.gave_up(monotonic() - looked)
         raise
     shared = monotonic()
-    times = [] if asks.whole or not short else [before.moment + bounds.rest("jobs")]
+    again = None if asks.whole or not short else before.moment + bounds.rest("jobs")
     sql = statement("next_due", schema)
-    ((due, of_jobs, of_due),) = rows(connection, sql, sql.values({"since": since}))
-    if due is not None:
-        times.append(due)
-    if asks.whole:
-        bounds.looked("jobs", of_jobs - before.of_jobs - len(taken), shared - looked)
-    if due_whole:
-        brought = before.promoted + len(before.expired)
-        bounds.looked("due", of_due - before.of_due - brought, looked - began)
+    answer = ask(connection, sql, sql.values({"since": since}))
     if before.all_seen:
         bounds.none_left(before.moment)
     else:
         bounds.some_left()
-    return Found(taken, short, before.expired, min(times, default=None))
+
+    def look_at() -> Millis | None:
+        ((due, of_jobs, of_due),) = answer()
+        if asks.whole:
+            bounds.looked("jobs", of_jobs - before.of_jobs - len(taken), shared - looked)
+        if due_whole:
+            brought = before.promoted + len(before.expired)
+            bounds.looked("due", of_due - before.of_due - brought, looked - began)
+        return min((time for time in (due, again) if time is not None), default=None)
+
+    return Found(taken, short, before.expired, look_at)
 
 
-def next_due(connection: Connection, schema: str, bounds: Bounds) -> Millis | None:
+def next_due(connection: Connection, schema: str, bounds: Bounds) -> Callable[[], Millis | None]:
     """When the next waiting job becomes due."""
     sql = statement("next_due", schema)
-    due: Millis | None = rows(connection, sql, sql.values({"since": bounds.since()}))[0][0]
-    return due
+    answer = ask(connection, sql, sql.values({"since": bounds.since()}))
+    return lambda: answer()[0][0]
 
 
 class _Before(NamedTuple):

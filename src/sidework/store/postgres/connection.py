@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ from uuid import UUID
 
 import psycopg
 
+from ...clock import monotonic
 from ...errors import SchemaMismatch, StoreError, StoreMissing, StoreRefused
 from .arrays import adapt
 from .place import Place, secrets_of
@@ -21,12 +22,22 @@ from .sqlstate import error_of
 OLDEST_SERVER = 140_000
 NAME = "sidework"
 
+AGAIN = frozenset({"40001", "40P01"})
+"""Serialization failure and deadlock: the transaction was undone whole, to be tried again
+(postgresql.org/docs/current/mvcc-serialization-failure-handling.html)."""
+TRIES = 8
+
 _NOW = "coalesce(%s::bigint, (extract(epoch FROM statement_timestamp()) * 1000)::bigint)"
 _SETTINGS = {
     # A row that a stranger's open transaction has locked is not waited for without end.
     "lock_timeout": "5s",
     # A statement whose caller is gone ends; it would keep its locks.
     "client_connection_check_interval": "2s",
+    # So does a transaction whose caller was cut off between two statements, or is stopped: nothing says
+    # that it has gone, and a rescue leaves out the rows that it has locked.
+    "idle_in_transaction_session_timeout": "3s",
+    # And one whose answer fills the line to a caller who takes no more of it.
+    "tcp_user_timeout": "10s",
     # What the role or the database has for its own programs changes nothing here.
     "default_transaction_isolation": "read committed",
     "search_path": "pg_catalog, pg_temp",
@@ -40,6 +51,8 @@ _PLANS = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "jit": "off",
+    # What a role or a database has by default may be stricter, and would undo statements for nothing.
+    "default_transaction_isolation": "read committed",
 }
 
 
@@ -48,6 +61,8 @@ class Sql(NamedTuple):
 
     text: bytes
     names: tuple[str, ...]
+    answers: bool = True
+    """Whether rows come back."""
 
     def values(self, given: dict[str, Any]) -> list[Any]:
         """The parameters in order."""
@@ -85,7 +100,8 @@ def numbered(text: str, schema: str) -> Sql:
 
     lines = (line for line in text.splitlines() if not line.lstrip().startswith("--"))
     body = _PARAMETER.sub(parameter, "\n".join(lines))
-    return Sql(in_schema(body, schema).encode(), tuple(names))
+    answers = body.lstrip().startswith(("SELECT", "WITH")) or "RETURNING" in body
+    return Sql(in_schema(body, schema).encode(), tuple(names), answers)
 
 
 def in_schema(text: str, schema: str) -> str:
@@ -107,19 +123,29 @@ def migrations() -> list[str]:
     return [_read("migrations", name) for name in names]
 
 
+Patience = float | Callable[[], float]
+"""How many seconds a server may take for its next answer; a function is asked before each."""
+
+
 class Connection(psycopg.Connection[tuple[Any, ...]]):
     """psycopg's, that waits for an answer at most ``patience`` seconds: a server that stalls must not
     stall a worker, which would not notice that its lease runs out. Then it is closed."""
 
-    patience: float | None = None
+    patience: Patience | None = None
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        limit = self.patience if timeout is None else timeout
+        limit = timeout
+        if limit is None and self.patience is not None:
+            limit = _seconds(self.patience)
         try:
             return super().wait(gen, interval, limit)
         except psycopg.errors._WaitTimeout as late:
             self.pgconn.finish()
             raise psycopg.OperationalError(f"no answer within {limit:g} s") from late
+
+
+def _seconds(patience: Patience) -> float:
+    return patience() if callable(patience) else patience
 
 
 @dataclass
@@ -141,15 +167,13 @@ def translate(error: psycopg.Error, place: Place) -> StoreError:
     return error_of(error.sqlstate, text, place.shown)
 
 
-def connect(place: Place, patience: float | None, *, name: str = NAME) -> Connection:
+def connect(place: Place, patience: Patience, *, name: str = NAME) -> Connection:
     """A connection to the server, about which nothing is known yet."""
     try:
         made = Connection.connect(
             place.conninfo,
             autocommit=True,
             application_name=name,
-            # Whatever the database has: what that cannot hold is then refused by the server, not by psycopg.
-            client_encoding="utf8",
             cursor_factory=psycopg.RawCursor,
         )
     except psycopg.Error as error:
@@ -159,18 +183,25 @@ def connect(place: Place, patience: float | None, *, name: str = NAME) -> Connec
 
 
 def open_connection(
-    place: Place, patience: float | None, *, name: str = NAME, plan_proof: bool = True
+    place: Place, patience: Patience, *, name: str = NAME, plan_proof: bool = True
 ) -> Opened:
     """A connection to the server, with our types and, without a pooler, our settings."""
-    made = connect(place, patience, name=name)
-    try:
-        return _looked_at(made, place, plan_proof)
-    except psycopg.Error as error:
-        made.close()
-        raise translate(error, place) from error
-    except BaseException:
-        made.close()
-        raise
+    tries, began = 0, monotonic()
+    while True:
+        tries += 1
+        made = connect(place, patience, name=name)
+        try:
+            return _looked_at(made, place, plan_proof)
+        except psycopg.Error as error:
+            # Nothing was asked of it yet, so another one is as good: this one broke, or what it reads was
+            # undone, as a role's serializable transactions may be.
+            lost = made.closed or made.broken or error.sqlstate in AGAIN
+            made.close()
+            if not lost or tries >= TRIES or monotonic() - began >= _seconds(patience):
+                raise translate(error, place) from error
+        except BaseException:
+            made.close()
+            raise
 
 
 def _looked_at(connection: Connection, place: Place, plan_proof: bool) -> Opened:
@@ -242,5 +273,15 @@ def check_version(version: int | None, place: Place) -> None:
 
 def rows(connection: Connection, sql: Sql, values: Sequence[Any]) -> list[tuple[Any, ...]]:
     """Run one statement; its rows."""
+    return ask(connection, sql, values)()
+
+
+Rows = Callable[[], list[tuple[Any, ...]]]
+"""The rows of a statement that was sent: called, it waits for them."""
+
+
+def ask(connection: Connection, sql: Sql, values: Sequence[Any]) -> Rows:
+    """Have one statement run. On a connection in pipeline mode it goes out together with the next one whose
+    rows are waited for."""
     cursor = connection.execute(sql.text, values, binary=True)
-    return cursor.fetchall() if cursor.description else []
+    return cursor.fetchall if sql.answers else list

@@ -9,7 +9,8 @@ from uuid import UUID
 
 from ...clock import Millis
 from ...job import NewJob, Verdict
-from .arrays import Bytes, Texts, Uuids
+from . import bulk
+from .arrays import Bytes, Id, Texts, Uuids
 from .connection import statement
 from .errand import Errand, guarded
 from .rows import NEW_COLUMNS, columns_of
@@ -18,10 +19,25 @@ Ask = Callable[[Any, list[Any]], list[tuple[Any, ...]]]
 """Runs a statement with its values; the rows."""
 
 
-def insert(ask: Ask, schema: str, jobs: Sequence[NewJob], now: Millis | None) -> list[Verdict]:
+Copy = Callable[[Sequence[NewJob], Millis | None], bool]
+"""Stores all of many jobs, none of which may be there (``bulk.copy_in``)."""
+
+
+def insert(
+    ask: Ask, copy: Copy, schema: str, jobs: Sequence[NewJob], now: Millis | None
+) -> list[Verdict]:
     """Store the jobs; a verdict for each (promise I12)."""
-    sql = statement("insert", schema)
-    given = {name: NEW_COLUMNS[name](values) for name, values in columns_of(jobs).items()}
+    if len(jobs) >= bulk.LEAST and copy(jobs, now):
+        return ["stored"] * len(jobs)
+    columns = columns_of(jobs)
+    given: dict[str, Any]
+    if len(jobs) == 1:
+        sql = statement("insert_one", schema)
+        given = {name: values[0] for name, values in columns.items()}
+        given["id"] = Id(given["id"])
+    else:
+        sql = statement("insert", schema)
+        given = {name: NEW_COLUMNS[name](values) for name, values in columns.items()}
     stored = ask(sql, sql.values({**given, "now": now}))
     if len(stored) == len(jobs):
         return ["stored"] * len(jobs)

@@ -125,8 +125,8 @@ class _Look:
         if facts["encoding"] != "UTF8":
             yield Finding(
                 "encoding",
-                f"{facts['encoding']}: texts that it cannot hold are refused",
-                f"move to a database with UTF8: createdb -E UTF8 -T template0 {facts['database']}2",
+                f"{facts['encoding']}, which cannot hold every text: it is refused",
+                "move to a database with UTF8: createdb -E UTF8 -T template0 NAME",
                 problem=True,
             )
         if facts["pid"] != self._connection.info.backend_pid:

@@ -151,6 +151,8 @@ class _Migration:
         try:
             if self._version() >= step.number:
                 return None  # another was faster: look again
+            # It stands in nobody's way, and may wait long for old transactions to end.
+            self._connection.execute(b"SET lock_timeout = 0")
             for statement in step.statements:
                 self._connection.execute(statement.encode())
             self._mark(step)

@@ -61,7 +61,7 @@ class Roster:
             "now": now,
         }
         sent = monotonic()
-        (row,) = self._session.one(sql, sql.values(values))
+        (row,) = self._session.one(sql, sql.values(values), again=True)
         made = _row(row)
         self._own.add(made.id)
         self._pulse.beat_for(made.id, sent)

@@ -170,7 +170,7 @@ def _claim_line(plan: Any) -> str:
         for child in node.get("Plans", ()):
             walk(child)
         if node["Node Type"] == "Sort":
-            used.append("A SORT")
+            used.append("a sort")
         if node["Node Type"] == "Seq Scan":
             used.append(f"THE WHOLE TABLE {node['Relation Name']}")
         elif "Index Name" in node:
