@@ -21,7 +21,7 @@ RATE, TICK = 500, 0.1
 WARM = 20_000
 """Jobs that came and went at once when the transaction had begun, as in its first 40 seconds: a short run
 would have nothing to step over."""
-DRAINS, DRAINED = 5, 5_000
+DRAINS, DRAINED = 3, 5_000
 TO_REACH = 0.8
 
 
@@ -91,11 +91,11 @@ class Side:
         waited = quantile((wait for wait, _ in rows if wait is not None), 0.99)
         return Flow(done * 1000 / (end - since), waited)
 
-    def drain(self) -> float:
+    def drain(self, count: int) -> float:
         """Jobs per second while a backlog is worked off."""
         self.field.app.store.pause("default", "row", "until all are there")
         since = self.now()
-        ids = self.field.enqueue([self.field.load.nothing.bind(at) for at in range(DRAINED)])
+        ids = self.field.enqueue([self.field.load.nothing.bind(at) for at in range(count)])
         self.field.app.store.resume("default")
         until(
             lambda: self.ask("SELECT count(*) FROM jobs WHERE finished_at >= %s", since)[0] >= len(ids),
@@ -132,11 +132,12 @@ def pinned_horizon(folder: Path, size: int, seed: int) -> Figures:
             side.flow(1)
         holds = stack.enter_context(pinned(held.database))
         held.warm()
+        count = min(DRAINED, 1000 * size)
         first = free.flow(min(size, 30))
         pressed = held.flow(size)
         last = free.flow(min(size, 30))
         # In turns, so that what else the machine does meets both alike.
-        drained = [(free.drain(), held.drain()) for _ in range(DRAINS)]
+        drained = [(free.drain(count), held.drain(count)) for _ in range(DRAINS)]
         free_drain, held_drain = (
             sorted(rates)[DRAINS // 2] for rates in zip(*drained, strict=True)
         )
