@@ -14,6 +14,7 @@ WITH first AS MATERIALIZED (
             WHERE state = 'available' AND lane = :lane AND runner = :runner
               AND priority < part.above AND priority > part.priority
               AND (expires_at IS NULL OR expires_at > :now)
+              AND NOT EXISTS (SELECT FROM sidework.queues WHERE name = :lane AND paused_at IS NOT NULL)
             ORDER BY priority DESC, due_at, id LIMIT :limit::bigint
             FOR UPDATE SKIP LOCKED) AS between_known
         UNION ALL
@@ -22,6 +23,7 @@ WITH first AS MATERIALIZED (
             WHERE state = 'available' AND lane = :lane AND runner = :runner
               AND priority = part.priority AND (due_at, id) > (part.due_at, part.id)
               AND (expires_at IS NULL OR expires_at > :now)
+              AND NOT EXISTS (SELECT FROM sidework.queues WHERE name = :lane AND paused_at IS NOT NULL)
             ORDER BY due_at, id LIMIT :limit::bigint
             FOR UPDATE SKIP LOCKED) AS known) AS found
     LIMIT :limit::bigint)
