@@ -246,7 +246,8 @@ class Pulse:
         """Hear what there are bells for, and nothing else: a client that only enqueues would be woken by
         every ring of its own."""
         with self._lock:
-            fresh: set[Kind] = {bell.kind for bell in self._bells} - self._listens
+            wanted: set[Kind] = {bell.kind for bell in self._bells}
+        fresh = wanted - self._listens
         for kind in fresh:
             name = channel(self._place.schema, kind).replace('"', '""')
             connection.execute(f'LISTEN "{name}"'.encode())
