@@ -24,6 +24,10 @@ ALONE: dict[str, dict[str, str]] = {
     },
     "postgres": {
         "arrays.py": "a batch is one statement over arrays, packed here",
+        "bounds.py": "dead rows that a transaction pins are stepped over at every claim; a file has none",
+        "taking.py": "a claim by those bounds; a file's claim is one statement",
+        "sql/claim_after.sql": "a claim behind a bound",
+        "sql/lanes_between.sql": "the lanes behind a bound",
         "bulk.py": "COPY for many new jobs; a file's wide INSERT is as fast",
         "errand.py": "what is asked of a caller's connection, for drivers that block and that await",
         "migrating.py": "another's decision and right; a file is migrated by whoever opens it",

@@ -65,8 +65,11 @@ class Step(NamedTuple):
 
     def ask(self, store: SqliteStore) -> Any:
         """Do it."""
-        roster._draw = lambda: self.drawn
-        return getattr(store, self.verb)(*self.words)
+        own, roster._draw = roster._draw, lambda: self.drawn
+        try:
+            return getattr(store, self.verb)(*self.words)
+        finally:
+            roster._draw = own
 
 
 class Traffic:

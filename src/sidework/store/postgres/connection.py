@@ -105,8 +105,13 @@ def numbered(text: str, schema: str) -> Sql:
 
 
 def in_schema(text: str, schema: str) -> str:
-    """``sidework.`` as the quoted name of the schema."""
-    return re.sub(r"\bsidework\.", lambda _: f'"{schema}".', text)
+    """``sidework.`` as the quoted name of the schema, also where a literal begins with it."""
+
+    def named(found: re.Match[str]) -> str:
+        name = schema.replace("'", "''") if found[1] else schema
+        return f'{found[1]}"{name}".'
+
+    return re.sub(r"('?)\bsidework\.", named, text)
 
 
 @functools.cache

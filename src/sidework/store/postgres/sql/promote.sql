@@ -1,4 +1,5 @@
 -- What is due becomes available and keeps its due time as its place in the lane. Bounded.
+-- Unlike on SQLite it passes over what others have locked, and may start behind a bound (bounds.py).
 UPDATE sidework.jobs SET state = 'available'
 WHERE id = ANY (ARRAY(SELECT id FROM sidework.jobs
                       WHERE state IN ('scheduled', 'retryable') AND due_at <= :now AND due_at >= :since::bigint
