@@ -97,7 +97,7 @@ def test_outgrowing_a_store_is_one_command(shop: Place) -> None:
 
 def test_there_and_back_over_the_other_engine_nothing_changes(shop: Place) -> None:
     """I13: a laptop, a server, a laptop again: what arrives is what left, attempts too."""
-    worker = shop.worker("shop", "--children", "1")
+    worker = shop.worker("shop", "--children", "1", ready=False)
     assert shop.sidework("run", "shop:fail", "b\u00f6\u00f6m", "--wait").returncode == 1
     ok(shop, "run", "shop:add", "40", "2", "--wait")
     assert worker.stop() == 0

@@ -77,10 +77,13 @@ def clock_jumps(folder: Path, size: int, seed: int) -> Figures:
         field.ready(*workers)
         while jumps < size:
             told += field.enqueue(field.mixed(draw, JOBS, field.lease + 2))
-            victim = draw.choice(workers)
+            line = draw.sample(workers, len(workers))  # who dies: the first of these that has any
+            victim = until(
+                lambda line=line: next((one for one in line if field.held(field.ids([one]))), None),
+                "jobs in flight",
+            )
             workers.remove(victim)
             known, others = field.ids([victim]), field.ids(workers)
-            until(lambda known=known: field.held(known), "jobs in flight")
             jump()
             jumps += 1
             victim.kill()
