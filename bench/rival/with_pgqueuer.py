@@ -16,13 +16,19 @@ from pgqueuer.queries import Queries
 CHUNK = 1000
 
 
+def own(url: str) -> str:
+    """As asyncpg reads it: a host before the database would hide the socket's folder."""
+    return url.replace("@localhost/", "@/", 1)
+
+
 class PgqueuerRival:
     async def install(self, url: str) -> None:
-        connection = await asyncpg.connect(url)
+        connection = await asyncpg.connect(own(url))
         await Queries(AsyncpgDriver(connection)).install()
 
     async def open(self, url: str) -> None:
-        self.queries = Queries(AsyncpgPoolDriver(await asyncpg.create_pool(url, max_size=16)))
+        pool = await asyncpg.create_pool(own(url), max_size=16)
+        self.queries = Queries(AsyncpgPoolDriver(pool))
 
     async def put(self, task: str, n: int) -> None:
         await self.queries.enqueue(task, str(n).encode())
@@ -38,7 +44,7 @@ class PgqueuerRival:
         workers = []
         # Five dequeuers, as its own benchmark has; one for calculations.
         for _ in range(5 if many > 1 else 1):
-            pgq = PgQueuer(AsyncpgDriver(await asyncpg.connect(url)))
+            pgq = PgQueuer(AsyncpgDriver(await asyncpg.connect(own(url))))
             for task in ("noop", "nap", "crunch"):
                 self.declare(pgq, task)
             batch = 100 if many > 1 else 1
