@@ -82,7 +82,7 @@ def test_a_queue_that_nothing_uses_is_paused_with_a_warning(shop: Place) -> None
 def test_db_info_check_backup_vacuum(shop: Place) -> None:
     ok(shop, "run", "shop:add", "1")
     assert read(shop, "db", "info")["jobs"] == {"available": 1}
-    assert read(shop, "db", "check") == {"damage": []}
+    assert read(shop, "db", "check") == {"damage": [], "findings": [], "unread": ""}
     copy = str(shop.folder / "copy.db")
     ok(shop, "db", "backup", copy, "--app", "shop")
     assert len(json.loads(ok(shop, "jobs", "list", "--url", copy, "--json"))) == 1

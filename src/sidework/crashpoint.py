@@ -23,6 +23,7 @@ POINTS = (
     "child: jobs received",
     "child: started, not run",
     "child: run, not told",
+    "rescue: worker forgotten",
     "rescue: before commit",
     "rescue: committed",
     "prune: before commit",

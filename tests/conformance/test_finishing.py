@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +17,7 @@ from sidework.outcome import Outcome
 from sidework.state import State
 from sidework.store.protocol import Demand
 
-from .conftest import NOW, Bench, outcome
+from .conftest import NOW, Bench, new, outcome
 
 Transaction = Callable[[], AbstractContextManager[Any]]
 
@@ -133,16 +132,58 @@ def test_any_outcome_may_say_that_it_never_waits(bench: Bench) -> None:
         bench.store.cancel(job.id, "x", NOW)
 
 
-def test_a_connection_to_another_store_is_refused(bench: Bench, tmp_path: Path) -> None:
+def test_a_connection_to_another_database_is_refused(bench: Bench) -> None:
+    """Nothing is changed, neither there nor here, and the caller's transaction goes on."""
+    job, late = bench.running(), new()
+    with bench.engine.elsewhere() as other:
+        there = other.open()
+        with other.transaction() as connection:
+            with pytest.raises(StoreRefused, match="cannot span both"):
+                bench.store.finish_on(connection, end(job), NOW)
+            with pytest.raises(StoreRefused, match="cannot span both"):
+                bench.store.insert_on(connection, [late], NOW)
+            with pytest.raises(StoreRefused, match="cannot span both"):
+                asyncio.run(bench.store.ainsert_on(connection, [late], NOW))
+            (kept,) = there.insert_on(connection, [new()], NOW)
+            # A store that was not asked for anything yet refuses alike.
+            with pytest.raises(StoreRefused, match="cannot span both"):
+                bench.open().insert_on(connection, [late], NOW)
+        assert there.get([late.id, kept.id])[0] is None
+        assert there.get([kept.id]) != [None]
+        there.close()
+    assert bench.store.get([late.id]) == [None]
+    assert bench.row(job.id).state is State.RUNNING
+
+
+def test_what_is_no_connection_is_refused(bench: Bench) -> None:
     job = bench.running()
-    (tmp_path / "other").mkdir()
-    other = type(bench.engine)(tmp_path / "other")
-    other.open().close()
-    with (
-        pytest.raises(StoreRefused, match="cannot span both"),
-        other.transaction() as connection,
-    ):
-        bench.store.finish_on(connection, end(job), NOW)
     with pytest.raises(StoreRefused):
         bench.store.finish_on(object(), end(job), NOW)
+    with pytest.raises(StoreRefused):
+        bench.store.insert_on(object(), [new()], NOW)
     assert bench.row(job.id).state is State.RUNNING
+
+
+def test_without_a_transaction_nothing_is_finished_in_it(bench: Bench) -> None:
+    job = bench.running()
+    with bench.engine.autocommit() as connection:
+        with pytest.raises(StoreRefused, match="in no transaction"):
+            bench.store.finish_on(connection, end(job), NOW)
+        with pytest.raises(StoreRefused, match="in no transaction"):
+            asyncio.run(bench.store.afinish_on(connection, end(job), NOW))
+        assert bench.row(job.id).state is State.RUNNING
+        connection.execute("BEGIN")
+        assert bench.store.finish_on(connection, end(job), NOW) is True
+        assert bench.row(job.id).state is State.RUNNING
+        connection.execute("COMMIT")
+    assert bench.row(job.id).state is State.COMPLETED
+
+
+def test_jobs_in_autocommit_are_there_at_once(bench: Bench) -> None:
+    job, other = new(), new()
+    with bench.engine.autocommit() as connection:
+        (told,) = bench.store.insert_on(connection, [job], NOW)
+        assert told.verdict == "stored"
+        assert bench.row(job.id).state is State.AVAILABLE
+        (told,) = asyncio.run(bench.store.ainsert_on(connection, [other], NOW))
+        assert bench.row(other.id).state is State.AVAILABLE

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import subprocess
 import sys
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,22 @@ from sidework.crashpoint import POINTS
 
 from . import checker
 from .field import LOAD, Field, Figures, until
+from .ground import Engine, Ground
 
 WORDS = ("--children", "1", "--threads", "2")
 LANDED_WITHIN = 10.0
 
+ELSEWHERE: dict[Engine, frozenset[str]] = {
+    "sqlite": frozenset({"rescue: worker forgotten"}),
+    # One statement each, which commits by itself; and there is nothing to checkpoint.
+    "postgres": frozenset({"insert: before commit", "checkpoint: done", "migration: committed"}),
+}
+"""Steps that an engine does not have."""
+
 BATCH = """
 import os
 import load
+load.migrate()
 load.prepare()
 fd = os.open("told.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 for n in range(30):
@@ -28,36 +39,41 @@ for n in range(30):
 
 
 def crash_points(folder: Path, size: int, seed: int) -> Figures:
-    """Row 3: a crash at every named step, of whoever comes there. ``size`` rounds of all points."""
+    """Row 3: a crash at every named step, of whoever comes there, both engines. ``size`` crashes."""
+    on_files = [("sqlite", point) for point in POINTS if point not in ELSEWHERE["sqlite"]]
+    on_server = [("postgres", point) for point in POINTS if point not in ELSEWHERE["postgres"]]
+    random.Random(seed).shuffle(on_server)  # so that a few of them will do in a short run
     bad: list[str] = []
     landed = jobs = 0
-    for turn in range(size):
-        for point in POINTS:
-            place = folder / f"{turn} {point.replace(':', '').replace(',', '')}"
+    with Ground("sqlite") as files, Ground("postgres") as server:
+        grounds = {"sqlite": files, "postgres": server}
+        for turn, (engine, point) in enumerate(islice(cycle([*on_files, *on_server]), size)):
+            place = folder / str(turn)
             place.mkdir()
-            found, hit, count = _crash_at(place, point)
+            found, hit, count = _crash_at(grounds[engine], place, point)
             landed += hit
             jobs += count
-            bad += [f"at {point!r}: {one}" for one in found]
+            bad += [f"{engine}, at {point!r}: {one}" for one in found]
             if not hit:
-                bad.append(f"{point!r} was never reached")
+                bad.append(f"{engine}: {point!r} was never reached")
     return {"jobs": jobs, "landed": landed, "bad": bad}
 
 
-def _crash_at(folder: Path, point: str) -> tuple[list[str], bool, int]:
+def _crash_at(ground: Ground, folder: Path, point: str) -> tuple[list[str], bool, int]:
     marker = folder / "marker"
     # Enqueued by a program that may be the one to die; what it was told is in its log. That comes
     # before anything opens the store, or the migration would have been made already.
     client = point.startswith(("insert", "migration"))
     (folder / "load.py").write_text(LOAD.read_text())
-    plain = Field.environment(folder)
+    url = ground.store(folder, migrated=False)
+    plain = Field.environment(folder, url)
     armed = {**plain, "SIDEWORK_CRASH_AT": f"{point}:{marker}"}
     words: dict[str, Any] = {"cwd": folder, "stderr": subprocess.DEVNULL}
     enqueue = [sys.executable, "-c", BATCH]
     subprocess.run(enqueue, env=armed if client else plain, check=False, **words)
     if client and marker.exists():
         subprocess.run(enqueue, env=plain, check=True, **words)
-    with Field(folder) as field:
+    with Field(folder, url=url) as field:
         if point.startswith("rescue"):
             # One to be killed with jobs in its hands, so that the armed one has something to rescue.
             victim = field.worker(*WORDS)

@@ -24,21 +24,24 @@ LOAD = Path(__file__).parent / "load.py"
 
 
 class Field:
-    """For ``with``: whatever still runs at the end of the block is killed."""
+    """For ``with``: whatever still runs at the end of the block is killed.
 
-    def __init__(self, folder: Path, load: Path = LOAD) -> None:
+    ``url`` is that of the store, by default of a file in the folder (``ground.py`` makes others).
+    """
+
+    def __init__(self, folder: Path, load: Path = LOAD, url: str | None = None) -> None:
         self.folder = folder
         (folder / "load.py").write_text(load.read_text())
-        self.env = self.environment(folder)
+        self.env = self.environment(folder, url)
         self.load = self._imported()
         self.app: Sidework = self.load.app
         self.app.store  # noqa: B018 - made, so that workers start
         self.workers: list[subprocess.Popen[bytes]] = []
 
     @staticmethod
-    def environment(folder: Path) -> dict[str, str]:
-        """Of whatever program is to find the load's store in this folder."""
-        return {**os.environ, "SIDEWORK_URL": str(folder / "jobs.db")}
+    def environment(folder: Path, url: str | None = None) -> dict[str, str]:
+        """Of whatever program is to find the load's store."""
+        return {**os.environ, "SIDEWORK_URL": url or str(folder / "jobs.db")}
 
     def _imported(self) -> ModuleType:
         """The app as this program sees it, on this folder's store, under the name its workers know."""
@@ -145,12 +148,12 @@ class Field:
 
 
 def until(condition: Callable[[], Any], what: str = "the condition", seconds: float = 60) -> Any:
-    """Look until the condition holds; its value."""
-    pause, end = threading.Event(), monotonic() + seconds
+    """Look until the condition holds, the more seldom the longer it takes; its value."""
+    pause, began = threading.Event(), monotonic()
     while not (value := condition()):
-        if monotonic() > end:
+        if (waited := monotonic() - began) > seconds:
             raise TimeoutError(f"{what} did not come in {seconds:.0f} s")
-        pause.wait(0.005)
+        pause.wait(min(0.05, max(0.005, waited / 20)))
     return value
 
 

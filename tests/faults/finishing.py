@@ -14,6 +14,7 @@ from sidework.tasks.task import Bound
 
 from . import checker
 from .field import Field, Figures, pause, until
+from .ground import Engine, Ground
 from .kills import WORDS, kill, settled
 
 JOBS_PER_KILL = 60
@@ -29,10 +30,20 @@ POINTS = {
 def ends_in_transactions(folder: Path, size: int, seed: int) -> Figures:
     """Row 34: SIGKILL of workers and children whose jobs end in transactions of their own. ``size``
     kills must land."""
+    return _ends_in_transactions(folder, size, seed, "sqlite")
+
+
+def ends_in_postgres_transactions(folder: Path, size: int, seed: int) -> Figures:
+    """Row 35: SIGKILL of workers and children whose jobs end in transactions of their own, PostgreSQL.
+    ``size`` kills must land."""
+    return _ends_in_transactions(folder, size, seed, "postgres")
+
+
+def _ends_in_transactions(folder: Path, size: int, seed: int, engine: Engine) -> Figures:
     draw = random.Random(seed)
     told: list[str] = []
     at = dict.fromkeys([*POINTS.values(), "at any moment"], 0)
-    with Field(folder) as field:
+    with Ground(engine) as ground, Field(folder, url=ground.store(folder)) as field:
         field.load.prepare()
         worker = field.worker(*WORDS)
         field.ready(worker)

@@ -69,12 +69,35 @@ def own_apsw() -> Iterator[apsw.Connection]:
         connection.close()
 
 
-OWN: dict[str, Callable[[], AbstractContextManager[Any]]] = {"sqlite": own_apsw}
+@contextmanager
+def own_psycopg() -> Iterator[Any]:
+    import psycopg
+
+    from sidework.store.postgres.place import place_of
+
+    with psycopg.connect(place_of(app.url).conninfo) as connection:
+        yield connection
+
+
+OWN: dict[str, Callable[[], AbstractContextManager[Any]]] = {
+    "sqlite": own_apsw,
+    "postgresql": own_psycopg,
+}
 """By the URL's scheme: a transaction on a connection of the program's own."""
 
 
 def transaction(own: bool) -> AbstractContextManager[Any]:
     return OWN[app.url.partition(":")[0]]() if own else app.transaction()
+
+
+def migrate() -> None:
+    """A new SQLite file is made by its first use."""
+    if app.url.startswith("postgresql:"):
+        from sidework.store.postgres.engine import PostgresStore
+
+        store = PostgresStore(app.url)
+        store.migrate()
+        store.close()
 
 
 def prepare() -> None:

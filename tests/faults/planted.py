@@ -37,6 +37,8 @@ class Bug:
 
 
 SQL = "store/sqlite/sql/"
+PG = "store/postgres/"
+LOST = "tests/postgres/test_lost_replies.py"
 WORKER = "worker/worker.py"
 SUPERVISOR = "worker/supervisor.py"
 HUNGER = "worker/hunger.py"
@@ -73,6 +75,18 @@ BUGS = [
     Bug("finish_in believes what it is told", "store/sqlite/callers.py", "return took", "return True"),
     Bug("a job is completed without its transaction", "child/executor.py", "if self.running.finished:", "if False:", (FINISHING + "test_a_rollback_is_a_failed_attempt",)),
     Bug("a held row is asked for without a pause", "worker/recorder.py", "now >= self._again_at", "True", (FINISHING + "test_a_row_that_its_job_still_holds_keeps_nobody_waiting",)),
+    Bug("PostgreSQL: a result lands whatever the fence", PG + "sql/complete.sql", "WHERE job.id = done.id AND job.fence = done.fence", "WHERE job.id = done.id"),
+    Bug("PostgreSQL: a failure lands whatever the fence", PG + "sql/settle.sql", "WHERE job.id = done.id AND job.fence = done.fence", "WHERE job.id = done.id"),
+    Bug("PostgreSQL: a claim leaves the fence", PG + "sql/claim.sql", "fence = fence + 1, ", ""),
+    Bug("PostgreSQL: a claim waits for others' rows", PG + "sql/claim.sql", "FOR UPDATE SKIP LOCKED", "FOR UPDATE"),
+    Bug("PostgreSQL: a rescue costs an attempt", PG + "sql/rescue.sql", "attempt = attempt - 1, ", ""),
+    Bug("PostgreSQL: the dead are not watched for a lease", PG + "roster.py", "if (at - since) * 1000 >= lease:", "if True:"),
+    Bug("PostgreSQL: a heart beats and does not move", PG + "sql/beat.sql", "beat = beat + 1, ", ""),
+    Bug("PostgreSQL: an outage is a massacre", PG + "roster.py", "if was != beat or gap * 1000 >= lease * _GAP:", "if was != beat:", more=((PG + "roster.py", "self._seen.clear()  #", "pass  #"),)),
+    Bug("PostgreSQL: a lost insert is said again with another id", PG + "engine.py", "return self._session.one(sql, values, again=True)\n\n    def insert_on", "from ...ids import new_id\n        from .arrays import Uuids\n        try:\n            return self._session.one(sql, values)\n        except Exception:\n            return self._session.one(sql, [Uuids([new_id()]) if isinstance(one, Uuids) else one for one in values])\n\n    def insert_on", (LOST,)),
+    Bug("PostgreSQL: a lost insert is told", PG + "engine.py", "return self._session.one(sql, values, again=True)\n\n    def insert_on", "return self._session.one(sql, values)\n\n    def insert_on", (LOST,)),
+    Bug("PostgreSQL: what the server undid is told", PG + "session.py", "undone = error.sqlstate in AGAIN or", "undone =", (LOST,)),
+    Bug("PostgreSQL: a pulse listens once in its life", PG + "pulse.py", "if not opened.pooled:\n                    for kind", "if not opened.pooled and not self._retry_at:\n                    for kind", (LOST,)),
 ]  # fmt: skip
 
 

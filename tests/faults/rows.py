@@ -6,31 +6,62 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from .backends import killed_backends
 from .blocked import blocked_children
+from .clocks import clock_jumps
+from .conflicts import conflicts
 from .crashes import crash_points
+from .cuts import partitions
 from .damage import damaged_files
 from .drains import drains
 from .failing import failing_disk
 from .field import Figures
-from .finishing import ends_in_transactions
+from .finishing import ends_in_postgres_transactions, ends_in_transactions
 from .hostile import hostile_values
 from .hung import hung_jobs
-from .kills import killed_producers, killed_workers
+from .kills import killed_postgres_workers, killed_producers, killed_workers
+from .migrating import migrations_under_load
+from .outages import outages
 from .poison import poison_jobs
 from .power import power_cuts
+from .replies import lost_replies
+from .restarts import restarts
 from .sharing import eight_writers, forks
+from .stops import stopped_workers
 
 ROWS: dict[int, tuple[Callable[[Path, int, int], Figures], int, int, str]] = {
     # row: (what, size of the smoke, size of the full run, the figure to reach)
     1: (killed_workers, 3, 1000, "100,000 jobs, 1,000 landed kills: 0 lost, recovery p99 ≤ 2 s"),
-    3: (crash_points, 1, 10, "all points, each shown to be hit"),
+    2: (
+        killed_postgres_workers,
+        3,
+        500,
+        "50,000 jobs, 500 kills: 0 lost, recovery p99 ≤ lease + 1 s",
+    ),
+    3: (crash_points, 20, 340, "10 times all points, both engines, each shown to be hit"),
     4: (killed_producers, 5, 5000, "5,000 kills: 0 violations"),
+    5: (lost_replies, 400, 50_000, "50,000 jobs, 5 % of all replies: 0 double, 0 lost"),
+    6: (
+        restarts,
+        2,
+        100,
+        "100 restarts: 0 lost, 0 worker exits, going again ≤ 3 s",
+    ),
+    7: (
+        killed_backends,
+        40,
+        2000,
+        "2,000 kills: 0 lost, bells back ≤ 2 s",
+    ),
+    8: (partitions, 1, 100, "100: every stale write refused, nothing to be stopped ran on"),
+    9: (stopped_workers, 1, 500, "500: all stale writes refused, 0 lost"),
     10: (
         blocked_children,
         12,
         300,
         "200 blocked loops, 100 held GILs: 0 run again, told with the stack ≤ 1 s",
     ),
+    11: (clock_jumps, 5, 200, "200: 0 early or missed rescues"),
     12: (
         poison_jobs,
         4,
@@ -44,16 +75,25 @@ ROWS: dict[int, tuple[Callable[[Path, int, int], Figures], int, int, str]] = {
         "200: process ended ≤ timeout + grace, thread flagged ≤ 1 s, places come back",
     ),
     14: (drains, 3, 300, "300: 0 lost, 0 spent"),
+    16: (migrations_under_load, 2, 40, "20 each: 0 errors surface, 0 jobs run again"),
     17: (eight_writers, 2, 600, "10 min: min/max share ≥ 0.7, p99.9 ≤ 100 ms"),
     18: (power_cuts, 40, 10_000, "10,000 cuts: 0 lost, 0 corrupt"),
     19: (failing_disk, 40, 2000, "2,000 points: 0 false acknowledgements"),
     20: (damaged_files, 25, 200, "200 mutations: all detected or harmless"),
+    24: (conflicts, 400, 50_000, "50,000 jobs, 1 % of all statements: 0 surface"),
     27: (hostile_values, 25, 2000, "2,000 examples: identical or a typed refusal, no process dies"),
     31: (forks, 20, 1000, "1,000 forks: 0 acknowledged lost, 0 corrupt"),
+    32: (outages, 1, 20, "20 of 3 leases: 0 rescues of living workers, held results land"),
     34: (
         ends_in_transactions,
         8,
         1000,
         "1,000 kills: 0 effects lost, doubled or without their job",
+    ),
+    35: (
+        ends_in_postgres_transactions,
+        3,
+        500,
+        "500 kills: 0 effects lost, doubled or without their job",
     ),
 }

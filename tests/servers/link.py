@@ -106,9 +106,11 @@ class Link:
 
     async def _requests(self, client: asyncio.StreamReader) -> None:
         framing = wire.Requests()
+        group: list[wire.Message] = []  # of one request, up to the message that asks
         while data := await client.read(CHUNK):
             out = bytearray()
             for message in framing.feed(data):
+                group.append(message)
                 if message.kind == wire.STARTUP:
                     self.parameters = wire.parameters(message)
                     self.nth = self.proxy.arrived(self.name)
@@ -121,8 +123,16 @@ class Link:
                         self._land(asked)
                         self.reset()
                         return
+                    if asked.fate.kind == "fail":
+                        if _may_fail(group):
+                            self._land(asked)
+                            group = [wire.failing(asked.fate.amount)]
+                        else:
+                            asked = Asked(asked.number, asked.kind, Fate())
                     self.asked.append(asked)
-                out += message.raw
+                if message.kind not in wire.PARTS:
+                    out += b"".join(one.raw for one in group)
+                    group.clear()
             await self._send("request", out)
         await self._passable("request")  # a client's end is no news on the other side of a stall
 
@@ -221,3 +231,10 @@ class Link:
         if budget is not None and not self.budget[direction]:
             self.proxy.landed["cut"] += 1
             raise ConnectionAbortedError
+
+
+def _may_fail(group: list[wire.Message]) -> bool:
+    """Whether all of the request is here still, and it is none that opens, sets or ends something."""
+    words = wire.statement(group).split()
+    known = bool(words) or any(one.kind == "B" for one in group)
+    return known and not (words and words[0].upper() in wire.QUIET)

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
-Kind = Literal["pass", "swallow", "cut", "reset", "delay"]
+Kind = Literal["pass", "swallow", "cut", "reset", "delay", "fail"]
 
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """Of one request. ``amount``: bytes of the answer that still pass (cut), seconds (delay)."""
+    """Of one request. ``amount``: bytes of the answer that still pass (cut), seconds (delay), which of the
+    failures, from 0 to 1 (fail)."""
 
     kind: Kind = "pass"
     amount: float = 0.0
@@ -30,7 +31,9 @@ class Plan:
     ``swallow``: the server acts and commits, the answer is dropped, the connection is cut (an answer that
     commits nothing passes) · ``cut``: the answer breaks off within its first ``within`` bytes ·
     ``reset``: the request never arrives, the client gets a RST · ``delay``: the answer waits, up to
-    ``longest`` seconds. ``tags``, if given, are the first words of the command tags to swallow.
+    ``longest`` seconds · ``fail``: the server is asked for a failure instead of what was asked, which is
+    undone whole: a deadlock, or that it could not be serialized; not in place of what opens, sets or ends
+    something (``wire.QUIET``). ``tags``, if given, are the first words of the command tags to swallow.
 
     A connection's fates depend on the seed, its ``application_name`` and how many of that name came
     before: other connections, and how long things take, do not change them.
@@ -41,6 +44,7 @@ class Plan:
     cut: float = 0.0
     reset: float = 0.0
     delay: float = 0.0
+    fail: float = 0.0
     within: int = 64
     longest: float = 0.05
     tags: frozenset[str] | None = None
@@ -53,6 +57,7 @@ class Plan:
             ("cut", self.cut, self.within),
             ("reset", self.reset, 0.0),
             ("delay", self.delay, self.longest),
+            ("fail", self.fail, 1.0),
         ]
         while True:
             drawn, size = random.random(), random.random()

@@ -265,3 +265,26 @@ def test_a_plan_can_be_for_certain_commands(proxy: Proxy, connect: Connect, data
         with pytest.raises(LOST), connection.transaction():
             connection.execute("INSERT INTO t VALUES (2)")
     assert numbers(database) == [1, 2]
+
+
+def test_a_request_fails_at_the_server_in_place_of_what_was_asked(
+    postgres: Running, database: str
+) -> None:
+    with Proxy(postgres, Plan(1, fail=1.0)) as proxy, through(proxy, database)() as connection:
+        for values in (None, [1], [2]):  # a Query; a Parse with what follows
+            with pytest.raises(
+                (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
+            ):
+                connection.execute(
+                    "INSERT INTO t VALUES (%s)" if values else "INSERT INTO t VALUES (0)", values
+                )
+        connection.execute("BEGIN")
+        proxy.follow(None)
+        connection.execute("INSERT INTO t VALUES (3)")
+        proxy.follow(Plan(1, fail=1.0))
+        with pytest.raises((psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)):
+            connection.execute("COMMIT")
+        assert connection.info.transaction_status == psycopg.pq.TransactionStatus.INERROR
+        connection.execute("ROLLBACK")
+        assert proxy.landed["fail"] == 4
+    assert numbers(database) == []

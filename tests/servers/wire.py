@@ -13,6 +13,8 @@ STARTUP, NEGOTIATION, CANCEL = "startup", "negotiation", "cancel"
 CODES = {80877102: CANCEL, 80877103: NEGOTIATION, 80877104: NEGOTIATION}
 ASKING = frozenset({STARTUP, "Q", "S", "F"})
 """What the server answers with ReadyForQuery: the startup, Query, Sync, FunctionCall."""
+PARTS = frozenset("PBDEC")
+"""Parse, Bind, Describe, Execute, Close: a request's, which the server may wait with until its Sync."""
 QUIET = frozenset(
     {"BEGIN", "START", "ROLLBACK", "SAVEPOINT", "RELEASE", "SET", "RESET", "SHOW"}
     | {"LISTEN", "UNLISTEN", "DISCARD", "DEALLOCATE"}
@@ -106,3 +108,25 @@ def tag(complete: Message) -> str:
 def stores(command: str) -> bool:
     """Whether a statement with this tag may have changed something."""
     return bool(command) and command.split()[0] not in QUIET
+
+
+def statement(group: list[Message]) -> str:
+    """The text that a request names: of a Query, or of the Parse in it; "" for one prepared before."""
+    for message in group:
+        if message.kind == "Q":
+            return message.body.split(b"\0")[0].decode("utf-8", "replace")
+        if message.kind == "P":
+            return message.body.split(b"\0")[1].decode("utf-8", "replace")
+    return ""
+
+
+FAILURES = ("40001", "40P01")
+"""Serialization failure, deadlock: the server has undone the transaction, which is to be tried again."""
+
+
+def failing(which: float) -> Message:
+    """A Query that fails so: the answer is an ErrorResponse and ReadyForQuery, as to a request that fails,
+    and the server's transaction is as it is then."""
+    code = FAILURES[int(which * len(FAILURES)) % len(FAILURES)]
+    text = f"DO $$BEGIN RAISE SQLSTATE '{code}' USING MESSAGE = 'injected'; END$$".encode() + b"\0"
+    return Message("Q", b"Q" + (len(text) + 4).to_bytes(4, "big") + text)

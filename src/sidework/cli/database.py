@@ -3,47 +3,118 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
+from msgspec.structs import asdict
 
+from ..errors import StoreError
 from ..store.protocol import Store
 from ..url import shown
 from .choosing import as_json, on_store
 from .copying import copy_command
-from .showing import show_json
+from .showing import ago, show_findings, show_json, when
+from .table import show_table
 
 
-@click.group(name="db", short_help="Look at, check, back up, move and shrink the store.")
+@click.group(name="db", short_help="Migrate, look at, check, back up, move and shrink the store.")
 def database() -> None:
-    """Look at, check, back up, move and shrink the store."""
+    """Migrate, look at, check, back up, move and shrink the store."""
 
 
 @database.command(short_help="Show sizes, jobs by state, the schema.")
 @on_store
 @as_json
 def info(store: Store, as_json: bool) -> None:
-    """Show sizes, jobs by state, the schema."""
+    """Show sizes, jobs by state, the schema; of a server also what waits and how a claim is planned.
+
+    With many jobs some numbers are estimates, and it says so. --json tells the plan as a whole.
+    """
     told = store.info()
     if as_json:
-        show_json(told)
+        show_json(_for_programs(told))
         return
+    tables = {name: value for name, value in told.items() if isinstance(value, list)}
     for name, value in told.items():
-        if isinstance(value, dict):
-            value = ", ".join(f"{count:,} {key}" for key, count in value.items()) or "none"
-        click.echo(f"{name:<12} {f'{value:,}' if isinstance(value, int) else value}")
+        if name not in tables and not name.endswith("_plan"):
+            click.echo(f"{name:<21} {_for_people(name, value)}")
+    for name, rows in tables.items():
+        if rows:
+            click.echo(f"\n{name}:")
+            cells = ([_for_people(key, value) for key, value in row.items()] for row in rows)
+            show_table(tuple(rows[0]), cells)
 
 
-@database.command(short_help="Read the whole store and say what is damaged.")
+def _for_people(name: str, value: Any) -> str:
+    """A time as how long ago, a number with its thousands, several as a list of them."""
+    if name.endswith("_at"):
+        return ago(value) or "never"
+    if isinstance(value, dict):
+        return ", ".join(f"{count:,} {key}" for key, count in value.items()) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _for_programs(value: Any) -> Any:
+    """The times in it as they are in all JSON of ours."""
+    if isinstance(value, dict):
+        return {
+            name: when(one) if name.endswith("_at") else _for_programs(one)
+            for name, one in value.items()
+        }
+    return [_for_programs(one) for one in value] if isinstance(value, list) else value
+
+
+@database.command(short_help="Make or change the tables, where a server has them.")
+@on_store
+@click.option("--sql", is_flag=True, help="Print the script for psql instead of running it.")
+def migrate(store: Store, sql: bool) -> None:
+    """Bring the tables of a server to what this Sidework knows, while others work; a file does so by itself.
+
+    Safe to run twice and from several machines: they take turns.
+    """
+    if sql:
+        click.echo(store.script(), nl=False)
+        return
+    applied = store.migrate()
+    if applied:
+        named = ", ".join(map(str, applied))
+        click.echo(f"{shown(store.url)}: applied version{'s' * (len(applied) > 1)} {named}")
+    else:
+        click.echo(store.script().strip().removeprefix("-- "))
+
+
+@database.command(short_help="Read the whole store and say what is damaged, missing or hurts.")
 @on_store
 @as_json
 def check(store: Store, as_json: bool) -> None:
-    """Read the whole store and say what is damaged; exit code 1 when something is."""
-    found = store.check()
-    if as_json:
-        show_json({"damage": found})
+    """Say what is missing or hurts around the store, and read it whole for what is damaged.
+
+    Exit code 1 when anything is damaged or a problem (!!); a hint (--) is only that.
+    """
+    found = [one for one in store.findings() if one.advice or one.problem]
+    problem = any(one.problem for one in found)
+    try:
+        damage = store.check()
+    except StoreError as wrong:
+        # Of what was found already, this says no more.
+        if not problem:
+            raise
+        damage, unread = [], str(wrong)
     else:
-        click.echo("\n".join(found) if found else "nothing is damaged")
-    sys.exit(1 if found else 0)
+        unread = ""
+    if as_json:
+        show_json({"damage": damage, "findings": [asdict(one) for one in found], "unread": unread})
+    else:
+        for line in damage:
+            click.echo(f"!!  damaged: {line}")
+        show_findings(found)
+        if unread:
+            click.echo("whether anything is damaged could not be read")
+        elif not damage:
+            click.echo("nothing is damaged")
+    sys.exit(1 if damage or problem else 0)
 
 
 @database.command(short_help="Write a whole copy to a new file.")

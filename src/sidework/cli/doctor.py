@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from statistics import median
 
 import click
-from msgspec import Struct
 from msgspec.structs import asdict
 
 from ..clock import monotonic
@@ -18,23 +17,12 @@ from ..duration import text_of
 from ..errors import SideworkError, StoreError, StoreMissing
 from ..job import WorkerRow
 from ..store.opening import sqlite_path
+from ..store.protocol import Finding, Store
 from ..url import shown
 from .choosing import as_json, chosen, which_store
-from .showing import show_json
+from .showing import show_findings, show_json
 
 _SLOW_COMMIT = 0.05
-
-
-class Finding(Struct):
-    """One line of the doctor's; of a problem ``advice`` says what to do, unless ``value`` does."""
-
-    what: str
-    value: str
-    advice: str = ""
-    problem: bool = False
-
-    def __post_init__(self) -> None:
-        self.problem = self.problem or bool(self.advice)
 
 
 @click.command(short_help="Look for what is wrong here.")
@@ -46,10 +34,7 @@ def doctor(app: str | None, url: str | None, as_json: bool) -> None:
     if as_json:
         show_json([asdict(one) for one in findings])
     else:
-        for one in findings:
-            click.echo(f"{'!!' if one.problem else 'ok'}  {one.what:<16} {one.value}")
-            if one.advice:
-                click.echo(f"    {'':<16} -> {one.advice}")
+        show_findings(findings)
     sys.exit(1 if any(one.problem for one in findings) else 0)
 
 
@@ -59,11 +44,16 @@ def _installed() -> Iterator[Finding]:
     yield Finding("python", f"{platform.python_version()} on {platform.platform()}")
     version = apsw.sqlite_lib_version()
     old = tuple(int(part) for part in version.split(".")) < (3, 51, 3)
-    yield Finding(
+    yield _judged(
         "sqlite",
         f"{version} (in apsw {apsw.apsw_version()})",
         "it can corrupt a file that several processes use: pip install -U apsw" if old else "",
     )
+
+
+def _judged(what: str, value: str, advice: str) -> Finding:
+    """A problem if there is something to do about it."""
+    return Finding(what, value, advice, problem=bool(advice))
 
 
 def _store(app: str | None, url: str | None) -> Iterator[Finding]:
@@ -78,43 +68,50 @@ def _store(app: str | None, url: str | None) -> Iterator[Finding]:
         return
     try:
         yield Finding("store", shown(store.url))
-        info = store.info()
-        yield Finding("schema", str(info["schema"]))
-        path = sqlite_path(store.url)
-        if path is not None:
-            slow = _commit_seconds(os.path.dirname(path))
-            yield Finding(
-                "commit",
-                f"{text_of(slow)} (median of 20)",
-                f"over {text_of(_SLOW_COMMIT)}: put the store on a faster local disk"
-                if slow > _SLOW_COMMIT
-                else "",
-            )
-        damage = store.check()
-        yield Finding(
-            "content",
-            damage[0] if damage else "not damaged",
-            "stop the workers and restore a backup" if damage else "",
-        )
-        yield from _workers(store.workers(), info["jobs"].get("available", 0))
-        for queue in store.queues():
-            if queue.paused_at is not None:
-                yield Finding("paused", f"{queue.name} by {queue.paused_by}: {queue.paused_why}")
+        yield from store.findings()
+        yield from _inside(store)
+    except StoreMissing:
+        pass  # the findings have told it
+    except StoreError as wrong:
+        yield Finding("store", str(wrong), problem=True)
     finally:
         store.close()
+
+
+def _inside(store: Store) -> Iterator[Finding]:
+    path = sqlite_path(store.url)
+    if path is not None:
+        slow = _commit_seconds(os.path.dirname(path))
+        yield _judged(
+            "commit",
+            f"{text_of(slow)} (median of 20)",
+            f"over {text_of(_SLOW_COMMIT)}: put the store on a faster local disk"
+            if slow > _SLOW_COMMIT
+            else "",
+        )
+    damage = store.check()
+    yield _judged(
+        "content",
+        damage[0] if damage else "not damaged",
+        "stop the workers and restore a backup" if damage else "",
+    )
+    yield from _workers(store.workers(), store.info()["jobs"].get("available", 0))
+    for queue in store.queues():
+        if queue.paused_at is not None:
+            yield Finding("paused", f"{queue.name} by {queue.paused_by}: {queue.paused_why}")
 
 
 def _workers(workers: list[WorkerRow], waiting: int) -> Iterator[Finding]:
     living = [worker for worker in workers if worker.alive]
     wait = "job waits" if waiting == 1 else "jobs wait"
-    yield Finding(
+    yield _judged(
         "workers",
         ", ".join(f"{worker.host} pid {worker.pid}" for worker in living) or "none",
         f"{waiting:,} {wait}: start one by sidework worker APP" if waiting and not living else "",
     )
     for worker in workers:
         if not worker.alive:
-            yield Finding(
+            yield _judged(
                 "dead worker",
                 f"{worker.host} pid {worker.pid}",
                 "a worker that lives brings back its jobs within seconds"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -12,11 +13,21 @@ from ..duration import text_of
 from ..ids import id_text
 from ..job import AttemptRow, JobRow
 from ..outcome import decode_failure
+from ..store.protocol import Finding
 
 
 def show_json(value: Any) -> None:
     """One JSON document on stdout."""
     click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def show_findings(findings: Iterable[Finding]) -> None:
+    """A line each, and one for what to do: ``ok``, ``--`` for a hint, ``!!`` for a problem."""
+    for one in findings:
+        mark = "!!" if one.problem else "--" if one.advice else "ok"
+        click.echo(f"{mark}  {one.what:<16} {one.value}")
+        if one.advice:
+            click.echo(f"    {'':<16} -> {one.advice}")
 
 
 def when(millis: int | None) -> str | None:

@@ -48,7 +48,7 @@ class EmbeddedWorker:
         crew = Crew(_specs(self._app), 0, 1, self._concurrency, self._threads)
         ours, theirs = socket.socketpair()
         peer = crew.add(ours, None, solo=False)
-        worker = Worker(crew, open_store, self._queues, on_ready=self._ready.set)
+        worker = Worker(crew, open_store, self._queues, on_ready=self._ready.set, waits=False)
         worker.watch(peer)
         self._worker = worker
         child = Child(self._app, Link(theirs), self._concurrency, self._threads, own_process=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING
 
 from ..errors import StoreRefused
@@ -10,6 +11,11 @@ from ..url import shown
 
 if TYPE_CHECKING:
     from .protocol import Store
+
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
+_KEYWORDS = re.compile(r"(^|\s)(host|hostaddr|port|dbname|user|password|service)\s*=")
+_ALMOST = re.compile(r"postgres(ql)?:", re.IGNORECASE)
 
 
 def absolute(url: str, folder: str) -> str:
@@ -26,6 +32,12 @@ def sqlite_path(url: str) -> str | None:
             "folder if it need not last"
         )
     if "://" not in url:
+        # Shown it would be with its password, and as a path it would be a file of that name.
+        if _KEYWORDS.search(url) or _ALMOST.match(url):
+            raise StoreRefused(
+                "the URL of the store is neither a URL nor a path: write "
+                "postgresql://user:password@host:port/database"
+            )
         return os.path.expanduser(url)
     scheme, _, rest = url.partition("://")
     if scheme != "sqlite":
@@ -46,8 +58,9 @@ def open_store(url: str, *, create: bool = True) -> Store:
         return SqliteStore(path, create=create)
     scheme = url.partition("://")[0]
     if scheme not in ("postgresql", "postgres"):
+        named = repr(scheme) if _SCHEME.fullmatch(scheme) else "such"
         raise StoreRefused(
-            f"no engine for {scheme!r} URLs: use sqlite:///path/to/file.db, a path, or "
+            f"no engine for {named} URLs: use sqlite:///path/to/file.db, a path, or "
             "postgresql://user@host/database"
         )
     try:

@@ -69,6 +69,16 @@ class Turn(Struct, frozen=True):
     next_due: Millis | None
 
 
+class Finding(Struct, frozen=True):
+    """How one thing looks, in a line. With ``advice`` it could be better, and that says how; as a
+    ``problem`` it fails or loses something, now or later."""
+
+    what: str
+    value: str
+    advice: str = ""
+    problem: bool = False
+
+
 class Jobs(Protocol):
     """What clients do with jobs. ``finish_on`` completes a running one in the caller's transaction; False
     when its claim was lost."""
@@ -170,10 +180,18 @@ class Upkeep(Protocol):
     attempts of the same moment; none means the end. ``load`` stores them as they are, all or none, and
     refuses those that run; what is there stays as it is, and ``Copied.verdict`` judges it. ``disown``
     cancels those that wait and still have the fence given; which of them it did.
+
+    ``migrate`` brings the schema to what this code knows, and says which versions it applied; ``script`` is
+    that as text, to be run by others. A store that does so by itself has neither to do. ``check`` reads
+    everything and says what is damaged; ``findings`` is how the store and its surroundings look.
     """
+
+    def migrate(self) -> list[int]: ...
+    def script(self) -> str: ...
 
     def info(self) -> dict[str, Any]: ...
     def check(self) -> list[str]: ...
+    def findings(self) -> list[Finding]: ...
     def backup(self, target: str) -> None: ...
     def vacuum(self) -> None: ...
     def dump(self, after: bytes | None, limit: int) -> list[Copied]: ...

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from ..clock import monotonic
 from ..crashpoint import reach
 from ..duration import text_of
-from ..errors import SideworkError, StoreError, StoreMissing
+from ..errors import SideworkError, StoreError, StoreMissing, StoreUnavailable
 from ..store.protocol import Demand, Listener, Store
 from ..wire import (
     Blocked,
@@ -51,12 +51,15 @@ CANCELLING_SECONDS = 0.25
 """How often the store is asked for jobs to cancel when no bell rings."""
 DEATH_SECONDS = 0.5
 """How often it is looked whether a child has died behind an open pipe."""
-VERIFY_SECONDS = 5.0
-"""How often the worker makes sure that it is known and holds what the store believes it to hold."""
+VERIFY_SECONDS, VERIFY_CUT_OFF = 5.0, 0.5
+"""How often the worker makes sure that it is known and holds what the store believes it to hold; and
+while it claims nothing, since it may have been taken for dead."""
 LEAVE_SECONDS, LEAVE_AT_ONCE = 5.0, 1.0
 """How long a worker that leaves waits for a store that is held by others; a second signal is urgent."""
-RETRY_FIRST, RETRY_MOST = 0.1, 5.0
+RETRY_FIRST, RETRY_MOST = 0.1, 2.0
 """Seconds until a store that did not answer is tried again, at first and at most."""
+BEGIN_MOST = 0.5
+"""The same at most for one that is not there yet: whoever waits for the first job looks at the clock."""
 
 
 class Worker:
@@ -69,12 +72,15 @@ class Worker:
         lanes: tuple[str, ...] = (),
         grace: float = 30.0,
         on_ready: Callable[[], None] = lambda: None,
+        *,
+        waits: bool = True,
     ) -> None:
         self._crew = crew
         self._open_store = open_store
         self._lanes = lanes
         self._grace = grace
         self._on_ready = on_ready
+        self._waits = waits  # for a store that is not there, or does not answer, at the start
         self._dispatcher = Dispatcher(crew)
         self._teller = Teller()
         self._supervisor = Supervisor(crew, self._teller)
@@ -92,7 +98,7 @@ class Worker:
         self._hello: Hello | None = None
         self._worker = 0
         self._life: str | None = None
-        self._told_missing = False
+        self._told_waiting = ""
         self._asked_at = self._counted_at = self._verified_at = 0.0
         self._retry_at, self._retry_wait = 0.0, RETRY_FIRST
         self._stops = 0
@@ -179,7 +185,8 @@ class Worker:
         """Everything that is said to the store. When it does not answer nothing is lost: outcomes
         stay here until it takes them, and children go on with what they have."""
         try:
-            if self._recorder.unsure or now - self._verified_at >= VERIFY_SECONDS:
+            every = VERIFY_CUT_OFF if self._guard.cut_off else VERIFY_SECONDS
+            if self._recorder.unsure or now - self._verified_at >= every:
                 self._verified_at = now
                 self._reconcile(store)
             self._hunger.look(store, now)
@@ -301,22 +308,29 @@ class Worker:
     # Coming and going ---------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        """Open the store and be known in it; while there is none, only wait for it."""
-        if self._hello is None or self._fatal is not None:
+        """Open the store and be known in it. One that is not there yet, or does not answer, is waited for:
+        programs, servers and workers start in any order. Anything else does not mend by waiting."""
+        if self._hello is None or self._fatal is not None or monotonic() < self._retry_at:
             return
         url = self._hello.url
+        store: Store | None = None
         try:
             store = self._open_store(url)
             self._enrol(store)
             bell = store.listen("work")
-        except StoreMissing as missing:
-            if not self._told_missing:
-                self._told_missing = True
-                log.info("waiting: %s", missing)
-            return
         except StoreError as error:
-            self._fatal = str(error)
+            if store is not None:
+                store.close()
+            if not self._waits or not isinstance(error, (StoreMissing, StoreUnavailable)):
+                self._fatal = str(error)
+                return
+            if str(error) != self._told_waiting:
+                self._told_waiting = str(error)
+                log.info("waiting: %s", error)
+            self._retry_at = monotonic() + self._retry_wait
+            self._retry_wait = min(BEGIN_MOST, self._retry_wait * 2)
             return
+        self._retry_at, self._retry_wait = 0.0, RETRY_FIRST
         self._store, self._bell = store, bell
         if bell.fileno() >= 0:
             self._selector.register(bell.fileno(), selectors.EVENT_READ, "bell")

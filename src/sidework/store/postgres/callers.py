@@ -37,12 +37,31 @@ TAKEN = (
 )
 
 
-def run(connection: object, statement: Statement, values: Sequence[Any]) -> Rows:
+class _Call(NamedTuple):
+    """A statement with its values, and whether it is only to run inside a transaction."""
+
+    statement: Statement
+    values: Sequence[Any]
+    inside: bool
+
+    def check(self, *, autocommit: object) -> None:
+        """``StoreRefused`` if it would be a transaction of its own and must not."""
+        if self.inside and autocommit:
+            raise StoreRefused(
+                "the connection is in no transaction (autocommit), so nothing would be stored together: "
+                "begin one before finish_in, or just return the result"
+            )
+
+
+def run(
+    connection: object, statement: Statement, values: Sequence[Any], *, inside: bool = False
+) -> Rows:
     """Run the statement on the caller's connection; its rows.
 
-    ``values``: str, int, bool, bytes, UUID, None, and lists of these. Raises ``StoreRefused`` for what
-    is no open connection to PostgreSQL that works in sync code, and what ``error_of`` makes of the
-    driver's errors; other errors (of a hook of the caller's) pass as they are.
+    ``values``: str, int, bool, bytes, UUID, None, and lists of these. ``inside``: only in a
+    transaction, which costs no question. Raises ``StoreRefused`` for what is no open connection to
+    PostgreSQL that works in sync code, and what ``error_of`` makes of the driver's errors; other errors
+    (of a hook of the caller's) pass as they are.
     """
     kind = _kind(connection)
     if kind.run is None:
@@ -50,7 +69,7 @@ def run(connection: object, statement: Statement, values: Sequence[Any]) -> Rows
             f"{kind.name} works in async code only: use aenqueue, or pass a sync connection to enqueue"
         )
     try:
-        return kind.run(connection, statement, values)
+        return kind.run(connection, _Call(statement, values, inside))
     except SideworkError:
         raise
     except Exception as error:
@@ -59,13 +78,15 @@ def run(connection: object, statement: Statement, values: Sequence[Any]) -> Rows
         raise ours from error
 
 
-async def arun(connection: object, statement: Statement, values: Sequence[Any]) -> Rows:
+async def arun(
+    connection: object, statement: Statement, values: Sequence[Any], *, inside: bool = False
+) -> Rows:
     """``run`` for a coroutine: awaits an async connection, and runs a sync one here and now."""
     kind = _kind(connection)
     if kind.arun is None:
-        return run(connection, statement, values)
+        return run(connection, statement, values, inside=inside)
     try:
-        return await kind.arun(connection, statement, values)
+        return await kind.arun(connection, _Call(statement, values, inside))
     except SideworkError:
         raise
     except Exception as error:
@@ -101,65 +122,77 @@ class _Kind(NamedTuple):
 
     name: str
     where: Callable[[Any], Where]
-    run: Callable[[Any, Statement, Sequence[Any]], Rows] | None = None
-    arun: Callable[[Any, Statement, Sequence[Any]], Awaitable[Rows]] | None = None
+    run: Callable[[Any, _Call], Rows] | None = None
+    arun: Callable[[Any, _Call], Awaitable[Rows]] | None = None
 
 
-def _psycopg(connection: Any, statement: Statement, values: Sequence[Any]) -> Rows:
+def _psycopg(connection: Any, call: _Call) -> Rows:
     from psycopg import RawCursor
     from psycopg.rows import tuple_row
 
     _check_open(connection.closed)
-    sql: Any = statement.dollar  # psycopg's types want a literal
+    call.check(autocommit=connection.autocommit and _idle(connection))
+    sql: Any = call.statement.dollar  # psycopg's types want a literal
     with RawCursor(connection, row_factory=tuple_row) as cursor:
-        return cursor.execute(sql, values).fetchall()
+        return cursor.execute(sql, call.values).fetchall()
 
 
-async def _psycopg_async(connection: Any, statement: Statement, values: Sequence[Any]) -> Rows:
+async def _psycopg_async(connection: Any, call: _Call) -> Rows:
     from psycopg import AsyncRawCursor
     from psycopg.rows import tuple_row
 
     _check_open(connection.closed)
-    sql: Any = statement.dollar
+    call.check(autocommit=connection.autocommit and _idle(connection))
+    sql: Any = call.statement.dollar
     async with AsyncRawCursor(connection, row_factory=tuple_row) as cursor:
-        await cursor.execute(sql, values)
+        await cursor.execute(sql, call.values)
         return await cursor.fetchall()
 
 
-def _psycopg2(connection: Any, statement: Statement, values: Sequence[Any]) -> Rows:
+def _psycopg2(connection: Any, call: _Call) -> Rows:
     from psycopg2.extensions import cursor as plain
 
     _check_open(connection.closed)
+    call.check(autocommit=connection.autocommit and _idle(connection))
     with connection.cursor(cursor_factory=plain) as cursor:
-        cursor.execute(statement.percent, _literal(statement.in_order(values)))
+        cursor.execute(call.statement.percent, _literal(call.statement.in_order(call.values)))
         return list(cursor.fetchall())
 
 
-async def _asyncpg(connection: Any, statement: Statement, values: Sequence[Any]) -> Rows:
+def _idle(connection: Any) -> bool:
+    """Whether libpq knows of no transaction: someone may have sent BEGIN in autocommit."""
+    return int(connection.info.transaction_status) == 0
+
+
+async def _asyncpg(connection: Any, call: _Call) -> Rows:
     _check_open(connection.is_closed())
-    return [tuple(row) for row in await connection.fetch(statement.dollar, *values)]
+    call.check(autocommit=not connection.is_in_transaction())
+    return [tuple(row) for row in await connection.fetch(call.statement.dollar, *call.values)]
 
 
-def _sqlalchemy(connection: Any, statement: Statement, values: Sequence[Any]) -> Rows:
-    result = connection.exec_driver_sql(*_for_dialect(connection.dialect, statement, values))
+def _sqlalchemy(connection: Any, call: _Call) -> Rows:
+    call.check(autocommit=call.inside and connection.connection.dbapi_connection.autocommit)
+    result = connection.exec_driver_sql(*_for_dialect(connection.dialect, call))
     return [tuple(row) for row in result]
 
 
-async def _sqlalchemy_async(connection: Any, statement: Statement, values: Sequence[Any]) -> Rows:
-    result = await connection.exec_driver_sql(*_for_dialect(connection.dialect, statement, values))
+async def _sqlalchemy_async(connection: Any, call: _Call) -> Rows:
+    pooled = connection.sync_connection.connection
+    call.check(autocommit=call.inside and pooled.dbapi_connection.autocommit)
+    result = await connection.exec_driver_sql(*_for_dialect(connection.dialect, call))
     return [tuple(row) for row in result]
 
 
-def _session(session: Any, statement: Statement, values: Sequence[Any]) -> Rows:
+def _session(session: Any, call: _Call) -> Rows:
     # The connection of the Session's transaction, begun if there is none; it flushes nothing.
-    return _sqlalchemy(session.connection(), statement, values)
+    return _sqlalchemy(session.connection(), call)
 
 
-async def _session_async(session: Any, statement: Statement, values: Sequence[Any]) -> Rows:
-    return await _sqlalchemy_async(await session.connection(), statement, values)
+async def _session_async(session: Any, call: _Call) -> Rows:
+    return await _sqlalchemy_async(await session.connection(), call)
 
 
-def _django(connection: Any, statement: Statement, values: Sequence[Any]) -> Rows:
+def _django(connection: Any, call: _Call) -> Rows:
     # Not the driver's connection below: the cursor connects when it must, refuses a broken atomic block
     # and another thread, and is what assertNumQueries and the tests' database guards look at.
     if (vendor := getattr(connection, "vendor", "no database")) != "postgresql":
@@ -167,15 +200,15 @@ def _django(connection: Any, statement: Statement, values: Sequence[Any]) -> Row
             f"Django's connection is to {vendor}, the jobs are in PostgreSQL: "
             "pass django.db.connections[…] of a postgresql backend"
         )
+    call.check(autocommit=call.inside and connection.get_autocommit())  # off in an atomic block
     with connection.cursor() as cursor:
-        cursor.execute(statement.percent, statement.in_order(values))
+        cursor.execute(call.statement.percent, call.statement.in_order(call.values))
         return [tuple(row) for row in cursor.fetchall()]
 
 
-def _for_dialect(
-    dialect: Any, statement: Statement, values: Sequence[Any]
-) -> tuple[str, tuple[Any, ...]]:
+def _for_dialect(dialect: Any, call: _Call) -> tuple[str, tuple[Any, ...]]:
     """What ``exec_driver_sql`` takes for the driver that SQLAlchemy was given."""
+    statement, values = call.statement, call.values
     driver = dialect.driver if dialect.name == "postgresql" else ""
     if driver == "asyncpg":
         return statement.dollar, tuple(values)
@@ -314,6 +347,10 @@ def _translated(error: Exception, kind: _Kind, connection: object) -> StoreError
         for name in ("sqlstate", "pgcode"):
             if isinstance(state := getattr(cause, name, None), str):
                 return error_of(state, str(cause), place)
+    if isinstance(error, UnicodeEncodeError):
+        return StoreError(
+            f"{place} cannot be told a text: the connection's client_encoding is {error.encoding}"
+        )
     if _package(type(error)) not in _DRIVERS and not isinstance(error, OSError):
         return None
     message, names = str(causes[-1]), {base.__name__ for e in causes for base in type(e).__mro__}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from ...clock import Millis
@@ -14,10 +13,9 @@ from ...outcome import Failure, Outcome, encode_failure
 from ..lanes import Lanes
 from ..protocol import Demand
 from .arrays import BigInts, Bools, Bytes, Ints, Texts, Uuids
-from .connection import Connection, rows, statement
-from .inserting import for_all
+from .connection import Connection, Rows, ask, rows, statement
+from .errand import Errand, guarded
 from .rows import claimed
-from .statement import Statement
 
 KEPT = frozenset({"retry", "discarded", "cancelled", "crashed"})
 """Outcomes that leave a row in ``attempts``: those that someone will ask about. All are bounded in
@@ -28,9 +26,9 @@ PROMOTE_LIMIT = 500
 
 def record(
     connection: Connection, schema: str, outcomes: Sequence[Outcome], now: Millis | None
-) -> list[bool | None]:
-    """Write the outcomes; a verdict for each, False where the claim was lost, None where a transaction of
-    the job's own has its row."""
+) -> Callable[[], list[bool | None]]:
+    """Write the outcomes. Called, what is returned waits for a verdict for each: False where the claim was
+    lost, None where a transaction of the job's own has its row."""
     own = [one for one in outcomes if one.in_transaction]
     free = _free(connection, schema, own) if own else {}
     # In the order of their keys: two that record about the same jobs lock them in one order.
@@ -39,15 +37,20 @@ def record(
     )
     done = [one for one in line if one.kind == "completed"]
     rest = [one for one in line if one.kind != "completed"]
-    took = _complete(connection, schema, done, now) if done else set()
+    written = [_complete(connection, schema, done, now)] if done else []
     if rest:
-        took |= _settle(connection, schema, rest, now)
-    verdicts: list[bool | None] = []
-    for outcome in outcomes:
-        token = _token(outcome)
-        held = outcome.in_transaction and free.get(token) is False
-        verdicts.append(None if held else token in took)
-        took.discard(token)  # said twice, it landed once
+        written.append(_settle(connection, schema, rest, now))
+
+    def verdicts() -> list[bool | None]:
+        took = {(id_, fence) for landed in written for id_, fence in landed()}
+        told: list[bool | None] = []
+        for outcome in outcomes:
+            token = _token(outcome)
+            held = outcome.in_transaction and free.get(token) is False
+            told.append(None if held else token in took)
+            took.discard(token)  # said twice, it landed once
+        return told
+
     return verdicts
 
 
@@ -68,7 +71,7 @@ def _token(outcome: Outcome) -> tuple[bytes, int]:
 
 def _complete(
     connection: Connection, schema: str, outcomes: Sequence[Outcome], now: Millis | None
-) -> set[tuple[bytes, int]]:
+) -> Rows:
     sql = statement("complete", schema)
     values = sql.values(
         {
@@ -79,12 +82,11 @@ def _complete(
             "now": now,
         }
     )
-    return {(id_, fence) for id_, fence in rows(connection, sql, values)}
+    return ask(connection, sql, values)
 
 
-def finishing(schema: str, outcome: Outcome, now: Millis | None) -> tuple[Statement, list[Any]]:
-    """The statement that completes one job on a connection that is not ours, with plain values."""
-    sql = statement("complete", schema)
+def errand(schema: str, outcome: Outcome, now: Millis | None) -> Errand[bool]:
+    """Complete one job on a connection that is not ours; False when its claim was lost."""
     values = {
         "id": [UUID(bytes=outcome.id)],
         "fence": [outcome.fence],
@@ -92,12 +94,12 @@ def finishing(schema: str, outcome: Outcome, now: Millis | None) -> tuple[Statem
         "result": [outcome.result],
         "now": now,
     }
-    return for_all(sql), sql.values(values)
+    return bool((yield guarded("complete", schema), values))
 
 
 def _settle(
     connection: Connection, schema: str, outcomes: Sequence[Outcome], now: Millis | None
-) -> set[tuple[bytes, int]]:
+) -> Rows:
     kept = [one for one in outcomes if one.kind in KEPT]
     if kept:
         # Once for each token: a statement may not touch a row twice.
@@ -111,7 +113,7 @@ def _settle(
             "failure": Bytes(one.failure for one in kept),
             "now": now,
         }
-        rows(connection, sql, sql.values(values))
+        ask(connection, sql, sql.values(values))
     sql = statement("settle", schema)
     ends = {
         "id": Uuids(one.id for one in outcomes),
@@ -124,7 +126,7 @@ def _settle(
         "max_crashes": MAX_CRASHES,
         "now": now,
     }
-    return {(id_, fence) for id_, fence in rows(connection, sql, sql.values(ends))}
+    return ask(connection, sql, sql.values(ends))
 
 
 def claim(

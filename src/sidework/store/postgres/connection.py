@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import psycopg
 
@@ -18,9 +19,12 @@ from .place import Place, secrets_of
 from .sqlstate import error_of
 
 OLDEST_SERVER = 140_000
-CONNECT_SECONDS = 5
-"""How long a server may take to answer a new connection."""
 NAME = "sidework"
+
+AGAIN = frozenset({"40001", "40P01"})
+"""Serialization failure and deadlock: the transaction was undone whole, to be tried again
+(postgresql.org/docs/current/mvcc-serialization-failure-handling.html)."""
+TRIES = 8
 
 _NOW = "coalesce(%s::bigint, (extract(epoch FROM statement_timestamp()) * 1000)::bigint)"
 _SETTINGS = {
@@ -28,12 +32,24 @@ _SETTINGS = {
     "lock_timeout": "5s",
     # A statement whose caller is gone ends; it would keep its locks.
     "client_connection_check_interval": "2s",
+    # So does a transaction whose caller was cut off between two statements, or is stopped: nothing says
+    # that it has gone, and a rescue leaves out the rows that it has locked.
+    "idle_in_transaction_session_timeout": "3s",
+    # And one whose answer fills the line to a caller who takes no more of it.
+    "tcp_user_timeout": "10s",
+    # What the role or the database has for its own programs changes nothing here.
+    "default_transaction_isolation": "read committed",
+    "search_path": "pg_catalog, pg_temp",
+}
+_PLANS = {
     # Statistics are always of yesterday: with few rows in them the planner prefers to read the whole
     # table, which is full an hour later. Each of our statements has an index that serves it.
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "jit": "off",
+    # What a role or a database has by default may be stricter, and would undo statements for nothing.
+    "default_transaction_isolation": "read committed",
 }
 
 
@@ -42,6 +58,8 @@ class Sql(NamedTuple):
 
     text: bytes
     names: tuple[str, ...]
+    answers: bool = True
+    """Whether rows come back."""
 
     def values(self, given: dict[str, Any]) -> list[Any]:
         """The parameters in order."""
@@ -55,7 +73,12 @@ def statement(name: str, schema: str) -> Sql:
     ``:name`` is a parameter of type text, ``:name::type`` one of that type; ``:now`` is a time that, when
     it is NULL, is the server's. ``sidework.`` stands for the schema.
     """
-    return numbered(_read("sql", f"{name}.sql"), schema)
+    return numbered(text_of(name), schema)
+
+
+def text_of(name: str) -> str:
+    """One verb's ``.sql`` file as it is."""
+    return _read("sql", f"{name}.sql")
 
 
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)(::[a-z]+(?:\[\])?)?")
@@ -74,7 +97,8 @@ def numbered(text: str, schema: str) -> Sql:
 
     lines = (line for line in text.splitlines() if not line.lstrip().startswith("--"))
     body = _PARAMETER.sub(parameter, "\n".join(lines))
-    return Sql(in_schema(body, schema).encode(), tuple(names))
+    answers = body.lstrip().startswith(("SELECT", "WITH")) or "RETURNING" in body
+    return Sql(in_schema(body, schema).encode(), tuple(names), answers)
 
 
 def in_schema(text: str, schema: str) -> str:
@@ -96,14 +120,20 @@ def migrations() -> list[str]:
     return [_read("migrations", name) for name in names]
 
 
+Patience = float | Callable[[], float]
+"""How many seconds a server may take for its next answer; a function is asked before each."""
+
+
 class Connection(psycopg.Connection[tuple[Any, ...]]):
     """psycopg's, that waits for an answer at most ``patience`` seconds: a server that stalls must not
     stall a worker, which would not notice that its lease runs out. Then it is closed."""
 
-    patience: float | None = None
+    patience: Patience | None = None
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        limit = self.patience if timeout is None else timeout
+        limit = timeout
+        if limit is None and self.patience is not None:
+            limit = _seconds(self.patience)
         try:
             return super().wait(gen, interval, limit)
         except psycopg.errors._WaitTimeout as late:
@@ -111,14 +141,19 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
             raise psycopg.OperationalError(f"no answer within {limit:g} s") from late
 
 
+def _seconds(patience: Patience) -> float:
+    return patience() if callable(patience) else patience
+
+
 @dataclass
 class Opened:
     """A connection with what it found: whether a pooler is between (then nothing may be kept in a
-    session), and which schema version is there (``None``: no tables of ours)."""
+    session), which schema version is there (``None``: no tables of ours), and the mark of the schema."""
 
     connection: Connection
     pooled: bool
     version: int | None
+    mark: UUID | None
 
 
 def translate(error: psycopg.Error, place: Place) -> StoreError:
@@ -129,64 +164,87 @@ def translate(error: psycopg.Error, place: Place) -> StoreError:
     return error_of(error.sqlstate, text, place.shown)
 
 
-def open_connection(
-    place: Place, patience: float | None, *, name: str = NAME, plan_proof: bool = True
-) -> Opened:
-    """A connection to the server, with our types and, without a pooler, our settings."""
+def connect(place: Place, patience: Patience, *, name: str = NAME) -> Connection:
+    """A connection to the server, about which nothing is known yet."""
     try:
         made = Connection.connect(
             place.conninfo,
             autocommit=True,
-            connect_timeout=CONNECT_SECONDS,
             application_name=name,
             cursor_factory=psycopg.RawCursor,
         )
     except psycopg.Error as error:
         raise translate(error, place) from error
-    try:
-        made.patience = patience
-        return _looked_at(made, place, plan_proof)
-    except psycopg.Error as error:
-        made.close()
-        raise translate(error, place) from error
-    except BaseException:
-        made.close()
-        raise
+    made.patience = patience
+    return made
+
+
+def open_connection(
+    place: Place, patience: Patience, *, name: str = NAME, plan_proof: bool = True
+) -> Opened:
+    """A connection to the server, with our types and, without a pooler, our settings."""
+    tries, began = 0, monotonic()
+    while True:
+        tries += 1
+        made = connect(place, patience, name=name)
+        try:
+            return _looked_at(made, place, plan_proof)
+        except psycopg.Error as error:
+            # Nothing was asked of it yet, so another one is as good: this one broke, or what it reads was
+            # undone, as a role's serializable transactions may be.
+            lost = made.closed or made.broken or error.sqlstate in AGAIN
+            made.close()
+            if not lost or tries >= TRIES or monotonic() - began >= patience():
+                raise translate(error, place) from error
+        except BaseException:
+            made.close()
+            raise
 
 
 def _looked_at(connection: Connection, place: Place, plan_proof: bool) -> Opened:
     adapt(connection)
     row = connection.execute(
         b"SELECT pg_backend_pid(), current_setting('server_version_num')::bigint, "
-        b"to_regclass($1)::text",
-        [f'"{place.schema}".migrations'],
+        b"to_regclass($1)::text, to_regclass($2)::text",
+        [f'"{place.schema}".migrations', f'"{place.schema}".place'],
     ).fetchone()
     assert row is not None
-    backend, server, table = row
+    backend, server, *tables = row
     if server < OLDEST_SERVER:
         raise StoreRefused(
             f"{place.shown} is PostgreSQL {server // 10_000}: Sidework needs "
             f"{OLDEST_SERVER // 10_000} or newer"
         )
-    version: int | None = None
-    if table is not None:
-        sql = in_schema("SELECT coalesce(max(version), 0) FROM sidework.migrations", place.schema)
-        found = connection.execute(sql.encode()).fetchone()
-        version = None if found is None else found[0]
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding not in (None, "UTF8"):
+        raise StoreRefused(
+            f"the database at {place.shown} is in {encoding}, which cannot hold every text: name one "
+            "that was made with ENCODING 'UTF8' TEMPLATE template0"
+        )
+    version, mark = None, None
+    if None not in tables:
+        sql = in_schema(_VERSION, place.schema)
+        ((version, mark),) = connection.execute(sql.encode()).fetchall()
     # A pooler hands out numbers of its own for cancelling.
     pooled = backend != connection.info.backend_pid
     if pooled:
         connection.prepare_threshold = None
     else:
         connection.prepare_threshold = 2
-        if plan_proof:
-            connection.execute(*settings(local=False))
-    return Opened(connection, pooled, version)
+        connection.execute(*settings(local=False, plan_proof=plan_proof))
+    return Opened(connection, pooled, version, None if mark is None else UUID(mark))
 
 
-def settings(*, local: bool) -> tuple[bytes, list[Any]]:
-    """The statement that makes plans independent of statistics, for the session or the transaction."""
-    calls = [f"set_config('{name}', '{value}', {local})" for name, value in _SETTINGS.items()]
+_VERSION = """
+SELECT coalesce(max(version), 0), (SELECT mark::text FROM sidework.place) FROM sidework.migrations
+"""
+
+
+def settings(*, local: bool, plan_proof: bool = True) -> tuple[bytes, list[Any]]:
+    """The statement that sets what ours rely on, for the session or the transaction; ``plan_proof``: with
+    plans that are independent of statistics."""
+    chosen = {**_SETTINGS, **(_PLANS if plan_proof else {})}
+    calls = [f"set_config('{name}', '{value}', {local})" for name, value in chosen.items()]
     return f"SELECT {', '.join(calls)}".encode(), []
 
 
@@ -212,5 +270,15 @@ def check_version(version: int | None, place: Place) -> None:
 
 def rows(connection: Connection, sql: Sql, values: Sequence[Any]) -> list[tuple[Any, ...]]:
     """Run one statement; its rows."""
+    return ask(connection, sql, values)()
+
+
+Rows = Callable[[], list[tuple[Any, ...]]]
+"""The rows of a statement that was sent: called, it waits for them."""
+
+
+def ask(connection: Connection, sql: Sql, values: Sequence[Any]) -> Rows:
+    """Have one statement run. On a connection in pipeline mode it goes out together with the next one whose
+    rows are waited for."""
     cursor = connection.execute(sql.text, values, binary=True)
-    return cursor.fetchall() if cursor.description else []
+    return cursor.fetchall if sql.answers else list

@@ -34,10 +34,20 @@ from ...job import (
 from ...outcome import Outcome
 from ..combining import Combiner
 from ..lanes import Lanes
-from ..protocol import Demand, Listener, Turn
-from . import callers, claiming, copying, inserting, migrating, pruning, reading, upkeep
+from ..protocol import Demand, Finding, Listener, Turn
+from . import bulk, claiming, copying, inserting, looking, migrating, pruning, reading, upkeep
 from .arrays import Id
-from .connection import Connection, Sql, numbered, open_connection, rows, statement, translate
+from .connection import (
+    Connection,
+    Sql,
+    ask,
+    check_version,
+    numbered,
+    open_connection,
+    statement,
+    translate,
+)
+from .errand import Errand, Errands
 from .place import place_of
 from .pulse import pulse_of
 from .roster import Roster
@@ -66,6 +76,7 @@ class PostgresStore:
         self._inserts: Combiner[tuple[Sequence[NewJob], Millis | None], list[Inserted]] = Combiner(
             self._insert_batch, lambda command: len(command[0]), MOST_ROWS
         )
+        self._errands = Errands(self._session)
         self._lanes = Lanes()
         self._roster = Roster(self._session, self._pulse, self._place, self._moved)
         self._inside: set[int] = set()
@@ -77,7 +88,8 @@ class PostgresStore:
         return self._place.url
 
     def close(self) -> None:
-        """Close the connections; the next use opens them again."""
+        """Close the connections; the next use opens them again. Workers that are not retired are dead."""
+        self._roster.close()
         self._pulse.close()
         self._session.close()
 
@@ -102,7 +114,7 @@ class PostgresStore:
         for now in dict.fromkeys(now for _, now in commands):  # one, but for tests
             same = {at: jobs for at, (jobs, moment) in enumerate(commands) if moment == now}
             every = [job for jobs in same.values() for job in jobs]
-            verdicts = iter(inserting.insert(self._ask, self._schema, every, now))
+            verdicts = iter(inserting.insert(self._ask, self._copy, self._schema, every, now))
             for at, jobs in same.items():
                 done[at] = [Inserted(job.id, next(verdicts)) for job in jobs]
         reach("insert: committed")
@@ -113,58 +125,48 @@ class PostgresStore:
         # Sent again after a lost answer it stores nothing twice (promise I12).
         return self._session.one(sql, values, again=True)
 
+    def _copy(self, jobs: Sequence[NewJob], now: Millis | None) -> bool:
+        return self._session.write(
+            lambda connection: bulk.copy_in(connection, self._schema, jobs, now), again=True
+        )
+
     def insert_on(
         self, connection: Any, jobs: Sequence[NewJob], now: Millis | None = None
     ) -> list[Inserted]:
         """Store the jobs on the caller's own connection: they are there when the caller commits."""
-        if not jobs:
-            return []
-        done = []
-        for start in range(0, len(jobs), MOST_ROWS):
-            some = jobs[start : start + MOST_ROWS]
-            asked = inserting.OnAStrangers(self._schema, some, now)
-            stored = callers.run(connection, asked.insert, asked.values)
-            same = [] if len(stored) == len(some) else callers.run(connection, *asked.same(stored))
-            done += self._told(some, asked.verdicts(stored, same), stored)
-        return done
+        return self._errands.run(connection, self._storing(jobs, now)) if jobs else []
 
     async def ainsert_on(
         self, connection: Any, jobs: Sequence[NewJob], now: Millis | None = None
     ) -> list[Inserted]:
         """``insert_on`` for a connection that is used by coroutines."""
+        return await self._errands.arun(connection, self._storing(jobs, now)) if jobs else []
+
+    def _storing(self, jobs: Sequence[NewJob], now: Millis | None) -> Errand[list[Inserted]]:
         done = []
         for start in range(0, len(jobs), MOST_ROWS):
             some = jobs[start : start + MOST_ROWS]
-            asked = inserting.OnAStrangers(self._schema, some, now)
-            stored = await callers.arun(connection, asked.insert, asked.values)
-            same = (
-                []
-                if len(stored) == len(some)
-                else await callers.arun(connection, *asked.same(stored))
-            )
-            done += self._told(some, asked.verdicts(stored, same), stored)
+            verdicts, transaction = yield from inserting.errand(self._schema, some, now)
+            if transaction is not None:
+                self._pulse.watch(transaction)  # rings when it is committed
+            done += [Inserted(job.id, verdict) for job, verdict in zip(some, verdicts, strict=True)]
         return done
-
-    def _told(
-        self, jobs: Sequence[NewJob], verdicts: list[Verdict], stored: list[tuple[Any, ...]]
-    ) -> list[Inserted]:
-        if stored:
-            self._pulse.watch(stored[0][1])  # rings when it is committed
-        return [Inserted(job.id, verdict) for job, verdict in zip(jobs, verdicts, strict=True)]
 
     def finish_on(self, connection: Any, outcome: Outcome, now: Millis | None = None) -> bool:
         """Complete a running job on the caller's own connection; False when the claim was lost."""
-        took = callers.run(connection, *claiming.finishing(self._schema, outcome, now))
+        errand = claiming.errand(self._schema, outcome, now)
+        took = self._errands.run(connection, errand, inside=True)
         reach("finish: before commit")
-        return bool(took)
+        return took
 
     async def afinish_on(
         self, connection: Any, outcome: Outcome, now: Millis | None = None
     ) -> bool:
         """``finish_on`` for a connection that is used by coroutines."""
-        took = await callers.arun(connection, *claiming.finishing(self._schema, outcome, now))
+        errand = claiming.errand(self._schema, outcome, now)
+        took = await self._errands.arun(connection, errand, inside=True)
         reach("finish: before commit")
-        return bool(took)
+        return took
 
     @contextmanager
     def transaction(self) -> Iterator[psycopg.Connection[Any]]:
@@ -237,12 +239,14 @@ class PostgresStore:
     def _read(self, work: Callable[[Connection], T]) -> T:
         return self._session.read(work)
 
-    def _long(self, work: Callable[[Connection], T]) -> T:
+    def _long(self, work: Callable[[Connection], T], *, fits: bool = True) -> T:
         """On a connection of its own, with the planner's own choice of plans: what may take long keeps
-        nobody waiting."""
-        opened = open_connection(self._place, LONG_PATIENCE, plan_proof=False)
+        nobody waiting. Only on a schema that ``fits``, unless it is to be looked at for just that."""
+        opened = open_connection(self._place, lambda: LONG_PATIENCE, plan_proof=False)
         try:
             with opened.connection as connection:
+                if fits or opened.version is None:
+                    check_version(opened.version, self._place)
                 return work(connection)
         except psycopg.Error as error:
             raise translate(error, self._place) from error
@@ -256,9 +260,10 @@ class PostgresStore:
         self.outside()
         expired: list[bytes] = []
 
-        def work(connection: Connection) -> Turn:
-            took = claiming.record(connection, self._schema, outcomes, now) if outcomes else []
+        def work(connection: Connection) -> Callable[[], Turn]:
+            took: Callable[[], list[bool | None]] = list
             if outcomes:
+                took = claiming.record(connection, self._schema, outcomes, now)
                 reach("turn: recorded, not committed")
             claimed: list[Claimed] = []
             short: frozenset[Runner] = frozenset()
@@ -269,10 +274,10 @@ class PostgresStore:
                 )
             if claimed:
                 reach("turn: claimed, not committed")
-            ((due,),) = rows(connection, statement("next_due", self._schema), [])
-            return Turn(took, claimed, short, due)
+            due = ask(connection, statement("next_due", self._schema), [])
+            return lambda: Turn(took(), claimed, short, due()[0][0])
 
-        turn = self._session.write(work)
+        turn = self._session.piped(work)
         reach("turn: committed")
         moved = [one.id for one, took in zip(outcomes, turn.took, strict=True) if took is not None]
         if moved or expired:
@@ -295,7 +300,9 @@ class PostgresStore:
     ) -> WorkerRow:
         """Make this process known as a worker, with a heart that beats from here on."""
         self._session.patience = self._place.lease / PATIENCE_SHARE
-        return self._roster.register(host, pid, queues, now)
+        made = self._roster.register(host, pid, queues, now)
+        self._session.trust = lambda: self._roster.trust(made.id)
+        return made
 
     def trust(self, worker: int) -> float:
         """Seconds for which nobody will bring back this worker's jobs."""
@@ -303,6 +310,7 @@ class PostgresStore:
 
     def retire(self, worker: int) -> None:
         """The worker leaves in good order; whatever it still held is rescued."""
+        self._session.trust = None
         self._roster.retire(worker, None)
 
     def workers(self) -> list[WorkerRow]:
@@ -344,12 +352,15 @@ class PostgresStore:
         """Whether the turn at this chore is ours; the next is ``every`` milliseconds from now."""
         # Looked at first: an idle worker writes nothing to learn that nothing is due.
         sql = numbered(
-            "SELECT next_at <= :now FROM sidework.chores WHERE name = :name", self._schema
+            "SELECT next_at <= :now OR next_at > :now + :every::bigint "
+            "FROM sidework.chores WHERE name = :name",
+            self._schema,
         )
-        due = self._session.one(sql, sql.values({"name": name, "now": now}), again=True)
+        values = {"name": name, "now": now, "every": every}
+        due = self._session.one(sql, sql.values(values), again=True)
         if due and not due[0][0]:
             return False
-        return bool(self._one("turn", name=name, every=every, now=now))
+        return bool(self._one("turn", **values))
 
     def promote(self, limit: int, now: Millis | None = None) -> int:
         """Make what is due available."""
@@ -413,11 +424,15 @@ class PostgresStore:
 
     def info(self) -> dict[str, Any]:
         """Sizes, counts and settings, for a person."""
-        return self._long(lambda c: upkeep.info(c, self._place))
+        return self._long(lambda c: upkeep.info(c, self._place), fits=False)
 
     def check(self) -> list[str]:
         """What is wrong; empty when nothing is."""
-        return self._long(lambda c: upkeep.check(c, self._place))
+        return self._long(lambda c: upkeep.check(c, self._place), fits=False)
+
+    def findings(self) -> list[Finding]:
+        """Rights, schema, settings, and what holds back the server's tidying."""
+        return looking.findings(self._place)
 
     def dump(self, after: bytes | None, limit: int) -> list[Copied]:
         """Whole jobs by rising id, above ``after``."""
@@ -441,7 +456,13 @@ class PostgresStore:
 
     def migrate(self) -> list[int]:
         """Bring the schema to what this code knows; the versions applied."""
-        return migrating.migrate(self._session, self._place)
+        applied = migrating.migrate(self._place)
+        self._session.close()  # the next connection sees what is there now
+        return applied
+
+    def script(self) -> str:
+        """The same as a script for psql, from the version that is there."""
+        return migrating.script(self._place)
 
     def backup(self, target: str) -> None:
         """Refused: the server's own tools do it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,19 +9,35 @@ from uuid import UUID
 
 from ...clock import Millis
 from ...job import NewJob, Verdict
-from .arrays import Bytes, Texts, Uuids
-from .connection import Sql, statement
+from . import bulk
+from .arrays import Bytes, Id, Texts, Uuids
+from .connection import statement
+from .errand import Errand, guarded
 from .rows import NEW_COLUMNS, columns_of
-from .statement import Statement
 
 Ask = Callable[[Any, list[Any]], list[tuple[Any, ...]]]
 """Runs a statement with its values; the rows."""
 
 
-def insert(ask: Ask, schema: str, jobs: Sequence[NewJob], now: Millis | None) -> list[Verdict]:
+Copy = Callable[[Sequence[NewJob], Millis | None], bool]
+"""Stores all of many jobs, none of which may be there (``bulk.copy_in``)."""
+
+
+def insert(
+    ask: Ask, copy: Copy, schema: str, jobs: Sequence[NewJob], now: Millis | None
+) -> list[Verdict]:
     """Store the jobs; a verdict for each (promise I12)."""
-    sql = statement("insert", schema)
-    given = {name: NEW_COLUMNS[name](values) for name, values in columns_of(jobs).items()}
+    if len(jobs) >= bulk.LEAST and copy(jobs, now):
+        return ["stored"] * len(jobs)
+    columns = columns_of(jobs)
+    given: dict[str, Any]
+    if len(jobs) == 1:
+        sql = statement("insert_one", schema)
+        given = {name: values[0] for name, values in columns.items()}
+        given["id"] = Id(given["id"])
+    else:
+        sql = statement("insert", schema)
+        given = {name: NEW_COLUMNS[name](values) for name, values in columns.items()}
     stored = ask(sql, sql.values({**given, "now": now}))
     if len(stored) == len(jobs):
         return ["stored"] * len(jobs)
@@ -74,37 +89,24 @@ class _Taken:
         return [self._told[at] for at in range(len(self._jobs))]
 
 
-class OnAStrangers:
-    """The same for a connection that is not ours: plain values, for whatever driver."""
-
-    def __init__(self, schema: str, jobs: Sequence[NewJob], now: Millis | None) -> None:
-        sql = statement("insert", schema)
-        columns = columns_of(jobs)
-        columns["id"] = [UUID(bytes=id_) for id_ in columns["id"]]
-        self._schema = schema
-        self._jobs = jobs
-        self.insert = for_all(sql)
-        self.values: list[Any] = sql.values({**columns, "now": now})
-
-    def same(self, stored: Sequence[tuple[Any, ...]]) -> tuple[Statement, list[Any]]:
-        """What is to be asked when not all were stored."""
-        ids, *others = _Taken(self._jobs, _ids(stored)).columns()
-        sql = statement("same_content", self._schema)
-        return for_all(sql), [[UUID(bytes=id_) for id_ in ids], *others]
-
-    def verdicts(
-        self, stored: Sequence[tuple[Any, ...]], same: Sequence[tuple[Any, ...]]
-    ) -> list[Verdict]:
-        """One for each job."""
-        return _Taken(self._jobs, _ids(stored)).verdicts(same)
+def errand(schema: str, jobs: Sequence[NewJob], now: Millis | None) -> Errand[Landed]:
+    """The same on a connection that is not ours, and in which transaction the rows are (its id; ``None``
+    when nothing was stored): plain values, for whatever driver."""
+    columns = columns_of(jobs)
+    columns["id"] = [UUID(bytes=id_) for id_ in columns["id"]]
+    stored = yield guarded("insert", schema), {**columns, "now": now}
+    if len(stored) == len(jobs):
+        return ["stored"] * len(jobs), stored[0][1]
+    asked = _Taken(jobs, [_id(row[0]) for row in stored])
+    ids, tasks, lanes, args = asked.columns()
+    values = {"id": [UUID(bytes=id_) for id_ in ids], "task": tasks, "lane": lanes, "args": args}
+    same = yield guarded("same_content", schema), values
+    return asked.verdicts(same), stored[0][1] if stored else None
 
 
-def _ids(rows: Sequence[tuple[Any, ...]]) -> list[bytes]:
-    """Ids as drivers give them: a UUID, one of asyncpg's own kind, or text."""
-    return [UUID(str(row[0])).bytes for row in rows]
+Landed = tuple[list[Verdict], str | None]
 
 
-@functools.cache
-def for_all(sql: Sql) -> Statement:
-    """A statement of ours as any driver takes it."""
-    return Statement(sql.text.decode())
+def _id(value: object) -> bytes:
+    """An id as drivers give it: a UUID, one of asyncpg's own kind, or text."""
+    return UUID(str(value)).bytes

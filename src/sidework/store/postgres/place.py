@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 from ...duration import seconds
 from ...errors import BadValue, StoreRefused
+from ...url import shown
+from .sqlstate import one_line
 
 DEFAULT_SCHEMA = "sidework"
 DEFAULT_LEASE = 10.0
 """Seconds without a heartbeat after which a worker is taken for dead."""
 SHORTEST_LEASE = 4.0
 """A worker stops what must not overlap two seconds before its lease ends, and beats four times in one."""
+CONNECT_SECONDS = 5
+"""How long a server may take to answer a new connection, unless the URL says ``connect_timeout``."""
 
 _SCHEMA = re.compile(r"[^\x00\"]{1,63}")
 
@@ -31,24 +38,46 @@ class Place:
 
 
 def place_of(url: str) -> Place:
-    """What the URL says; ``StoreRefused`` when it cannot be meant so."""
-    try:
-        parts = urlsplit(url)
-        given = parse_qsl(parts.query, keep_blank_values=True)
-        host = parts.netloc
-    except ValueError as wrong:
-        raise StoreRefused(f"the URL of the store cannot be read ({wrong}): {_FORM}") from None
+    """What the URL says; ``StoreRefused`` when it cannot be meant so, never with a part of a password."""
+    where, _, query = url.partition("://")[2].partition("?")
+    if "#" in url or "@" in where.partition("/")[2]:
+        raise _unreadable(url, "# and @ are written as %23 and %40")
+    given = parse_qsl(query, keep_blank_values=True)
     ours = {name: value for name, value in given if name in ("schema", "lease")}
-    theirs = urlencode([pair for pair in given if pair[0] not in ours], quote_via=quote)
+    theirs = {name: value for name, value in given if name not in ours}
+    theirs = {"connect_timeout": str(CONNECT_SECONDS), **theirs, "client_encoding": "utf8"}
     schema = ours.get("schema", DEFAULT_SCHEMA)
     if not _SCHEMA.fullmatch(schema) or len(schema.encode()) > 63:
         raise StoreRefused(f"schema={schema!r}: expected 1 to 63 bytes without quotes")
-    shown = urlunsplit(parts._replace(netloc=_without_password(host), query=_shown_query(given)))
-    conninfo = urlunsplit(parts._replace(scheme="postgresql", query=theirs))
-    return Place(url, shown, conninfo, schema, _lease(ours.get("lease")))
+    conninfo = f"postgresql://{where}?{urlencode(theirs, quote_via=quote)}"
+    _check(url, conninfo)
+    return Place(url, shown(url), conninfo, schema, _lease(ours.get("lease")))
 
 
-_FORM = "expected postgresql://user@host:port/database?schema=sidework"
+_FORM = "expected postgresql://user:password@host:port/database?schema=sidework"
+
+
+def _check(url: str, conninfo: str) -> None:
+    """What libpq would say only when it connects, and then as if the server could not be reached."""
+    try:
+        found = conninfo_to_dict(conninfo)
+    except psycopg.ProgrammingError as wrong:
+        raise _unreadable(url, one_line(str(wrong))) from None
+    port, wait = str(found.get("port") or ""), str(found["connect_timeout"])
+    # A password with a "/" that was not escaped looks like a host and a port.
+    if not all(one.isdigit() or not one for one in port.split(",")):
+        raise _unreadable(url, "the port is no number")
+    if "@" in str(found.get("host") or ""):
+        raise _unreadable(url, "there are two @")
+    if not wait.lstrip("-").isdigit():
+        raise StoreRefused(f"connect_timeout={wait}: expected whole seconds")
+
+
+def _unreadable(url: str, why: str) -> StoreRefused:
+    """Without the words of the reader, which quote what they do not understand, if there is a password."""
+    if shown(url) != url:
+        why = "in a password, characters like / # % @ are written as %2F %23 %25 %40"
+    return StoreRefused(f"the URL of the store cannot be read ({why}): {_FORM}")
 
 
 def _lease(text: str | None) -> float:
@@ -63,19 +92,9 @@ def _lease(text: str | None) -> float:
     return lease
 
 
-def _without_password(netloc: str) -> str:
-    user, at, host = netloc.rpartition("@")
-    return f"{user.partition(':')[0]}{at}{host}"
-
-
-def _shown_query(given: list[tuple[str, str]]) -> str:
-    kept = [(name, "***" if "password" in name else value) for name, value in given]
-    return urlencode(kept, quote_via=quote, safe="/*")
-
-
 def secrets_of(url: str) -> list[str]:
-    """What must not appear in any text: the URL's password, as written and as meant."""
-    netloc = urlsplit(url).netloc
-    written = netloc.rpartition("@")[0].partition(":")[2]
-    query = [value for name, value in parse_qsl(urlsplit(url).query) if "password" in name]
-    return [one for one in {written, unquote(written), *query} if one]
+    """What must not appear in any text: the URL's passwords, as written and as meant."""
+    where, _, query = url.partition("://")[2].partition("?")
+    written = where.rpartition("@")[0].partition(":")[2]
+    given = [value for name, value in parse_qsl(query) if "password" in name]
+    return [one for one in {written, unquote(written), *given} if one]

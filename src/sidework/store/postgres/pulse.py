@@ -60,6 +60,7 @@ class Pulse:
         self._wake_read, self._wake_write = -1, -1
         self._opened: Opened | None = None
         self._bells: list[Bell] = []
+        self._listens: set[Kind] = set()
         self._rings: dict[Kind, list[bytes] | None] = {}
         self._watched: dict[str, tuple[float, float]] = {}
         self._beats: dict[int, float] = {}
@@ -221,23 +222,29 @@ class Pulse:
     def _open(self) -> Opened:
         if self._opened is None:
             opened = open_connection(
-                self._place, self._patience, name="sidework pulse", plan_proof=False
+                self._place,
+                self._patience,
+                name="sidework pulse",
+                plan_proof=False,
             )
             connection = opened.connection
             connection.add_notify_handler(self._heard)
-            try:
-                if not opened.pooled:
-                    for kind in KINDS:
-                        name = channel(self._place.schema, kind).replace('"', '""')
-                        connection.execute(f'LISTEN "{name}"'.encode())
-            except BaseException:
-                connection.close()
-                raise
             self._opened, self._probed_at = opened, monotonic()
-            self.hears = not opened.pooled
-            # Whatever was rung while nobody listened is lost: look at everything.
-            self._tell_all()
+            self._listens.clear()
         return self._opened
+
+    def _listen(self, connection: Connection) -> None:
+        """Hear what there are bells for, and nothing else: a client that only enqueues would be woken by
+        every ring of its own."""
+        with self._lock:
+            fresh = {bell.kind for bell in self._bells} - self._listens
+        for kind in fresh:
+            name = channel(self._place.schema, kind).replace('"', '""')
+            connection.execute(f'LISTEN "{name}"'.encode())
+            self._listens.add(kind)
+            # Whatever was rung while nobody listened is lost: look at everything.
+            self._tell_all(kind)
+        self.hears = True
 
     def _lost(self) -> None:
         opened, self._opened = self._opened, None
@@ -249,6 +256,8 @@ class Pulse:
 
     def _turn(self, connection: Connection) -> None:
         """Everything that is due."""
+        if self._opened is not None and not self._opened.pooled:
+            self._listen(connection)
         now = monotonic()
         with self._lock:
             beats = [worker for worker, at in self._beats.items() if at <= now]
@@ -278,10 +287,14 @@ class Pulse:
         known = rows(connection, sql, sql.values({"worker": worker, "now": None}))
         self._probed_at = monotonic()
         with self._lock:
-            if worker in self._beats:
+            if worker in self._beats and known:
                 self._beats[worker] = sent + self._place.lease / BEATS
-                # Not known: taken for dead. The worker learns it when it next asks what it holds.
-                self._trusted[worker] = sent + self._place.lease if known else sent
+                self._trusted[worker] = sent + self._place.lease
+            elif not known:
+                # Taken for dead, and numbers do not come again. The worker learns it when it next asks
+                # what it holds.
+                self._beats.pop(worker, None)
+                self._trusted.pop(worker, None)
 
     def _look_after(self, connection: Connection, transactions: list[str]) -> None:
         sql = b"SELECT id, pg_xact_status(id::xid8) FROM unnest($1::text[]) AS watched (id)"
@@ -322,9 +335,9 @@ class Pulse:
                 for bell in listening:
                     bell.ring(ids_in(payload))
 
-    def _tell_all(self) -> None:
+    def _tell_all(self, kind: Kind) -> None:
         with self._lock:
-            listening = list(self._bells)
+            listening = [bell for bell in self._bells if bell.kind == kind]
         for bell in listening:
             bell.ring(b"")
 

@@ -45,6 +45,7 @@ class Roster:
         self._pulse = pulse
         self._place = place
         self._rescued = rescued
+        self._own: set[int] = set()
         self._seen: dict[int, tuple[int, float]] = {}
         self._looked_at = 0.0
 
@@ -60,10 +61,17 @@ class Roster:
             "now": now,
         }
         sent = monotonic()
-        (row,) = self._session.one(sql, sql.values(values))
+        (row,) = self._session.one(sql, sql.values(values), again=True)
         made = _row(row)
+        self._own.add(made.id)
         self._pulse.beat_for(made.id, sent)
         return made
+
+    def close(self) -> None:
+        """No heart beats any more for the workers of this store."""
+        for worker in self._own:
+            self._pulse.stop_beating(worker)
+        self._own.clear()
 
     def trust(self, worker: int) -> float:
         """Seconds for which nobody brings back this worker's jobs."""
@@ -80,6 +88,7 @@ class Roster:
     def retire(self, worker: int, now: Millis | None) -> None:
         """The worker leaves in good order; whatever it still held is rescued, now or by another."""
         self._pulse.stop_beating(worker)
+        self._own.discard(worker)
         sql = self._sql("DELETE FROM sidework.workers WHERE id = :worker::bigint")
         self._session.one(sql, [worker], again=True)
         self._rescue_from(worker, now)

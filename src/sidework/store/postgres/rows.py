@@ -63,7 +63,10 @@ def claimed(row: tuple[Any, ...]) -> Claimed:
 def columns_of(jobs: Sequence[NewJob]) -> dict[str, list[Any]]:
     """The jobs as columns, in the order of ``NEW_COLUMNS``: plain values."""
     columns = {name: [getattr(job, name) for job in jobs] for name in NEW_COLUMNS}
-    columns["tags"] = [
-        "[]" if not job.tags else msgspec.json.encode(job.tags).decode() for job in jobs
-    ]
+    columns["tags"] = [tags_of(job) for job in jobs]
     return columns
+
+
+def tags_of(job: NewJob) -> str:
+    """A job's tags as they are stored."""
+    return "[]" if not job.tags else msgspec.json.encode(job.tags).decode()

@@ -12,32 +12,32 @@ import select
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
+from uuid import UUID
 
 import psycopg
 
 from ...clock import monotonic
 from ...errors import StoreError, StoreRefused
 from ...forking import forgets
+from ..protocol import STOP_SECONDS
 from .connection import (
+    AGAIN,
+    TRIES,
     Connection,
     Opened,
     Sql,
     check_version,
-    open_connection,
     rows,
     settings,
     translate,
 )
+from .opening import Opening
 from .place import Place
 
 T = TypeVar("T")
 
-AGAIN = frozenset({"40001", "40P01"})
-"""Serialization failure and deadlock: the transaction was undone whole, to be tried again
-(postgresql.org/docs/current/mvcc-serialization-failure-handling.html)."""
-TRIES = 8
 LEAST_SECONDS = 0.3
-"""What a statement gets even when the time to leave is over."""
+"""What a statement gets even when the time to leave is over, or trust is about to be."""
 
 _left: list[Any] = []
 """Connections of a parent process: kept for ever, since collecting one would say goodbye on its socket."""
@@ -46,17 +46,21 @@ _left: list[Any] = []
 class Session:
     """A connection that opens at its first use. Safe from several threads: one at a time.
 
-    ``patience``: seconds within which the server has to answer a statement.
+    ``patience``: seconds within which the server has to answer a statement. ``trust``: a worker's; its
+    loop must be free to stop jobs when so little of it is left that they have to be.
     """
 
     def __init__(self, place: Place, patience: float) -> None:
         self.place = place
         self.patience = patience
+        self.trust: Callable[[], float] | None = None
         self._lock = threading.RLock()
         self._opened: Opened | None = None
+        self._opening: Opening | None = None
         self._pid = 0
         self._leaves_at: float | None = None
-        self.migrating = False
+        self.mark: UUID | None = None
+        """The schema's, as it was when the connection was last opened; None before."""
         forgets(self)
 
     @property
@@ -97,13 +101,48 @@ class Session:
 
         return self._run(whole, again)
 
+    def piped(self, work: Callable[[Connection], Callable[[], T]]) -> T:
+        """As ``write``, in the protocol's pipeline mode: a statement whose rows nobody waits for costs no
+        round trip of its own. ``work`` returns what makes the result of the rows, once all is stored."""
+
+        def whole(connection: Connection) -> T:
+            try:
+                result = self._in_pipeline(connection, work)
+            except BaseException:
+                _undo(connection)
+                raise
+            return result()
+
+        return self._run(whole, again=False)
+
+    def _in_pipeline(
+        self, connection: Connection, work: Callable[[Connection], Callable[[], T]]
+    ) -> Callable[[], T]:
+        failure: BaseException | None = None
+        try:
+            with connection.pipeline():
+                # What fails is kept until the pipeline has ended: psycopg would log what follows from it.
+                try:
+                    connection.execute(b"BEGIN ISOLATION LEVEL READ COMMITTED")
+                    if self.pooled:
+                        connection.execute(*settings(local=True))
+                    result = work(connection)
+                    # Behind a statement that failed the server does not run it.
+                    connection.execute(b"COMMIT")
+                except BaseException as error:  # noqa: BLE001 - raised below
+                    failure = error
+        except psycopg.Error as error:
+            failure = failure or error
+        if failure is not None:
+            raise failure
+        return result
+
     def _run(self, work: Callable[[Connection], T], again: bool) -> T:
         tries, began = 0, monotonic()
         while True:
             tries += 1
             with self._lock:
-                connection = self._open()
-                connection.patience = patience = self._patience()
+                connection, patience = self._open(), self._patience()
                 try:
                     return work(connection)
                 except psycopg.Error as error:
@@ -123,9 +162,13 @@ class Session:
                     raise
 
     def _patience(self) -> float:
-        if self._leaves_at is None:
-            return self.patience
-        return max(LEAST_SECONDS, min(self.patience, self._leaves_at - monotonic()))
+        patience = self.patience
+        if self._leaves_at is not None:
+            patience = min(patience, self._leaves_at - monotonic())
+        if self.trust is not None and (trust := self.trust()) > 0:
+            # Below zero nothing runs any more that has to be stopped, and it may take its time again.
+            patience = min(patience, trust - STOP_SECONDS)
+        return max(LEAST_SECONDS, patience)
 
     def _open(self) -> Connection:
         if self._opened is not None:
@@ -137,27 +180,34 @@ class Session:
             if not _has_ended(self._opened.connection):
                 return self._opened.connection
             self._shut()
-        opened = open_connection(self.place, self._patience())
+        opened = self._connect()
         try:
-            if not self.migrating:
-                check_version(opened.version, self.place)
+            check_version(opened.version, self.place)
         except StoreError:
             opened.connection.close()
             raise
-        self._opened, self._pid = opened, os.getpid()
+        self._opened, self._pid, self.mark = opened, os.getpid(), opened.mark
         return opened.connection
+
+    def _connect(self) -> Opened:
+        if self._opening is None or self._opening.failed:  # also since somebody lost patience
+            self._opening = Opening(self.place)
+        opened = self._opening.wait(self._patience())
+        self._opening = None
+        opened.connection.patience = self._patience
+        return opened
 
     def hurry(self, seconds: float) -> None:
         """Until it is closed, wait for the server no longer than this, all waits together."""
         self._leaves_at = monotonic() + seconds
-        opened = self._opened
-        if opened is not None:  # also whoever waits already
-            opened.connection.patience = min(self.patience, seconds)
 
     def close(self) -> None:
         """Close the connection; the next use opens it again, and is in no hurry."""
         with self._lock:
             self._shut()
+            if self._opening is not None:
+                self._opening.abandon()
+                self._opening = None
             self._leaves_at = None
 
     def _shut(self) -> None:
@@ -168,6 +218,7 @@ class Session:
     def forget_in_child(self) -> None:
         """In a forked child: the connection is the parent's."""
         self._lock = threading.RLock()
+        self._opening = None
         opened, self._opened = self._opened, None
         if opened is not None:
             leave(opened.connection)
@@ -204,6 +255,8 @@ def _has_ended(connection: Connection) -> bool:
 def _undo(connection: Connection) -> None:
     """Leave no transaction open; a connection that cannot even do that is closed."""
     try:
+        if connection.pgconn.pipeline_status != psycopg.pq.PipelineStatus.OFF:
+            connection.close()  # interrupted (Control-C) while its pipeline ended
         if (
             not connection.closed
             and connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE

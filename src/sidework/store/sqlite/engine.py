@@ -35,7 +35,7 @@ from ...job import (
 from ...outcome import Outcome
 from ..combining import Combiner
 from ..lanes import Lanes
-from ..protocol import Demand, Listener, Turn
+from ..protocol import Demand, Finding, Listener, Turn
 from . import bells, callers, claiming, copying, inserting, pruning, reading, upkeep
 from .connection import statement
 from .place import check_place
@@ -327,7 +327,7 @@ class SqliteStore:
         due: Any = self._session.read(
             lambda c: c.execute("SELECT next_at FROM chores WHERE name = ?", (name,)).get
         )
-        if due is not None and due > moment:
+        if due is not None and moment < due <= moment + every:
             return False
         values = {"name": name, "next_at": moment + every, "now": moment}
         return self._one(statement("turn"), **values) is not None
@@ -397,6 +397,19 @@ class SqliteStore:
     def check(self) -> list[str]:
         """What is wrong with the file; empty when nothing is."""
         return self._long.read(upkeep.check)
+
+    def findings(self) -> list[Finding]:
+        """How the file looks from outside."""
+        return self._long.read(lambda connection: upkeep.findings(connection, self.path))
+
+    def migrate(self) -> list[int]:
+        """Nothing is left to do: whoever opens the file has migrated it."""
+        self._long.read(lambda connection: None)
+        return []
+
+    def script(self) -> str:
+        """No more than a remark."""
+        return f"-- {self.path} migrates itself when it is opened: there is nothing to do\n"
 
     def backup(self, target: str) -> None:
         """A consistent copy while everything runs; ``StoreRefused`` if the target exists."""

@@ -8,10 +8,14 @@ from typing import Any
 import apsw
 
 from ...errors import StoreRefused, StoreUnavailable
+from ..protocol import Finding
 from .connection import BUSY_SECONDS
 
 _TRUNCATE_PAGES = 16_000
 """A write-ahead log longer than this (64 MB) is cut when no reader holds it."""
+
+_LONG_LOG = 4 * _TRUNCATE_PAGES * 4096
+_MUCH_FREE = 256 * 1024 * 1024
 
 _VACUUM_PAGES = 500
 """Pages of one step: 2 MB, a few milliseconds."""
@@ -59,6 +63,29 @@ def check(connection: apsw.Connection) -> list[str]:
     except apsw.CorruptError as error:
         return [str(error)]
     return [] if found == ["ok"] else found
+
+
+def findings(connection: apsw.Connection, path: str) -> list[Finding]:
+    """The log and the free pages: what an operator can do something about."""
+    told = info(connection, path)
+    log, free, size = told["wal_bytes"], told["free_bytes"], told["file_bytes"]
+    return [
+        Finding("schema", f"version {told['schema']}, as this Sidework has it"),
+        Finding(
+            "log",
+            f"{log:,} bytes",
+            "a program that reads without end keeps it from being cut: sidework workers, or lsof"
+            if log > _LONG_LOG
+            else "",
+        ),
+        Finding(
+            "free pages",
+            f"{free:,} of {size:,} bytes",
+            "sidework db vacuum gives them back to the disk"
+            if free > _MUCH_FREE and free > size / 2
+            else "",
+        ),
+    ]
 
 
 def backup(connection: apsw.Connection, target: str) -> None:

@@ -78,3 +78,11 @@ CREATE TABLE sidework.chores (
     name    text   NOT NULL PRIMARY KEY COLLATE "C",
     next_at bigint NOT NULL
 );
+
+-- What tells this schema from any other, also from one of the same name: a statement on a caller's own
+-- connection compares it. One row; a copy of the database has it too.
+CREATE TABLE sidework.place (
+    one  boolean NOT NULL PRIMARY KEY DEFAULT true CHECK (one),
+    mark uuid    NOT NULL DEFAULT gen_random_uuid()
+);
+INSERT INTO sidework.place DEFAULT VALUES;

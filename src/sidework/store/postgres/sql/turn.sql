@@ -1,4 +1,5 @@
--- The turn at a chore goes to whoever moves its time on.
+-- The turn at a chore goes to whoever moves its time on. One further ahead than the pause itself was set
+-- before the clock was put back.
 INSERT INTO sidework.chores AS chore (name, next_at) VALUES (:name, :now + :every::bigint)
-ON CONFLICT (name) DO UPDATE SET next_at = excluded.next_at WHERE chore.next_at <= :now
+ON CONFLICT (name) DO UPDATE SET next_at = excluded.next_at WHERE chore.next_at <= :now OR chore.next_at > excluded.next_at
 RETURNING name
