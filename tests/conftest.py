@@ -16,9 +16,11 @@ from typing import Any
 
 import pytest
 
+from engines import ENGINES
+
 pytest_plugins = ("servers.fixtures",)
 
-PATIENCE = 20.0
+PATIENCE = float(os.environ.get("SIDEWORK_PATIENCE", "20"))
 """Seconds after which a test gives up; generous, since nothing waits that long when all is well."""
 
 
@@ -34,9 +36,10 @@ def until(condition: Callable[[], Any], what: str = "the condition") -> Any:
 class Place:
     """A folder with modules, a store of its own, and the processes that a test starts there."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, engine: str = "sqlite") -> None:
         self.folder = folder
-        self.url = str(folder / "jobs.db")
+        self.engine = ENGINES[engine](folder)
+        self.url = str(folder / "jobs.db") if engine == "sqlite" else self.engine.owner_url
         self.without_url = False
         self.extra: dict[str, str] = {}
         self.started: list[subprocess.Popen[str]] = []
@@ -124,7 +127,13 @@ class Worker:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    made = Place(tmp_path)
+def engine() -> str:
+    """Of the place's store; a folder of tests may have its tests run with each."""
+    return "sqlite"
+
+
+@pytest.fixture
+def place(tmp_path: Path, engine: str) -> Iterator[Place]:
+    made = Place(tmp_path, engine)
     yield made
     made.close()

@@ -1,4 +1,4 @@
-"""The store against a model of a page, step by step, on a real file with the time moved by hand.
+"""Each engine against a model of a page, step by step, on a real store with the time moved by hand.
 
 Promises I3, I4, I5 and I6 at every step. ``SIDEWORK_EXAMPLES`` makes it longer.
 """
@@ -10,17 +10,18 @@ import os
 import shutil
 import tempfile
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
+from engines import ENGINES
 from sidework.ids import new_id
 from sidework.job import MAX_CRASHES, Claimed, NewJob
 from sidework.outcome import Outcome
 from sidework.state import FINAL, TRANSITIONS, WAITING, Event, State
-from sidework.store.opening import open_store
 from sidework.store.protocol import Demand
 
 EXAMPLES = int(os.environ.get("SIDEWORK_EXAMPLES", "25"))
@@ -62,11 +63,13 @@ class Machine(RuleBasedStateMachine):
     """Rules are verbs; each changes the model as the words say, then the store is compared."""
 
     claims = Bundle("claims")
+    engine: ClassVar[str]
 
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.mkdtemp()
-        self.store = open_store(f"sqlite:///{self.folder}/jobs.db")
+        self.place = ENGINES[self.engine](Path(self.folder))
+        self.store = self.place.open()
         self.now = 1_000_000
         self.worker = self.store.register("host", 1, (), self.now).id
         self.jobs: dict[bytes, Model] = {}
@@ -74,6 +77,7 @@ class Machine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.store.close()
+        self.place.remove()
         shutil.rmtree(self.folder)
 
     @rule(
@@ -290,8 +294,21 @@ class Machine(RuleBasedStateMachine):
                 job.go(Event.DUE)
 
 
-TestStore = Machine.TestCase
-TestStore.settings = settings(
+class OnSqlite(Machine):
+    engine = "sqlite"
+
+
+class OnPostgres(Machine):
+    engine = "postgres"
+
+
+SETTINGS = settings(
     max_examples=EXAMPLES, stateful_step_count=40, deadline=None,
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
+TestSqlite, TestPostgres = OnSqlite.TestCase, OnPostgres.TestCase
+TestSqlite.settings = TestPostgres.settings = SETTINGS
+
+
+def test_every_engine_has_its_run() -> None:
+    assert {OnSqlite.engine, OnPostgres.engine} == set(ENGINES)

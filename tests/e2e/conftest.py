@@ -12,6 +12,22 @@ from typing import Any
 import pytest
 
 from conftest import Place
+from engines import ENGINES
+
+ON_EACH_ENGINE = {"test_api", "test_outcomes", "test_waiting", "test_deaths"}
+"""Files whose tests run on every engine. The others say little of one: ``test_copy`` has both in it,
+``test_partition`` needs a store that can be out of reach, ``test_recorder`` and ``test_rough`` try the
+worker's own parts."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that is about one engine says so, and why: ``sqlite_alone(reason)``."""
+    if (
+        "engine" in metafunc.fixturenames
+        and metafunc.module.__name__.split(".")[-1] in ON_EACH_ENGINE
+    ):
+        alone = metafunc.definition.get_closest_marker("sqlite_alone")
+        metafunc.parametrize("engine", ["sqlite"] if alone else sorted(ENGINES), indirect=False)
 
 
 class Ways:

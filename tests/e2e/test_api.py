@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import psycopg
 import pytest
 
 from conftest import Place
 from e2e.conftest import Ways
 from sidework import JobConflict, JobNotFound, State, StoreRefused, current_job
+from sidework.ids import parse_id
 
 
 def test_a_plain_call_runs_here_and_stores_nothing(ways: Ways) -> None:
@@ -47,6 +49,9 @@ def test_async_from_end_to_end(ways: Ways) -> None:
     assert asyncio.run(main()) == list(range(1, 21))
 
 
+@pytest.mark.sqlite_alone(
+    "its sockets; the server's connections are counted in postgres/test_client"
+)
 def test_a_thousand_waiters_cost_one_thread_and_one_socket(ways: Ways) -> None:
     folder = ways.app.store._bell_folder
 
@@ -101,7 +106,7 @@ def test_options_of_one_job(ways: Ways) -> None:
 
 
 def test_delay_and_priority_order_the_runs(ways: Ways) -> None:
-    ways.thread.options(delay="200ms").enqueue(1)
+    ways.thread.options(delay="1s").enqueue(1)
     ways.thread.enqueue(2)
     last = ways.thread.options(priority=-5).enqueue(3)
     ways.thread.options(priority=5).enqueue(4)
@@ -132,33 +137,31 @@ def test_jobs_are_paged_without_gaps_while_others_enqueue(ways: Ways) -> None:
 
 def test_enqueue_in_the_callers_transaction(ways: Ways) -> None:
     """I2: nothing before the commit, nothing after a rollback."""
-    connection = apsw.Connection(ways.place.url)
-    connection.set_busy_timeout(5000)
     with ways.app.worker():
-        connection.execute("BEGIN IMMEDIATE")
-        kept = ways.thread.options(connection=connection).enqueue(1)
-        assert ways.app.store.get([bytes.fromhex(kept.id.replace("-", ""))]) == [None]
-        connection.execute("COMMIT")
+        with ways.place.engine.transaction() as connection:
+            kept = ways.thread.options(connection=connection).enqueue(1)
+            assert ways.app.store.get([parse_id(kept.id)]) == [None]
         assert kept.result(timeout=10) == 2
-        connection.execute("BEGIN IMMEDIATE")
-        gone = ways.thread.options(connection=connection).enqueue(2)
-        connection.execute("ROLLBACK")
+        with pytest.raises(ZeroDivisionError), ways.place.engine.transaction() as connection:
+            gone = ways.thread.options(connection=connection).enqueue(2)
+            _ = 1 / 0
         with pytest.raises(JobNotFound):
             ways.app.job(gone.id)
-    connection.close()
 
 
 def test_a_transaction_of_the_apps_own(ways: Ways) -> None:
     """I2: the program's table and its job, both or neither."""
+    orders = f"orders_{os.urandom(4).hex()}"  # a database of the server's is others' as well
+    twice = (apsw.ConstraintError, psycopg.errors.UniqueViolation)
     with ways.app.worker():
         with ways.app.transaction() as connection:
-            connection.execute("CREATE TABLE orders (number INTEGER PRIMARY KEY)")
-            connection.execute("INSERT INTO orders VALUES (7)")
+            connection.execute(f"CREATE TABLE {orders} (number INTEGER PRIMARY KEY)")
+            connection.execute(f"INSERT INTO {orders} VALUES (7)")
             kept = ways.thread.options(connection=connection).enqueue(1)
         assert kept.result(timeout=10) == 2
-        with pytest.raises(apsw.ConstraintError), ways.app.transaction() as connection:
+        with pytest.raises(twice), ways.app.transaction() as connection:
             gone = ways.thread.options(connection=connection).enqueue(2)
-            connection.execute("INSERT INTO orders VALUES (7)")
+            connection.execute(f"INSERT INTO {orders} VALUES (7)")
         with pytest.raises(JobNotFound):
             ways.app.job(gone.id)
         with pytest.raises(StoreRefused, match="pass its connection"), ways.app.transaction():
@@ -263,12 +266,14 @@ TYPES = """
 """
 
 
+@pytest.mark.sqlite_alone("arguments are bytes to a store: nothing here depends on which")
 def test_every_type_comes_back_as_annotated(place: Place) -> None:
     place.write("types_app.py", TYPES)
     done = place.python("types_app.py")
     assert done.stdout.strip() == "all the same", done.stderr
 
 
+@pytest.mark.sqlite_alone("the file beside the program")
 def test_a_file_as_program_and_as_module_is_one_app(place: Place) -> None:
     """A task of ``__main__`` has the name that it has when imported, and both find one database."""
     example = Path(__file__).parents[2] / "examples" / "hello.py"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import closing
 from pathlib import Path
 
 import apsw
@@ -11,8 +12,9 @@ import pytest
 
 from commands import SHOP, ok, on_terminal, plain, refused
 from conftest import Place, until
+from engines import ENGINES
 from sidework.crashpoint import COPY_POINTS
-from sidework.job import Copied
+from sidework.job import Copied, JobFilter
 from sidework.state import LIVE
 from sidework.store.opening import open_store
 from sidework.store.protocol import Demand, Store
@@ -91,6 +93,26 @@ def test_outgrowing_a_store_is_one_command(shop: Place) -> None:
     queues = {row["name"]: row for row in json.loads(ok(shop, "queues", "list", "--json"))}
     assert (queues["mail"]["paused_by"], queues["mail"]["paused_why"]) == ("me", "down")
     assert queues["default"]["paused_at"] is None
+
+
+def test_there_and_back_over_the_other_engine_nothing_changes(shop: Place) -> None:
+    """I13: a laptop, a server, a laptop again: what arrives is what left, attempts too."""
+    worker = shop.worker("shop", "--children", "1")
+    assert shop.sidework("run", "shop:fail", "b\u00f6\u00f6m", "--wait").returncode == 1
+    ok(shop, "run", "shop:add", "40", "2", "--wait")
+    assert worker.stop() == 0
+    enqueue(shop, 700)
+    server = ENGINES["postgres"](shop.folder).owner_url
+    with closing(open_store(shop.url)) as store:
+        store.cancel(store.page(JobFilter(), None, 1)[0].id, "of no use")
+        before = everything(store)
+    for source, target in (("jobs.db", server), (server, "back.db")):
+        ok(shop, "db", "copy", source, target)
+    with closing(open_store(str(shop.folder / "back.db"))) as store:
+        assert everything(store) == before
+    shop.url = str(shop.folder / "back.db")
+    with closing(open_store(server)) as store:
+        assert can_start(store) == set()
 
 
 @pytest.mark.parametrize("point", COPY_POINTS)

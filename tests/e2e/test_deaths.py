@@ -94,6 +94,7 @@ def test_what_a_killed_child_had_not_begun_is_handed_back(ways: Ways) -> None:
     assert [len(ways.runs(tag)) for tag in range(20)] == [2] + [1] * 19
 
 
+@pytest.mark.sqlite_alone("of the worker's judgement; the conformance tests have each verb of it")
 @pytest.mark.parametrize("how", ["exit", "kill", "segfault"])
 def test_a_job_that_kills_its_process_is_quarantined(ways: Ways, how: str) -> None:
     """I5, FAULTS row 12: three runs, the last two alone; neighbours end well."""
@@ -130,7 +131,11 @@ def test_at_most_once_is_kept_through_a_crash(ways: Ways) -> None:
     assert len(ways.runs(1)) == 1
 
 
-def test_a_killed_workers_jobs_run_again_within_two_seconds(ways: Ways) -> None:
+RESCUED_WITHIN = {"sqlite": 2.0, "postgres": 4.0 + 2.0}
+"""Seconds: by the lock, or after a lease (4 s here) and a turn at the chore, which each second brings."""
+
+
+def test_a_killed_workers_jobs_run_again_in_time(ways: Ways, engine: str) -> None:
     """I7, and its children die with it."""
     first = ways.place.worker("ways", "--children", "2")
     jobs = [ways.wait_coroutine.enqueue(tag) for tag in range(3)]
@@ -140,7 +145,7 @@ def test_a_killed_workers_jobs_run_again_within_two_seconds(ways: Ways) -> None:
     first.process.kill()
     died = monotonic()
     until(lambda: all(len(ways.runs(tag)) == 2 for tag in range(3)), "the runs again")
-    assert monotonic() - died <= 2.0
+    assert monotonic() - died <= RESCUED_WITHIN[engine]
     until(lambda: not any(alive(child) for child in children), "the children's end")
     for tag in range(3):
         go(ways, tag)
@@ -149,6 +154,7 @@ def test_a_killed_workers_jobs_run_again_within_two_seconds(ways: Ways) -> None:
     assert second.stop() == 0
 
 
+@pytest.mark.sqlite_alone("of the child's own end; the jobs' way back is in the test above")
 @pytest.mark.parametrize("how", ["gil", "stopped"])
 def test_a_child_that_cannot_see_its_workers_end_dies_with_it(ways: Ways, how: str) -> None:
     """I7: a child whose Python cannot run never reads that its pipe is closed; the kernel ends it."""
@@ -176,6 +182,7 @@ def test_a_child_that_cannot_see_its_workers_end_dies_with_it(ways: Ways, how: s
     assert second.stop() == 0
 
 
+@pytest.mark.sqlite_alone("told by a lock; by a lease it may be, after that")
 def test_a_living_worker_is_never_rescued_from(ways: Ways) -> None:
     """I7: a worker that is stopped, not dead, keeps its jobs."""
     first = ways.place.worker("ways", "--children", "1")
@@ -261,6 +268,7 @@ def test_two_workers_share_the_work_and_run_nothing_twice(ways: Ways) -> None:
     assert all(len(ways.runs(tag)) == 1 for tag in range(400))
 
 
+@pytest.mark.sqlite_alone("its sockets")
 def test_with_every_bell_cut_all_still_ends(place: Place, ways: Ways) -> None:
     """I10: the sockets are gone for client and worker alike."""
     ways.place.worker("ways", "--children", "1")
@@ -275,6 +283,7 @@ def test_with_every_bell_cut_all_still_ends(place: Place, ways: Ways) -> None:
     assert [job.result(timeout=20) for job in jobs] == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.sqlite_alone("its sockets")
 def test_bells_are_not_missed_while_other_places_are_taken(ways: Ways) -> None:
     """I10: a process job that holds its place for long does not blind the worker to the rest. The
     quickest of five: by the safety net each takes a tenth of a second, by the scan a whole one."""

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from sidework import BadValue, State
 
 from .field import Field, Figures, until
+from .ground import Engine, Ground
 
 LOAD = Path(__file__).parent / "hostile_load.py"
 WORDS = ("--children", "1", "--threads", "4")
@@ -215,9 +216,24 @@ class Battle:
 
 
 def hostile_values(folder: Path, size: int, seed: int) -> Figures:
-    """Row 27: hostile values, results and errors come back identical, or are refused by a typed error.
-    No worker or child dies. ``size`` examples."""
-    with Field(folder, LOAD) as field:
+    """Row 27: hostile values, results and errors, both engines, come back identical, or are refused by a
+    typed error. No worker or child dies. ``size`` examples, half of them on each engine."""
+    told: Counter[str] = Counter()
+    bad: list[str] = []
+    engines: tuple[Engine, ...] = ("sqlite", "postgres")
+    for number, engine in enumerate(engines):
+        place = folder / engine
+        place.mkdir()
+        with Ground(engine) as ground:
+            count, found = _battle_on(place, ground.store(place), (size + number) // 2, seed)
+        told += count
+        bad += [f"{engine}: {one}" for one in found]
+    return {"examples": size, "landed": told["refused"] + told["catalogue"], **told, "bad": bad}
+
+
+def _battle_on(folder: Path, url: str, size: int, seed: int) -> tuple[Counter[str], list[str]]:
+    """``size`` examples on one store; what was counted, and what was wrong."""
+    with Field(folder, LOAD, url) as field:
         worker = field.worker(*WORDS)
         field.ready(worker)
         battle = Battle(field)
@@ -255,5 +271,4 @@ def hostile_values(folder: Path, size: int, seed: int) -> Figures:
         until(lambda: field.counts().keys() <= {"completed", "discarded"}, "the end of all jobs")
         bad += field.stop(worker)
         bad += field.app.store.check()
-    told = battle.count
-    return {"examples": size, "landed": told["refused"] + told["catalogue"], **told, "bad": bad}
+    return battle.count, bad

@@ -1,5 +1,5 @@
 """A child's part in the detection of death: it holds its byte of the worker's life file, and it
-does not outlive its worker. The probing side is the SQLite engine's."""
+does not outlive its worker. The probing side is the engine's."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from msgspec.structs import asdict
 from ..errors import StoreError, StoreRefused
 from ..ids import id_text
 from ..store.copying import Moved, Tell, copy, refuse_workers
-from ..store.opening import absolute, open_store, sqlite_path
+from ..store.opening import absolute, file_path, open_store
 from ..store.protocol import Store
 from .choosing import as_json
 from .showing import counted, show_json
@@ -43,7 +43,7 @@ def copy_command(source: str, target: str, as_json: bool) -> None:
 
 def _refuse_same(source: str, target: str) -> None:
     """Before the file is opened a second time; stores behind other URLs show it when they are closed."""
-    ours, theirs = sqlite_path(source), sqlite_path(target)
+    ours, theirs = file_path(source), file_path(target)
     same = source == target
     if ours is not None and theirs is not None and os.path.exists(theirs):
         same = os.path.samefile(ours, theirs)

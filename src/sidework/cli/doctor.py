@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
-import tempfile
 from collections.abc import Iterator
-from statistics import median
 
 import click
 from msgspec.structs import asdict
 
-from ..clock import monotonic
-from ..duration import text_of
 from ..errors import SideworkError, StoreError, StoreMissing
 from ..job import WorkerRow
-from ..store.opening import sqlite_path
 from ..store.protocol import Finding, Store
 from ..url import shown
 from .choosing import as_json, chosen, which_store
 from .showing import show_findings, show_json
-
-_SLOW_COMMIT = 0.05
 
 
 @click.command(short_help="Look for what is wrong here.")
@@ -39,16 +31,7 @@ def doctor(app: str | None, url: str | None, as_json: bool) -> None:
 
 
 def _installed() -> Iterator[Finding]:
-    import apsw
-
     yield Finding("python", f"{platform.python_version()} on {platform.platform()}")
-    version = apsw.sqlite_lib_version()
-    old = tuple(int(part) for part in version.split(".")) < (3, 51, 3)
-    yield _judged(
-        "sqlite",
-        f"{version} (in apsw {apsw.apsw_version()})",
-        "it can corrupt a file that several processes use: pip install -U apsw" if old else "",
-    )
 
 
 def _judged(what: str, value: str, advice: str) -> Finding:
@@ -79,16 +62,6 @@ def _store(app: str | None, url: str | None) -> Iterator[Finding]:
 
 
 def _inside(store: Store) -> Iterator[Finding]:
-    path = sqlite_path(store.url)
-    if path is not None:
-        slow = _commit_seconds(os.path.dirname(path))
-        yield _judged(
-            "commit",
-            f"{text_of(slow)} (median of 20)",
-            f"over {text_of(_SLOW_COMMIT)}: put the store on a faster local disk"
-            if slow > _SLOW_COMMIT
-            else "",
-        )
     damage = store.check()
     yield _judged(
         "content",
@@ -118,21 +91,3 @@ def _workers(workers: list[WorkerRow], waiting: int) -> Iterator[Finding]:
                 if living
                 else "the next worker brings back its jobs: start one by sidework worker APP",
             )
-
-
-def _commit_seconds(folder: str) -> float:
-    """How long a durable commit takes there, on a file of its own: the median of 20."""
-    import apsw
-
-    took = []
-    with tempfile.TemporaryDirectory(prefix=".sidework-doctor-", dir=folder) as place:
-        connection = apsw.Connection(os.path.join(place, "probe.db"))
-        connection.pragma("journal_mode", "WAL")
-        connection.pragma("synchronous", "FULL")
-        connection.execute("CREATE TABLE probe (at REAL)")
-        for _ in range(20):
-            began = monotonic()
-            connection.execute("INSERT INTO probe VALUES (?)", (began,))
-            took.append(monotonic() - began)
-        connection.close()
-    return median(took)

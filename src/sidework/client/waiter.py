@@ -11,7 +11,7 @@ from collections.abc import Collection
 from concurrent.futures import Future
 
 from ..clock import monotonic
-from ..errors import StoreError
+from ..errors import StoreError, StoreUnavailable
 from ..forking import forgets
 from ..job import JobRow
 from ..state import FINAL
@@ -20,6 +20,9 @@ from ..store.protocol import Listener, Store
 _SAFETY_SECONDS = 0.25
 _SHARE = 10
 """A look at everything is followed by a pause of so many times its length at least."""
+AWAY_SECONDS = 30.0
+"""A store that is away for longer is told to whoever waits, who raises it."""
+_AGAIN_SECONDS = 0.5
 _CHUNK = 500
 _ID_BYTES = 16
 
@@ -44,6 +47,7 @@ class Waiter:
         self._owed = False
         """Whether a bell said "look at everything" since that was last done."""
         self._due = 0.0
+        self._away_since: float | None = None
         forgets(self)
 
     def register(self, job_id: bytes) -> Waited:
@@ -139,7 +143,20 @@ class Waiter:
             self._look(look)
             if self._waiting and monotonic() >= self._due:
                 self._look_at_all()
+            self._away_since = None
+        except StoreUnavailable as error:
+            self._look_again_or_fail(error)
         except Exception as error:  # noqa: BLE001 - told to everyone who waits, who raises it
+            self._fail(error)
+
+    def _look_again_or_fail(self, error: StoreUnavailable) -> None:
+        """A server that restarts is no reason to give up: jobs go on after it, and so do those who wait."""
+        now = monotonic()
+        self._away_since = now if self._away_since is None else self._away_since
+        if now - self._away_since < AWAY_SECONDS:
+            self._owed, self._due = True, now + _AGAIN_SECONDS
+        else:
+            self._away_since = None
             self._fail(error)
 
     def _look_at_all(self) -> None:

@@ -20,12 +20,12 @@ _ALMOST = re.compile(r"postgres(ql)?:", re.IGNORECASE)
 
 def absolute(url: str, folder: str) -> str:
     """The URL with a relative SQLite path anchored at ``folder``; others as they are."""
-    path = sqlite_path(url)
+    path = file_path(url)
     return url if path is None else "sqlite:///" + os.path.abspath(os.path.join(folder, path))
 
 
-def sqlite_path(url: str) -> str | None:
-    """The path that a SQLite URL names (``sqlite:///shop.db`` or a bare path), else ``None``."""
+def file_path(url: str) -> str | None:
+    """The path of the file that a SQLite URL names (``sqlite:///shop.db`` or a bare path), else ``None``."""
     if ":memory:" in url:
         raise StoreRefused(
             f"{shown(url)!r}: jobs in memory cannot be shared with a worker; name a file, in a temporary "
@@ -51,7 +51,7 @@ def sqlite_path(url: str) -> str | None:
 
 def open_store(url: str, *, create: bool = True) -> Store:
     """The store at an absolute URL; ``create=False`` refuses to make a database that is not there."""
-    path = sqlite_path(url)
+    path = file_path(url)
     if path is not None:
         from .sqlite.engine import SqliteStore
 

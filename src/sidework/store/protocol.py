@@ -1,7 +1,8 @@
 """What every engine does, grouped by noun; the rest of Sidework sees only this.
 
 Every verb is atomic and durable when it returns. ``now`` moves time in tests; without it the
-engine's own clock counts. Errors are ``StoreError``s; a lost claim is an ordinary value.
+engine's own clock counts. Errors are ``StoreError``s, and ``BadValue`` for what no store takes
+(``storable.py``); a lost claim is an ordinary value.
 """
 
 from __future__ import annotations
@@ -121,7 +122,7 @@ class Workers(Protocol):
     def register(
         self, host: str, pid: int, queues: Sequence[str], now: Millis | None = None
     ) -> WorkerRow: ...
-    def retire(self, worker: int) -> None: ...
+    def retire(self, worker: int, now: Millis | None = None) -> None: ...
     def workers(self) -> list[WorkerRow]: ...
     def rescue(self, now: Millis | None = None) -> int: ...
     def trust(self, worker: int) -> float:

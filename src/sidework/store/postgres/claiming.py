@@ -12,6 +12,7 @@ from ...job import MAX_CRASHES, Claimed, Runner
 from ...outcome import Failure, Outcome, encode_failure
 from ..lanes import Lanes
 from ..protocol import Demand
+from ..storable import readable
 from .arrays import BigInts, Bools, Bytes, Ints, Texts, Uuids
 from .connection import Connection, Rows, ask, rows, statement
 from .errand import Errand, guarded
@@ -29,11 +30,14 @@ def record(
 ) -> Callable[[], list[bool | None]]:
     """Write the outcomes. Called, what is returned waits for a verdict for each: False where the claim was
     lost, None where a transaction of the job's own has its row."""
-    own = [one for one in outcomes if one.in_transaction]
+    # Of one claim the first counts, as if they were written one after the other.
+    first = {_token(one): one for one in reversed(outcomes)}
+    own = [one for one in first.values() if one.in_transaction]
     free = _free(connection, schema, own) if own else {}
     # In the order of their keys: two that record about the same jobs lock them in one order.
     line = sorted(
-        (one for one in outcomes if not one.in_transaction or free.get(_token(one))), key=_token
+        (one for one in first.values() if not one.in_transaction or free.get(_token(one))),
+        key=_token,
     )
     done = [one for one in line if one.kind == "completed"]
     rest = [one for one in line if one.kind != "completed"]
@@ -102,8 +106,6 @@ def _settle(
 ) -> Rows:
     kept = [one for one in outcomes if one.kind in KEPT]
     if kept:
-        # Once for each token: a statement may not touch a row twice.
-        kept = list({_token(one): one for one in reversed(kept)}.values())
         sql = statement("keep_attempt", schema)
         values = {
             "id": Uuids(one.id for one in kept),
@@ -121,7 +123,7 @@ def _settle(
         "attempt": Ints(one.attempt for one in outcomes),
         "kind": Texts(one.kind for one in outcomes),
         "delay": BigInts(one.delay for one in outcomes),
-        "note": Texts(one.note for one in outcomes),
+        "note": Texts(None if one.note is None else readable(one.note) for one in outcomes),
         "alone": Bools(one.alone for one in outcomes),
         "max_crashes": MAX_CRASHES,
         "now": now,

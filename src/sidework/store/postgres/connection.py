@@ -13,6 +13,7 @@ from uuid import UUID
 
 import psycopg
 
+from ...clock import monotonic
 from ...errors import SchemaMismatch, StoreError, StoreMissing, StoreRefused
 from .arrays import adapt
 from .place import Place, secrets_of
@@ -194,7 +195,7 @@ def open_connection(
             # undone, as a role's serializable transactions may be.
             lost = made.closed or made.broken or error.sqlstate in AGAIN
             made.close()
-            if not lost or tries >= TRIES or monotonic() - began >= patience():
+            if not lost or tries >= TRIES or monotonic() - began >= _seconds(patience):
                 raise translate(error, place) from error
         except BaseException:
             made.close()

@@ -40,14 +40,15 @@ def dump(connection: Connection, schema: str, after: bytes | None, limit: int) -
     # One snapshot: a job with the attempts that it had at that moment.
     connection.execute(b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
     sizes = numbered(
-        "SELECT id, length(args) + coalesce(length(result), 0) FROM sidework.jobs "
-        "WHERE id > :after::uuid ORDER BY id LIMIT :limit::bigint",
+        "SELECT id, length(args) + coalesce(length(result), 0) + coalesce((SELECT sum(length(failure)) "
+        "FROM sidework.attempts WHERE job_id = id), 0) FROM sidework.jobs "
+        f"WHERE {'true' if after is None else 'id > :after::uuid'} ORDER BY id LIMIT :limit::bigint",
         schema,
     )
-    first = after or b"\0" * 16  # no UUIDv7 is as low
     ids: list[bytes] = []
     size = 0
-    for id_, bytes_ in rows(connection, sizes, sizes.values({"after": Id(first), "limit": limit})):
+    given = {"after": Id(after or b""), "limit": limit}
+    for id_, bytes_ in rows(connection, sizes, sizes.values(given)):
         ids.append(id_)
         size += bytes_
         if size >= DUMP_BYTES:
@@ -70,7 +71,8 @@ def load(session: Session, schema: str, jobs: Sequence[Copied]) -> list[Verdict]
 
     def work(connection: Connection) -> list[Verdict]:
         there = _read(connection, schema, [one.job.id for one in jobs])
-        new = {one.job.id: one for one in jobs if one.job.id not in there}
+        # Of one id the first counts, as if they were stored one after the other.
+        new = {one.job.id: one for one in reversed(jobs) if one.job.id not in there}
         stored = _store(connection, schema, list(new.values()))
         if len(stored) < len(new):  # some came in between
             there |= _read(connection, schema, [id_ for id_ in new if id_ not in stored])
@@ -100,7 +102,11 @@ def disown(
         "now": now,
     }
     took = {row[0] for row in rows(connection, sql, sql.values(values))}
-    return [one.job.id in took for one in jobs]
+    told = []
+    for one in jobs:
+        told.append(one.job.id in took)
+        took.discard(one.job.id)  # said twice, it was done once
+    return told
 
 
 def _read(connection: Connection, schema: str, ids: Sequence[bytes]) -> dict[bytes, Copied]:
@@ -130,9 +136,14 @@ def _store(connection: Connection, schema: str, jobs: Sequence[Copied]) -> set[b
     sql = numbered(_insert("jobs", _JOB, "(id) DO NOTHING RETURNING id"), schema)
     given = [kind(columns[name]) for name, kind in _JOB.items()]
     stored = {row[0] for row in rows(connection, sql, given)}
-    attempts = [row for one in jobs if one.job.id in stored for row in one.attempts]
+    attempts = {
+        (row.job_id, row.fence): row for one in jobs if one.job.id in stored for row in one.attempts
+    }.values()
     if attempts:
-        sql = numbered(_insert("attempts", _ATTEMPT, "(job_id, fence) DO NOTHING"), schema)
+        changes = ", ".join(f"{name} = excluded.{name}" for name in _ATTEMPT)
+        sql = numbered(
+            _insert("attempts", _ATTEMPT, f"(job_id, fence) DO UPDATE SET {changes}"), schema
+        )
         values = [kind(getattr(row, name) for row in attempts) for name, kind in _ATTEMPT.items()]
         rows(connection, sql, values)
     return stored

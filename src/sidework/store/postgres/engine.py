@@ -6,6 +6,7 @@ transaction, and nothing that a worker has to say may wait with it.
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -32,6 +33,7 @@ from ...job import (
     WorkerRow,
 )
 from ...outcome import Outcome
+from .. import storable
 from ..combining import Combiner
 from ..lanes import Lanes
 from ..protocol import Demand, Finding, Listener, Turn
@@ -51,7 +53,7 @@ from .errand import Errand, Errands
 from .place import place_of
 from .pulse import pulse_of
 from .roster import Roster
-from .session import Session
+from .session import Session, leave
 
 T = TypeVar("T")
 
@@ -102,6 +104,7 @@ class PostgresStore:
     def insert(self, jobs: Sequence[NewJob], now: Millis | None = None) -> list[Inserted]:
         """Store the jobs, in transactions of at most ``MOST_ROWS``."""
         self.outside()
+        storable.check_jobs(jobs)
         done: list[Inserted] = []
         for start in range(0, len(jobs), MOST_ROWS):
             done += self._inserts.submit((jobs[start : start + MOST_ROWS], now))
@@ -134,12 +137,14 @@ class PostgresStore:
         self, connection: Any, jobs: Sequence[NewJob], now: Millis | None = None
     ) -> list[Inserted]:
         """Store the jobs on the caller's own connection: they are there when the caller commits."""
+        storable.check_jobs(jobs)
         return self._errands.run(connection, self._storing(jobs, now)) if jobs else []
 
     async def ainsert_on(
         self, connection: Any, jobs: Sequence[NewJob], now: Millis | None = None
     ) -> list[Inserted]:
         """``insert_on`` for a connection that is used by coroutines."""
+        storable.check_jobs(jobs)
         return await self._errands.arun(connection, self._storing(jobs, now)) if jobs else []
 
     def _storing(self, jobs: Sequence[NewJob], now: Millis | None) -> Errand[list[Inserted]]:
@@ -154,6 +159,7 @@ class PostgresStore:
 
     def finish_on(self, connection: Any, outcome: Outcome, now: Millis | None = None) -> bool:
         """Complete a running job on the caller's own connection; False when the claim was lost."""
+        storable.check_outcomes([outcome])
         errand = claiming.errand(self._schema, outcome, now)
         took = self._errands.run(connection, errand, inside=True)
         reach("finish: before commit")
@@ -163,6 +169,7 @@ class PostgresStore:
         self, connection: Any, outcome: Outcome, now: Millis | None = None
     ) -> bool:
         """``finish_on`` for a connection that is used by coroutines."""
+        storable.check_outcomes([outcome])
         errand = claiming.errand(self._schema, outcome, now)
         took = await self._errands.arun(connection, errand, inside=True)
         reach("finish: before commit")
@@ -177,8 +184,14 @@ class PostgresStore:
         except psycopg.Error as error:
             raise translate(error, self._place) from error
         self._inside.add(threading.get_ident())
+        owner = os.getpid()
         try:
             yield made  # an error of the caller's own statements stays as it is; closing rolls back
+            if os.getpid() != owner:
+                raise StoreRefused(
+                    "this process was forked within a transaction of the store, which is its parent's: "
+                    "end it within the block (os._exit), or fork before"
+                )
             made.commit()
         except psycopg.OperationalError as error:
             if made.info.transaction_status != psycopg.pq.TransactionStatus.INERROR:
@@ -186,7 +199,10 @@ class PostgresStore:
             raise
         finally:
             self._inside.discard(threading.get_ident())
-            made.close()
+            if os.getpid() == owner:
+                made.close()
+            else:
+                leave(made)  # a goodbye would end the parent's transaction
         self.ring_work()
 
     def outside(self) -> None:
@@ -200,19 +216,26 @@ class PostgresStore:
 
     def get(self, ids: Sequence[bytes]) -> list[JobRow | None]:
         """The jobs of these ids, ``None`` where there is none."""
+        storable.check_ids(ids)
         return self._read(lambda c: reading.get(c, self._schema, ids))
 
     def page(self, want: JobFilter, before: bytes | None, limit: int) -> list[JobRow]:
         """Jobs that fit, by falling id, below ``before``."""
+        storable.check_filter(want)
+        storable.check_limit(limit)
+        if before is not None:
+            storable.check_id(before)
         return self._long(lambda c: reading.page(c, self._schema, want, before, limit))
 
     def attempts(self, job_id: bytes) -> list[AttemptRow]:
         """The job's failed, crashed and cancelled attempts, oldest first."""
+        storable.check_id(job_id)
         return self._read(lambda c: reading.attempts(c, self._schema, job_id))
 
     def cancel(self, job_id: bytes, note: str, now: Millis | None = None) -> str | None:
         """Cancel a waiting job, or ask a running one; its state now, ``None`` when it was final."""
-        found = self._one("cancel", id=Id(job_id), note=note, now=now)
+        storable.check_id(job_id)
+        found = self._one("cancel", id=Id(job_id), note=storable.readable(note), now=now)
         state: str | None = found[0][0] if found else None
         if state == "cancelled":
             self.ring_done([job_id])
@@ -222,6 +245,7 @@ class PostgresStore:
 
     def retry(self, job_id: bytes, now: Millis | None = None) -> bool:
         """Make a final job available again; False when it is not final."""
+        storable.check_id(job_id)
         took = bool(self._one("retry", id=Id(job_id), now=now))
         if took:
             self.ring_work()
@@ -229,6 +253,7 @@ class PostgresStore:
 
     def delete(self, job_id: bytes) -> bool:
         """Remove a final job and its attempts; False when it is not final."""
+        storable.check_id(job_id)
         return bool(self._one("delete", id=Id(job_id)))
 
     def _one(self, verb: str, /, **values: Any) -> list[tuple[Any, ...]]:
@@ -257,6 +282,9 @@ class PostgresStore:
         self, outcomes: Sequence[Outcome], demand: Demand | None, now: Millis | None = None
     ) -> Turn:
         """Record the outcomes and claim what the demand has places for, in one transaction."""
+        storable.check_outcomes(outcomes)
+        if demand is not None:
+            storable.check_demand(demand)
         self.outside()
         expired: list[bytes] = []
 
@@ -286,11 +314,13 @@ class PostgresStore:
 
     def cancelling(self, worker: int) -> list[bytes]:
         """Which running jobs of this worker someone asked to cancel."""
+        storable.check_worker(worker)
         sql = statement("cancelling", self._schema)
         return [row[0] for row in self._session.one(sql, [worker], again=True)]
 
     def held(self, worker: int) -> list[Held] | None:
         """What this worker is believed to run; ``None`` when it has to register again."""
+        storable.check_worker(worker)
         return self._roster.held(worker)
 
     # Workers ------------------------------------------------------------------------------------
@@ -299,8 +329,11 @@ class PostgresStore:
         self, host: str, pid: int, queues: Sequence[str], now: Millis | None = None
     ) -> WorkerRow:
         """Make this process known as a worker, with a heart that beats from here on."""
+        storable.check_pid(pid)
+        for queue in queues:
+            storable.check_text(queue, "queue")
         self._session.patience = self._place.lease / PATIENCE_SHARE
-        made = self._roster.register(host, pid, queues, now)
+        made = self._roster.register(storable.readable(host), pid, queues, now)
         self._session.trust = lambda: self._roster.trust(made.id)
         return made
 
@@ -308,10 +341,11 @@ class PostgresStore:
         """Seconds for which nobody will bring back this worker's jobs."""
         return self._roster.trust(worker)
 
-    def retire(self, worker: int) -> None:
+    def retire(self, worker: int, now: Millis | None = None) -> None:
         """The worker leaves in good order; whatever it still held is rescued."""
+        storable.check_worker(worker)
         self._session.trust = None
-        self._roster.retire(worker, None)
+        self._roster.retire(worker, now)
 
     def workers(self) -> list[WorkerRow]:
         """The workers that have registered and are not known to be gone."""
@@ -334,14 +368,18 @@ class PostgresStore:
 
     def switch(self, queue: str) -> QueueRow:
         """The queue's switch alone, whether it holds jobs or not."""
+        storable.check_name(queue, "queue")
         return self._read(lambda c: reading.switch(c, self._schema, queue))
 
     def pause(self, queue: str, by: str, why: str, now: Millis | None = None) -> None:
         """Close the queue's lanes: what runs ends, nothing more is claimed."""
+        storable.check_name(queue, "queue")
+        by, why = storable.readable(by), storable.readable(why)
         self._one("pause", name=queue, by=by, why=why, now=now)
 
     def resume(self, queue: str) -> bool:
         """Open the queue again; False when it was not paused."""
+        storable.check_name(queue, "queue")
         took = bool(self._one("resume", name=queue))
         self.ring_work()
         return took
@@ -350,6 +388,8 @@ class PostgresStore:
 
     def take_turn(self, name: str, every: Millis, now: Millis | None = None) -> bool:
         """Whether the turn at this chore is ours; the next is ``every`` milliseconds from now."""
+        storable.check_name(name, "chore")
+        storable.check_moment(every, "every")
         # Looked at first: an idle worker writes nothing to learn that nothing is due.
         sql = numbered(
             "SELECT next_at <= :now OR next_at > :now + :every::bigint "
@@ -364,10 +404,12 @@ class PostgresStore:
 
     def promote(self, limit: int, now: Millis | None = None) -> int:
         """Make what is due available."""
+        storable.check_limit(limit)
         return len(self._one("promote", now=now, limit=limit))
 
     def expire(self, limit: int, now: Millis | None = None) -> int:
         """Cancel what was not started in time."""
+        storable.check_limit(limit)
         ids = [row[0] for row in self._one("expire", now=now, limit=limit)]
         if ids:
             self.ring_done(ids)
@@ -375,6 +417,8 @@ class PostgresStore:
 
     def prune(self, retention: dict[str, int], limit: int, now: Millis | None = None) -> int:
         """Delete final jobs past retention, at most ``limit``, in short transactions; how many."""
+        storable.check_retention(retention)
+        storable.check_limit(limit)
         line = self._read(lambda c: pruning.line(c, self._schema, retention, now))
         gone = 0
         while gone < limit:
@@ -436,11 +480,15 @@ class PostgresStore:
 
     def dump(self, after: bytes | None, limit: int) -> list[Copied]:
         """Whole jobs by rising id, above ``after``."""
+        storable.check_limit(limit)
+        if after is not None:
+            storable.check_id(after)
         return self._long(lambda c: copying.dump(c, self._schema, after, limit))
 
     def load(self, jobs: Sequence[Copied]) -> list[Verdict]:
         """Store jobs as another store had them."""
         self.outside()
+        storable.check_copied(jobs)
         verdicts = copying.load(self._session, self._schema, jobs)
         if "stored" in verdicts:
             self._moved([one.job.id for one in jobs])
@@ -449,6 +497,8 @@ class PostgresStore:
     def disown(self, jobs: Sequence[Copied], note: str, now: Millis | None = None) -> list[bool]:
         """Cancel jobs that another store has now."""
         self.outside()
+        storable.check_copied(jobs)
+        note = storable.readable(note)
         took = self._session.write(lambda c: copying.disown(c, self._schema, jobs, note, now))
         if any(took):
             self.ring_done([one.job.id for one in jobs])

@@ -224,7 +224,7 @@ class Session:
             leave(opened.connection)
 
 
-def leave(connection: Connection) -> None:
+def leave(connection: psycopg.Connection[Any]) -> None:
     """Give up a parent's connection without a word: whatever is still written to it goes nowhere."""
     _left.append(connection)
     try:

@@ -14,6 +14,7 @@ from ...job import MAX_CRASHES, Claimed, Runner
 from ...outcome import Failure, Outcome, encode_failure
 from ..lanes import Lanes
 from ..protocol import Demand
+from ..storable import readable
 from .connection import statement
 from .rows import claimed
 
@@ -48,7 +49,7 @@ def _settle(connection: apsw.Connection, outcome: Outcome, now: Millis) -> bool:
         "attempt": outcome.attempt,
         "kind": outcome.kind,
         "delay": outcome.delay,
-        "note": outcome.note,
+        "note": None if outcome.note is None else readable(outcome.note),
         "failure": outcome.failure,
         "alone": int(outcome.alone),
         "max_crashes": MAX_CRASHES,

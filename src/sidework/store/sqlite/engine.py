@@ -33,10 +33,11 @@ from ...job import (
     WorkerRow,
 )
 from ...outcome import Outcome
+from .. import storable
 from ..combining import Combiner
 from ..lanes import Lanes
 from ..protocol import Demand, Finding, Listener, Turn
-from . import bells, callers, claiming, copying, inserting, pruning, reading, upkeep
+from . import bells, callers, claiming, copying, inserting, looking, pruning, reading, upkeep
 from .connection import statement
 from .place import check_place
 from .roster import Roster
@@ -94,6 +95,7 @@ class SqliteStore:
     def insert(self, jobs: Sequence[NewJob], now: Millis | None = None) -> list[Inserted]:
         """Store the jobs, in transactions of at most ``MOST_ROWS``."""
         self.outside()
+        storable.check_jobs(jobs)
         done: list[Inserted] = []
         for start in range(0, len(jobs), MOST_ROWS):
             done += self._inserts.submit((jobs[start : start + MOST_ROWS], now))
@@ -134,6 +136,7 @@ class SqliteStore:
         self, connection: Any, jobs: Sequence[NewJob], now: Millis | None = None
     ) -> list[Inserted]:
         """Store the jobs on the caller's own connection: they are there when the caller commits."""
+        storable.check_jobs(jobs)
         inserted = callers.insert(connection, self.path, jobs, _at(now))
         # Not committed yet as a rule: then this rings too early, and the safety net finds the jobs.
         self.ring_work()
@@ -147,6 +150,7 @@ class SqliteStore:
 
     def finish_on(self, connection: Any, outcome: Outcome, now: Millis | None = None) -> bool:
         """Complete a running job on the caller's own connection; False when the claim was lost."""
+        storable.check_outcomes([outcome])
         return callers.finish(connection, self.path, outcome, _at(now))
 
     async def afinish_on(
@@ -178,19 +182,28 @@ class SqliteStore:
 
     def get(self, ids: Sequence[bytes]) -> list[JobRow | None]:
         """The jobs of these ids, ``None`` where there is none."""
+        storable.check_ids(ids)
         return self._session.read(lambda connection: reading.get(connection, ids))
 
     def page(self, want: JobFilter, before: bytes | None, limit: int) -> list[JobRow]:
         """Jobs that fit, by falling id, below ``before``."""
+        storable.check_filter(want)
+        storable.check_limit(limit)
+        if before is not None:
+            storable.check_id(before)
         return self._long.read(lambda connection: reading.page(connection, want, before, limit))
 
     def attempts(self, job_id: bytes) -> list[AttemptRow]:
         """The job's failed, crashed and cancelled attempts, oldest first."""
+        storable.check_id(job_id)
         return self._session.read(lambda connection: reading.attempts(connection, job_id))
 
     def cancel(self, job_id: bytes, note: str, now: Millis | None = None) -> str | None:
         """Cancel a waiting job, or ask a running one; its state now, ``None`` when it was final."""
-        state: str | None = self._one(statement("cancel"), id=job_id, note=note, now=_at(now))
+        storable.check_id(job_id)
+        state: str | None = self._one(
+            statement("cancel"), id=job_id, note=storable.readable(note), now=_at(now)
+        )
         if state == "cancelled":
             self.ring_done([job_id])
         elif state is not None:
@@ -199,6 +212,7 @@ class SqliteStore:
 
     def retry(self, job_id: bytes, now: Millis | None = None) -> bool:
         """Make a final job available again; False when it is not final."""
+        storable.check_id(job_id)
         took = self._one(statement("retry"), id=job_id, now=_at(now)) is not None
         if took:
             self.ring_work()
@@ -206,6 +220,7 @@ class SqliteStore:
 
     def delete(self, job_id: bytes) -> bool:
         """Remove a final job and its attempts; False when it is not final."""
+        storable.check_id(job_id)
 
         def work(connection: apsw.Connection) -> bool:
             took = connection.execute(statement("delete"), {"id": job_id}).fetchone() is not None
@@ -232,6 +247,9 @@ class SqliteStore:
         self, outcomes: Sequence[Outcome], demand: Demand | None, now: Millis | None = None
     ) -> Turn:
         """Record the outcomes and claim what the demand has places for, in one transaction."""
+        storable.check_outcomes(outcomes)
+        if demand is not None:
+            storable.check_demand(demand)
         moment = _at(now)
 
         def work(connection: apsw.Connection) -> Turn:
@@ -259,6 +277,7 @@ class SqliteStore:
 
     def cancelling(self, worker: int) -> list[bytes]:
         """Which running jobs of this worker someone asked to cancel."""
+        storable.check_worker(worker)
         return self._session.read(
             lambda connection: [
                 row[0] for row in connection.execute(statement("cancelling"), {"worker": worker})
@@ -267,6 +286,7 @@ class SqliteStore:
 
     def held(self, worker: int) -> list[Held] | None:
         """What this worker is believed to run; ``None`` when it has to register again."""
+        storable.check_worker(worker)
         return self._roster.held(worker)
 
     # Workers ------------------------------------------------------------------------------------
@@ -275,11 +295,15 @@ class SqliteStore:
         self, host: str, pid: int, queues: Sequence[str], now: Millis | None = None
     ) -> WorkerRow:
         """Make this process known as a worker, with a lock that dies with it."""
-        return self._roster.register(host, pid, queues, _at(now))
+        storable.check_pid(pid)
+        for queue in queues:
+            storable.check_text(queue, "queue")
+        return self._roster.register(storable.readable(host), pid, queues, _at(now))
 
-    def retire(self, worker: int) -> None:
+    def retire(self, worker: int, now: Millis | None = None) -> None:
         """The worker leaves in good order; whatever it still held is rescued."""
-        self._roster.retire(worker, now_ms())
+        storable.check_worker(worker)
+        self._roster.retire(worker, _at(now))
 
     def workers(self) -> list[WorkerRow]:
         """The workers that have registered and are not known to be gone."""
@@ -306,14 +330,18 @@ class SqliteStore:
 
     def switch(self, queue: str) -> QueueRow:
         """The queue's switch alone, whether it holds jobs or not."""
+        storable.check_name(queue, "queue")
         return self._session.read(lambda connection: reading.switch(connection, queue))
 
     def pause(self, queue: str, by: str, why: str, now: Millis | None = None) -> None:
         """Close the queue's lanes: what runs ends, nothing more is claimed."""
+        storable.check_name(queue, "queue")
+        by, why = storable.readable(by), storable.readable(why)
         self._one(statement("pause"), name=queue, by=by, why=why, now=_at(now))
 
     def resume(self, queue: str) -> bool:
         """Open the queue again; False when it was not paused."""
+        storable.check_name(queue, "queue")
         took = self._one(statement("resume"), name=queue) is not None
         self.ring_work()
         return took
@@ -322,6 +350,8 @@ class SqliteStore:
 
     def take_turn(self, name: str, every: Millis, now: Millis | None = None) -> bool:
         """Whether the turn at this chore is ours; the next is ``every`` milliseconds from now."""
+        storable.check_name(name, "chore")
+        storable.check_moment(every, "every")
         moment = _at(now)
         # Looked at first: an idle worker takes no write lock to learn that nothing is due.
         due: Any = self._session.read(
@@ -329,15 +359,17 @@ class SqliteStore:
         )
         if due is not None and moment < due <= moment + every:
             return False
-        values = {"name": name, "next_at": moment + every, "now": moment}
+        values = {"name": name, "every": every, "now": moment}
         return self._one(statement("turn"), **values) is not None
 
     def promote(self, limit: int, now: Millis | None = None) -> int:
         """Make what is due available."""
+        storable.check_limit(limit)
         return len(self._many("promote", now=_at(now), limit=limit))
 
     def expire(self, limit: int, now: Millis | None = None) -> int:
         """Cancel what was not started in time."""
+        storable.check_limit(limit)
         ids = self._many("expire", now=_at(now), limit=limit)
         if ids:
             self.ring_done(ids)
@@ -345,6 +377,8 @@ class SqliteStore:
 
     def prune(self, retention: dict[str, int], limit: int, now: Millis | None = None) -> int:
         """Delete final jobs past retention, at most ``limit``, in short transactions; how many."""
+        storable.check_retention(retention)
+        storable.check_limit(limit)
         line = self._long.read(lambda c: pruning.line(c, retention, _at(now)))
         gone = 0
         while gone < limit:
@@ -400,7 +434,7 @@ class SqliteStore:
 
     def findings(self) -> list[Finding]:
         """How the file looks from outside."""
-        return self._long.read(lambda connection: upkeep.findings(connection, self.path))
+        return self._long.read(lambda connection: looking.findings(connection, self.path))
 
     def migrate(self) -> list[int]:
         """Nothing is left to do: whoever opens the file has migrated it."""
@@ -423,17 +457,23 @@ class SqliteStore:
 
     def dump(self, after: bytes | None, limit: int) -> list[Copied]:
         """Whole jobs by rising id, above ``after``."""
+        storable.check_limit(limit)
+        if after is not None:
+            storable.check_id(after)
         return self._long.read(lambda connection: copying.dump(connection, after, limit))
 
     def load(self, jobs: Sequence[Copied]) -> list[Verdict]:
         """Store whole jobs as they are."""
         self.outside()
+        storable.check_copied(jobs)
         verdicts = copying.load(self._long, jobs)
         self.ring_work()
         return verdicts
 
     def disown(self, jobs: Sequence[Copied], note: str, now: Millis | None = None) -> list[bool]:
         """Cancel what waits and was not touched since it was read; which of them."""
+        storable.check_copied(jobs)
+        note = storable.readable(note)
         took = self._write(lambda connection: copying.disown(connection, jobs, note, _at(now)))
         self.ring_done(copied.job.id for copied in jobs)
         return took

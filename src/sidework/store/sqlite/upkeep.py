@@ -8,14 +8,10 @@ from typing import Any
 import apsw
 
 from ...errors import StoreRefused, StoreUnavailable
-from ..protocol import Finding
 from .connection import BUSY_SECONDS
 
-_TRUNCATE_PAGES = 16_000
+TRUNCATE_PAGES = 16_000
 """A write-ahead log longer than this (64 MB) is cut when no reader holds it."""
-
-_LONG_LOG = 4 * _TRUNCATE_PAGES * 4096
-_MUCH_FREE = 256 * 1024 * 1024
 
 _VACUUM_PAGES = 500
 """Pages of one step: 2 MB, a few milliseconds."""
@@ -24,7 +20,7 @@ _VACUUM_PAGES = 500
 def checkpoint(connection: apsw.Connection) -> None:
     """PASSIVE: never waits for a reader; then the log is reused, and cut if it had grown long."""
     pages, done = connection.wal_checkpoint(None, apsw.SQLITE_CHECKPOINT_PASSIVE)
-    if pages > _TRUNCATE_PAGES and pages == done:
+    if pages > TRUNCATE_PAGES and pages == done:
         # Without patience: it would wait for readers with the write lock in its hand.
         connection.set_busy_timeout(0)
         try:
@@ -63,29 +59,6 @@ def check(connection: apsw.Connection) -> list[str]:
     except apsw.CorruptError as error:
         return [str(error)]
     return [] if found == ["ok"] else found
-
-
-def findings(connection: apsw.Connection, path: str) -> list[Finding]:
-    """The log and the free pages: what an operator can do something about."""
-    told = info(connection, path)
-    log, free, size = told["wal_bytes"], told["free_bytes"], told["file_bytes"]
-    return [
-        Finding("schema", f"version {told['schema']}, as this Sidework has it"),
-        Finding(
-            "log",
-            f"{log:,} bytes",
-            "a program that reads without end keeps it from being cut: sidework workers, or lsof"
-            if log > _LONG_LOG
-            else "",
-        ),
-        Finding(
-            "free pages",
-            f"{free:,} of {size:,} bytes",
-            "sidework db vacuum gives them back to the disk"
-            if free > _MUCH_FREE and free > size / 2
-            else "",
-        ),
-    ]
 
 
 def backup(connection: apsw.Connection, target: str) -> None:

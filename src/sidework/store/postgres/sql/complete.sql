@@ -2,6 +2,7 @@
 -- same outcome cannot land twice, nor on a job that was settled otherwise. No condition on the state: by
 -- the statistics nobody is running, so that one would be planned through the index of running jobs (2k
 -- jobs/s instead of 17k).
+-- Unlike on SQLite, where a statement costs no round trip, many at once.
 UPDATE sidework.jobs AS job
 SET state = 'completed', fence = job.fence + 1, attempt = done.attempt, finished_at = :now,
     result = done.result, worker = NULL, cancel_requested = false, crashes = 0, note = NULL

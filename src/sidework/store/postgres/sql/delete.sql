@@ -1,4 +1,5 @@
 -- A final job is removed; a live one is not (cancel it first). Its attempts go with it.
+-- Unlike on SQLite, where a second statement in the transaction does that, at no round trip.
 WITH gone AS (
     DELETE FROM sidework.jobs WHERE id = :id::uuid AND state IN ('completed', 'cancelled', 'discarded')
     RETURNING id),

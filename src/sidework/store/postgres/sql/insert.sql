@@ -2,6 +2,7 @@
 -- back, and the caller compares the content. Due later: scheduled; due now: available. The times are made
 -- here, not by the caller: the clock is the server's, read once for all (OFFSET keeps the planner from
 -- having it read for every row and column).
+-- Unlike on SQLite, where rows of values are as fast and the clock is at hand, from arrays.
 INSERT INTO sidework.jobs (id, task, lane, state, runner, priority, due_at, max_attempts, inserted_at,
                            expires_at, timeout, backoff, on_crash, tags, args)
 SELECT id, task, lane, CASE WHEN coalesce(due_at, moment + delay) > moment THEN 'scheduled' ELSE 'available' END,

@@ -1,5 +1,6 @@
 -- The attempts that are about to be settled, kept for whoever asks why; only where the claim still holds.
 -- A rescue may have left a row under this very fence: what the attempt itself says replaces it.
+-- Unlike on SQLite many at once, as for complete.sql.
 INSERT INTO sidework.attempts (job_id, fence, attempt, outcome, worker, started_at, finished_at, failure)
 SELECT job.id, job.fence, done.attempt, done.kind, job.worker, job.started_at, :now, done.failure
 FROM unnest(:id::uuid[], :fence::bigint[], :attempt::integer[], :kind::text[], :failure::bytea[])

@@ -1,6 +1,6 @@
 -- The next lanes that have available jobs, after the one given, and whether they have any of one
--- runner: two seeks per lane, at most :most lanes. (min() in a subquery is not a seek here; ORDER BY
--- with LIMIT is.)
+-- runner: two seeks per lane, at most :most lanes. Unlike on SQLite min() in a subquery is not a seek
+-- here; ORDER BY with LIMIT is. And no LIMIT may stand within the recursion.
 WITH RECURSIVE lanes (lane) AS (
     (SELECT lane FROM sidework.jobs WHERE state = 'available' AND lane > :after ORDER BY lane LIMIT 1)
     UNION ALL

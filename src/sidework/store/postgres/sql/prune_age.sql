@@ -1,4 +1,5 @@
 -- Final jobs of one state that ended before a moment, oldest first, with their attempts. Bounded.
+-- Unlike on SQLite, where a second statement in the transaction takes the attempts, one statement.
 WITH gone AS (
     DELETE FROM sidework.jobs
     WHERE id = ANY (ARRAY(SELECT id FROM sidework.jobs

@@ -2,7 +2,7 @@
 -- asked, and its attempt observes it. A final one stays as it is (promise I4).
 UPDATE jobs SET
     state = CASE state WHEN 'running' THEN 'running' ELSE 'cancelled' END,
-    cancel_requested = CASE state WHEN 'running' THEN 1 ELSE 0 END,
+    cancel_requested = (state = 'running'),
     finished_at = CASE state WHEN 'running' THEN NULL ELSE :now END,
     fence = CASE state WHEN 'running' THEN fence ELSE fence + 1 END,
     note = :note

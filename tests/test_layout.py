@@ -1,0 +1,94 @@
+"""The engines lie beside each other: the same files, and same-named statements that differ for a reason.
+
+What only one has is listed here with its reason; a statement of another shape says "Unlike on SQLite" in
+its own comment. So a diff of the two folders reads as the list of their differences.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import sidework
+
+STORE = Path(sidework.__file__).parent / "store"
+ENGINES = ("sqlite", "postgres")
+
+ALONE: dict[str, dict[str, str]] = {
+    "sqlite": {
+        "life.py": "a death is told by the locks of processes on this machine",
+        "ticket.py": "writers of one file stand in line; a server has its own",
+        "sql/take_over.sql": "a life file can be lost under a living worker; a row of the server's cannot",
+    },
+    "postgres": {
+        "arrays.py": "a batch is one statement over arrays, packed here",
+        "errand.py": "what is asked of a caller's connection, for drivers that block and that await",
+        "migrating.py": "another's decision and right; a file is migrated by whoever opens it",
+        "pulse.py": "the connection that listens, rings and beats; a file's bells are sockets",
+        "sqlstate.py": "one table of errors for the drivers of all callers; a file has one driver",
+        "statement.py": "one text for all those drivers",
+        "migrations/0002_vacuum.sql": "the server's own tidying, per table",
+        "sql/beat.sql": "a worker lives as long as its beat moves; on a file, as long as its lock",
+        "sql/free.sql": "a job's own transaction may be open beside the record's",
+        "sql/keep_rescued.sql": "many rows at once; on a file the engine goes from row to row",
+        "sql/look.sql": "a claim's first questions in one round trip; a file has no trips",
+        "sql/workers.sql": "by beat and lease, with the server's clock; on a file, by the locks",
+    },
+}
+UNLIKE = "Unlike on SQLite"
+
+
+def files(engine: str) -> set[str]:
+    folder = STORE / engine
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*.*")}
+    return {name for name in found if name.endswith((".py", ".sql"))}
+
+
+def shape(sql: str) -> str:
+    """The statement without what each dialect must write in its own way, and without comments."""
+    lines = (line for line in sql.splitlines() if not line.lstrip().startswith("--"))
+    text = " ".join(" ".join(lines).split())
+    for pattern, instead in (
+        (r"::[a-z]+(\[\])?", ""),
+        (r"\bsidework\.", ""),
+        (r" INDEXED BY \w+", ""),
+        (r"\bcancel_requested = 1\b", "cancel_requested"),
+        (r"\bcancel_requested = 0\b", "cancel_requested = false"),
+        (r" FOR UPDATE SKIP LOCKED\b", ""),
+        (r"= ANY \(ARRAY\((SELECT .*)\)\)", r"IN (\1)"),
+        (r"\bgreatest\(", "max("),
+    ):
+        text = re.sub(pattern, instead, text)
+    return text
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_file_of_one_engine_alone_has_a_reason(engine: str) -> None:
+    (other,) = set(ENGINES) - {engine}
+    assert files(engine) - files(other) == set(ALONE[engine])
+
+
+@pytest.mark.parametrize(
+    "name", sorted(name for name in files("sqlite") & files("postgres") if name.startswith("sql/"))
+)
+def test_a_statement_of_another_shape_says_why(name: str) -> None:
+    texts = {engine: (STORE / engine / name).read_text("utf-8") for engine in ENGINES}
+    differs = shape(texts["sqlite"]) != shape(texts["postgres"])
+    assert differs == (UNLIKE in texts["postgres"]), shape(texts["postgres"])
+
+
+def test_each_statement_begins_with_what_it_does() -> None:
+    for engine in ENGINES:
+        for path in (STORE / engine / "sql").iterdir():
+            assert path.read_text("utf-8").startswith("-- "), path
+
+
+def test_the_protocol_fits_on_two_screens() -> None:
+    """Signatures, that is: without what explains them."""
+    text = (STORE / "protocol.py").read_text("utf-8")
+    text = text[text.index("class Jobs(Protocol)") :]
+    bare = re.sub(r'"""[\s\S]*?"""', "", text)
+    lines = [line for line in bare.splitlines() if line.strip() not in ("", "...")]
+    assert len(lines) <= 2 * 60, len(lines)
