@@ -101,7 +101,9 @@ def main() -> None:
     print(f"rates of this tree as a share of those of {given.revision}, {given.pairs} pairs")
     for what, values in ratios.items():
         low, _, high = statistics.quantiles(values, n=4)
-        print(f"{what:24} median {statistics.median(values):.3f}, middle half {low:.2f} – {high:.2f}")
+        print(
+            f"{what:24} median {statistics.median(values):.3f}, middle half {low:.2f} – {high:.2f}"
+        )
 
 
 if __name__ == "__main__":

@@ -350,7 +350,7 @@ def backlog(bench: Bench) -> Measured:
             run.app.enqueue_many(run.work.noop.bind(n) for n in range(waiting))
             bench.databases.settle()
             with run.worker("--children", "2"):
-                wait_until(lambda: run.ask(  # noqa: B023
+                wait_until(lambda: run.ask(
                     "SELECT EXISTS (SELECT FROM sidework.jobs WHERE state = 'completed' LIMIT 1)"
                 ))  # fmt: skip
                 threading.Event().wait(seconds + 0.5)

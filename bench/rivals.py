@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,9 +107,10 @@ class Rival:
     @contextmanager
     def workers(self, url: str, count: int, many: int) -> Iterator[Counts]:
         """So many worker processes, each with ``many`` jobs at a time."""
-        with tempfile.TemporaryDirectory(prefix="sidework-bench-") as folder:
+        with ExitStack() as stack:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="sidework-bench-"))
             counts = Counts(Path(folder) / "counts")
-            said = open(Path(folder) / "said", "w+")
+            said = stack.enter_context(open(Path(folder) / "said", "w+"))
             processes = [
                 subprocess.Popen(
                     self._command(url, "work", str(many)), stdout=said, stderr=said,
@@ -130,7 +131,6 @@ class Rival:
                     if process.poll() is None:
                         os.killpg(process.pid, signal.SIGKILL)
                     process.wait()
-                said.close()
 
 
 class Counts:

@@ -1,7 +1,7 @@
 """Measures what docs/benchmarks.md and docs/benchmarks-postgres.md say, ours and peers in one run, and
 writes the page.
 
-``python bench/run.py [--engine sqlite|postgres] [--repeat N] [--quick] [--only NAME ...] [--peers NAME ...]``.
+``python bench/run.py [--engine sqlite|postgres] [--repeat N] [--quick] [--only NAME …] [--peers NAME …]``.
 Rates are medians of the repeats, with least and most.
 """
 
@@ -83,7 +83,12 @@ def machine() -> str:
 
 def tables(told: Told, engine: Engine) -> Iterator[str]:
     for name, rows in told.items():
-        yield from (f"## {name}", "", "| what | median | least – most | must | |", "|---|---|---|---|---|")
+        yield from (
+            f"## {name}",
+            "",
+            "| what | median | least – most | must | |",
+            "|---|---|---|---|---|",
+        )
         for what, values in rows.items():
             middle = statistics.median(values)
             sign, target = engine.targets.get((name, what), ("", 0.0))
@@ -126,9 +131,10 @@ def sqlite(given: argparse.Namespace, _stack: ExitStack) -> Engine:
 
 
 def postgres(given: argparse.Namespace, stack: ExitStack) -> Engine:
-    from postgres import BENCHES, Bench
     from rivals import PEERS, Failed, Rival
     from server import SETTINGS, databases
+
+    from postgres import BENCHES, Bench
 
     failures: dict[str, str] = {}
     rivals: list[Rival] = []

@@ -60,9 +60,7 @@ class ObanRival:
     async def put_many(self, task: str, numbers: Sequence[int]) -> None:
         kind = KINDS[task]
         for start in range(0, len(numbers), CHUNK):
-            await self.oban.enqueue_many(
-                kind.new({"n": n}) for n in numbers[start : start + CHUNK]
-            )
+            await self.oban.enqueue_many(kind.new({"n": n}) for n in numbers[start : start + CHUNK])
 
     async def work(self, url: str, many: int) -> None:
         logging.getLogger("oban").setLevel(logging.ERROR)
