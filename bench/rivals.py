@@ -17,6 +17,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
+
 HERE = Path(__file__).resolve().parent
 VENVS = HERE.parent / ".venv" / "rivals"
 SLOT = struct.Struct("<qqq")
@@ -25,12 +27,14 @@ SLOTS = 4
 
 @dataclass(frozen=True)
 class Peer:
-    """``jobs``: how many it drains in some seconds; ``keeps``: what is left of a job that is done."""
+    """``jobs``: how many it drains in some seconds; ``keeps``: what is left of a job that is done;
+    ``left``: asks how many are not recorded as done, if that can be asked cheaply."""
 
     name: str
     packages: tuple[str, ...]
     jobs: int
     keeps: str
+    left: str | None
     python: tuple[int, int] = (3, 11)
 
     @property
@@ -39,13 +43,28 @@ class Peer:
 
 
 PEERS = (
-    Peer("pgqueuer", ("pgqueuer[asyncpg]>=1.6", "uvloop"), 20_000,
-         "deletes the job; a line in a log says how it ended; no result"),
-    Peer("awa", ("awa-pg>=0.6.9", "uvloop"), 8_000, "keeps the job for some hours; no result"),
-    Peer("chancy", ("chancy>=0.26", "uvloop"), 8_000, "keeps the job for a minute; no result"),
-    Peer("oban", ("oban>=0.7",), 5_000, "keeps the job for a day; no result", (3, 12)),
-    Peer("procrastinate", ("procrastinate>=3.10", "uvloop"), 1_500,
-         "keeps the job and its events; no result"),
+    Peer(
+        "pgqueuer", ("pgqueuer[asyncpg]>=1.6", "uvloop"), 40_000,
+        "deletes the job; a line in a log says how it ended; no result",
+        "SELECT count(*) FROM pgqueuer",
+    ),
+    Peer("awa", ("awa-pg>=0.6.9", "uvloop"), 8_000, "keeps the job for some time; no result", None),
+    Peer(
+        "chancy", ("chancy>=0.26", "uvloop"), 16_000,
+        "keeps the job for a day; no result",
+        "SELECT count(*) FROM chancy_jobs WHERE state NOT IN ('succeeded', 'failed')",
+    ),
+    Peer(
+        "oban", ("oban>=0.7",), 10_000,
+        "keeps the job for a day; no result",
+        "SELECT count(*) FROM oban_jobs WHERE state <> 'completed'",
+        (3, 12),
+    ),
+    Peer(
+        "procrastinate", ("procrastinate>=3.10", "uvloop"), 1_500,
+        "keeps the job and its events; no result",
+        "SELECT count(*) FROM procrastinate_jobs WHERE status IN ('todo', 'doing')",
+    ),
 )  # fmt: skip
 
 
@@ -165,6 +184,19 @@ class Counts:
             if all(process.poll() is not None for process in self.processes):
                 raise TimeoutError("its workers have ended")
             pause.wait(0.02)
+
+    def recorded(self, peer: Peer, url: str) -> int:
+        """Wait until the database says so too: the moment, like ``last``. Asked once all have run, so
+        that it costs the peer nothing."""
+        if peer.left is None:
+            return self.last
+        with psycopg.connect(url, autocommit=True) as connection:
+            pause, began = threading.Event(), time.perf_counter()
+            while connection.execute(peer.left.encode()).fetchall() != [(0,)]:
+                if time.perf_counter() - began > 30:
+                    raise TimeoutError("what ran was not recorded within 30 s")
+                pause.wait(0.02)
+        return max(self.last, time.time_ns())
 
     def memory(self) -> float:
         """Megabytes that the worker processes take, what they share divided."""

@@ -161,8 +161,8 @@ def postgres(given: argparse.Namespace, stack: ExitStack) -> Engine:
             f"default settings but for {shown}. Medians of {repeat} runs, with the least and the most; "
             "rates are per second. Ours keeps history and results. Every peer ran on the same server in "
             "the same run, in an environment of its own, with the settings its documentation recommends "
-            "for speed (`bench/rival/`); a peer's job counts when its function has ended, ours when its "
-            "result is stored. On SQLite: [benchmarks.md](benchmarks.md).", "",
+            "for speed (`bench/rival/`); a job is done when the database "
+            "says so (awa: when its function has ended). On SQLite: [benchmarks.md](benchmarks.md).", "",
             "| peer | version | of a job that is done |", "|---|---|---|",
         ]  # fmt: skip
         lines += [f"| {one.peer.name} | {one.version} | {one.peer.keeps} |" for one in rivals]

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))  # last: it has a postgres of its own
+sys.path.append(
+    str(Path(__file__).resolve().parent.parent / "tests")
+)  # last: it has a postgres of its own
 
 from servers.postgres import DEFAULTS, Server
 

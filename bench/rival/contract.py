@@ -6,8 +6,7 @@
     python with_NAME.py URL work MANY
 
 A worker counts what it ran in the file ``BENCH_COUNTS``, in the slot ``BENCH_SLOT``: asking the database
-how many are left would cost the peer its own speed. So a peer's job counts from the moment its function
-has ended, recorded or not.
+how many are left would cost the peer its own speed. They are asked when all have run.
 """
 
 from __future__ import annotations
