@@ -25,6 +25,7 @@ from sidework.errors import SideworkError
 from sidework.job import AttemptRow, Copied, JobFilter, JobRow, NewJob, WorkerRow
 from sidework.outcome import Outcome
 from sidework.state import State
+from sidework.store.opening import open_store
 from sidework.store.protocol import RETENTION, Demand, Store
 
 EXAMPLES = int(os.environ.get("SIDEWORK_EXAMPLES", "10"))
@@ -68,7 +69,11 @@ class Sides:
     def __init__(self) -> None:
         self.folder = tempfile.mkdtemp()
         self.places = {name: make(Path(self.folder)) for name, make in ENGINES.items()}
-        self.stores: dict[str, Store] = {name: one.open() for name, one in self.places.items()}
+        self.stores: dict[str, Store] = {
+            # Of the lease depends how long a worker waits for a server: here for as long as it takes.
+            name: open_store(one.url.replace("lease=4s", "lease=2m"))
+            for name, one in self.places.items()
+        }
         self.workers: dict[str, list[int]] = {name: [] for name in ENGINES}
 
     def close(self) -> None:
@@ -116,6 +121,7 @@ class Pair(RuleBasedStateMachine):
         self.both = self.sides.both
         self.now = NOW
         self.ids = [id_of(0)]
+        self.crowds = 0
         self.claims: list[Any] = []
         self.enrol("host", 1, ["mail"])
 
@@ -145,6 +151,23 @@ class Pair(RuleBasedStateMachine):
             return told
 
         self.both(inside)
+
+    @rule(data=st.data(), again=st.integers(0, 2))
+    def insert_a_crowd(self, data: Any, again: int) -> None:
+        """Many at once go another way in one engine; some may be there already, or come twice."""
+        like, first = self.job(data), 10**6 + 1000 * self.crowds
+        self.crowds += 1
+        ids = [*map(id_of, range(first, first + 120)), *self.ids[:again]]
+        self.ids.append(ids[0])
+        jobs = [replace(like, id=id_, delay=n % 3) for n, id_ in enumerate(ids)]
+        for _ in range(1 + again):
+            self.both(lambda store, _, __: store.insert(jobs, self.now))
+        # Not kept in sight, but for one: the same in every step would take long.
+        self.both(lambda store, _, __: store.get(ids))
+        for id_ in ids[1:120]:
+            self.both(
+                lambda store, _, __, id_=id_: (store.cancel(id_, "", self.now), store.delete(id_))
+            )
 
     def job(self, data: Any) -> NewJob:
         if data.draw(st.integers(0, 3)):

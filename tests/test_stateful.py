@@ -22,6 +22,7 @@ from sidework.ids import new_id
 from sidework.job import MAX_CRASHES, Claimed, NewJob
 from sidework.outcome import Outcome
 from sidework.state import FINAL, TRANSITIONS, WAITING, Event, State
+from sidework.store.opening import open_store
 from sidework.store.protocol import Demand
 
 EXAMPLES = int(os.environ.get("SIDEWORK_EXAMPLES", "25"))
@@ -69,7 +70,8 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.folder = tempfile.mkdtemp()
         self.place = ENGINES[self.engine](Path(self.folder))
-        self.store = self.place.open()
+        # Of the lease depends how long a worker waits for a server: here for as long as it takes.
+        self.store = open_store(self.place.url.replace("lease=4s", "lease=2m"))
         self.now = 1_000_000
         self.worker = self.store.register("host", 1, (), self.now).id
         self.jobs: dict[bytes, Model] = {}

@@ -76,6 +76,9 @@ def test_a_killed_child_is_replaced_and_its_jobs_run_again(ways: Ways) -> None:
     assert worker.stop() == 0
 
 
+@pytest.mark.sqlite_alone(
+    "of the child's window, behind a crowd of 3,000: the store has no part in it"
+)
 def test_what_a_killed_child_had_not_begun_is_handed_back(ways: Ways) -> None:
     """I5: only what ran has crashed."""
     worker = ways.place.worker("ways", "--children", "1", "--threads", "1")
@@ -322,6 +325,9 @@ def test_a_worker_serves_the_queues_that_it_is_told(ways: Ways) -> None:
     assert held.state is State.AVAILABLE
 
 
+@pytest.mark.sqlite_alone(
+    "of the child's window, behind a crowd of 3,000: the store has no part in it"
+)
 @pytest.mark.parametrize("kind", ["coroutine", "thread"])
 def test_a_job_cancelled_while_it_waits_in_a_child_never_starts(ways: Ways, kind: str) -> None:
     size = "--concurrency" if kind == "coroutine" else "--threads"

@@ -191,7 +191,7 @@ def test_a_host_that_is_none(place: Place) -> None:
 
 
 def test_a_server_that_does_not_answer(place: Place) -> None:
-    """As long as docs/postgresql.md says: 5 seconds, or what the URL says."""
+    """As long as docs/connections.md says: 5 seconds, or what the URL says."""
     with socket.create_server(("127.0.0.1", 0)) as hole:
         url = f"postgresql://ann:hunter2@127.0.0.1:{hole.getsockname()[1]}/shop"
         store, began = open_store(f"{url}?connect_timeout=2"), monotonic()
@@ -290,14 +290,15 @@ def test_a_role_without_rights(
     execute(database, *(f"GRANT {one} TO {role.name}" for one in grants))
     told(place, role.url, StoreRefused, "no right", reads=reads)
     store = open_store(role.url)
-    with pytest.raises(StoreRefused, match=r"no right|may not create"):
-        store.migrate()
+    if reads:  # else it sees that there is nothing to do
+        with pytest.raises(StoreRefused, match=r"no right|may not change"):
+            store.migrate()
     store.close()
 
 
 def test_a_role_that_may_not_make_the_schema(postgres: Running, role: Role) -> None:
     store = open_store(f"{role.url}&schema=other")
-    with pytest.raises(StoreRefused, match="may not create schema 'other'"):
+    with pytest.raises(StoreRefused, match="may not change schema 'other'"):
         store.migrate()
     store.close()
 

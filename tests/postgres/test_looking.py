@@ -374,7 +374,7 @@ def test_info_reads_no_more_of_a_full_table(host: Host) -> None:
     waits = {(one["queue"], one["state"]): one["jobs"] for one in told["backlog"]}
     assert waits["lane0", "scheduled"] == 166
     assert waits["lane0", "available"] == 10_000  # and more
-    assert told["claim"] == "by jobs_available, then jobs_pkey"
+    assert told["claim"] == "by queues_pkey, then jobs_available, then jobs_pkey"
     assert told["tables"][0]["table"] == "jobs"
     assert told["tables"][0]["rows"] > 100_000
     assert {one["index"] for one in told["indexes"]} >= {"jobs_available", "jobs_pkey"}
@@ -399,7 +399,7 @@ def test_info_for_people(host: Host, place: Place) -> None:
     told = place.sidework("db", "info").stdout
     assert "jobs                  3 available\n" in told
     assert "estimated             no\n" in told
-    assert "claim                 by jobs_available, then jobs_pkey\n" in told
+    assert "claim                 by queues_pkey, then jobs_available, then jobs_pkey\n" in told
     assert "\nbacklog:\nqueue\tstate\tjobs\toldest_due_at\nmail\tavailable\t3\t" in told
     assert "claim_plan" not in told
     plan = json.loads(place.sidework("db", "info", "--json").stdout)["claim_plan"]

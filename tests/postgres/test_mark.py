@@ -125,7 +125,7 @@ def test_a_store_that_was_made_anew_is_found_again(home: Database, store: Postgr
 def test_a_copy_of_the_database_is_taken_for_it(
     postgres: Running, home: Database, store: PostgresStore
 ) -> None:
-    """It has the same mark: as docs/postgresql.md says."""
+    """It has the same mark: as docs/connections.md says."""
     store.close()
     copy = Database(postgres.new_database(template=home.database))
     with psycopg.connect(copy.conninfo) as connection:

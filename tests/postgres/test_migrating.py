@@ -222,7 +222,11 @@ def test_a_role_without_rights_is_told_what_to_do(where: Where, server: Database
             migrate(theirs)
         assert script(theirs).count("-- version") == len(ALL)
         server.sql(f'CREATE SCHEMA "{where.schema}"')
+        with pytest.raises(StoreRefused, match="permission denied for schema"):
+            migrate(theirs)
+        server.sql(f'GRANT USAGE ON SCHEMA "{where.schema}" TO {name}')
         with pytest.raises(StoreRefused, match="may not change schema"):
             migrate(theirs)
+        server.sql(f'DROP SCHEMA "{where.schema}"')
     finally:
         server.sql(f"DROP ROLE {name}")

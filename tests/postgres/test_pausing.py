@@ -1,4 +1,4 @@
-"""A pause in the middle of a turn: unlike on a file, nothing keeps it waiting for the turn's end."""
+"""A pause in the middle of a turn: unlike on a file, nothing keeps it waiting for the end of that."""
 
 from __future__ import annotations
 

@@ -61,7 +61,8 @@ class Turn(Struct, frozen=True):
     ``took[i]`` is False when outcome i lost its claim, and None when a transaction of the job's own that
     is still open holds the row (only of one with ``in_transaction``): nothing was written, and it is to
     be said again. ``short`` names the runners for which there was less to claim than was asked for.
-    ``next_due`` is when the next waiting job becomes due.
+    ``next_due`` is when another look is worth it: the next waiting job becomes due, or what the engine's
+    hints left out of this one may be seen.
     """
 
     took: Sequence[bool | None]

@@ -104,7 +104,7 @@ class Worker:
         self._stops = 0
         self._drain_until: float | None = None
         self._alone = False  # no other worker would run what parked jobs wait for
-        self._fatal: str | None = None
+        self._fatal: SideworkError | None = None
 
     # From outside -------------------------------------------------------------------------------
 
@@ -126,7 +126,7 @@ class Worker:
         finally:
             self._leave()
         if self._fatal is not None:
-            raise SideworkError(self._fatal)
+            raise self._fatal
 
     def watch(self, peer: Peer) -> None:
         """Listen to a child that was started."""
@@ -291,7 +291,7 @@ class Worker:
         elif isinstance(message, ImportFailed):
             peer.stopping = True
             if self._store is None:
-                self._fatal = message.line  # told by whoever called run()
+                self._fatal = SideworkError(message.line)  # told by whoever called run()
             else:
                 log.error("%s cannot start: %s", peer.name, message.line)
         elif isinstance(message, Warn):
@@ -322,7 +322,7 @@ class Worker:
             if store is not None:
                 store.close()
             if not self._waits or not isinstance(error, (StoreMissing, StoreUnavailable)):
-                self._fatal = str(error)
+                self._fatal = error
                 return
             if str(error) != self._told_waiting:
                 self._told_waiting = str(error)

@@ -50,7 +50,7 @@ class Bell:
     """A listener within this process: select on ``fileno``, then ``read``."""
 
     def __init__(self, kind: Kind, leaves: Callable[[Bell], None]) -> None:
-        self.kind = kind
+        self.kind: Kind = kind
         self._leaves = leaves
         self._lock = threading.Lock()
         self._payloads: deque[bytes] = deque()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 from uuid import UUID
 
-from ...clock import Millis
+from ...clock import Millis, monotonic
 from ...crashpoint import reach
 from ...errors import StoreRefused
 from ...job import MAX_CRASHES, Claimed, Runner
@@ -14,9 +15,10 @@ from ..lanes import Lanes
 from ..protocol import Demand
 from ..storable import readable
 from .arrays import BigInts, Bools, Bytes, Ints, Texts, Uuids
+from .bounds import Bounds
 from .connection import Connection, Rows, ask, rows, statement
 from .errand import Errand, guarded
-from .rows import claimed
+from .taking import Taking
 
 KEPT = frozenset({"retry", "discarded", "cancelled", "crashed"})
 """Outcomes that leave a row in ``attempts``: those that someone will ask about. All are bounded in
@@ -131,48 +133,102 @@ def _settle(
     return ask(connection, sql, sql.values(ends))
 
 
+class Found(NamedTuple):
+    """What a claim brought: the jobs, for which runners it was less than was asked for, which jobs had
+    expired, and when another look is worth it: a job becomes due, or bounds left something out."""
+
+    taken: list[Claimed]
+    short: frozenset[Runner]
+    expired: list[bytes]
+    look_at: Callable[[], Millis | None]
+
+
 def claim(
-    connection: Connection, schema: str, demand: Demand, lanes: Lanes, now: Millis | None
-) -> tuple[list[Claimed], frozenset[Runner], list[bytes]]:
-    """Take what the demand has places for, shared evenly among open lanes; for which runners it was less;
-    and which jobs had expired."""
+    connection: Connection,
+    schema: str,
+    demand: Demand,
+    lanes: Lanes,
+    bounds: Bounds,
+    now: Millis | None,
+) -> Found:
+    """Take what the demand has places for, shared evenly among open lanes."""
+    began, due_whole, since = monotonic(), bounds.whole("due"), bounds.since()
+    before = _look(connection, schema, demand.worker, since, now)
+    looked = monotonic()
+    asks = Taking(connection, schema, demand.worker, bounds, now, before.moment)
+    try:
+        taken, short = lanes.share(demand, before.closed, asks.has, asks.walk, asks.take)
+    except Exception:
+        if asks.whole:
+            bounds.gave_up(monotonic() - looked)
+        raise
+    shared = monotonic()
+    again = None if asks.whole or not short else before.moment + bounds.rest("jobs")
+    sql = statement("next_due", schema)
+    answer = ask(connection, sql, sql.values({"since": since}))
+    if before.all_seen:
+        bounds.none_left(before.moment)
+    else:
+        bounds.some_left()
+
+    def look_at() -> Millis | None:
+        ((due, of_jobs, of_due),) = answer()
+        if asks.whole:
+            bounds.looked("jobs", of_jobs - before.of_jobs - len(taken), shared - looked)
+        if due_whole:
+            brought = before.promoted + len(before.expired)
+            bounds.looked("due", of_due - before.of_due - brought, looked - began)
+        return min((time for time in (due, again) if time is not None), default=None)
+
+    return Found(taken, short, before.expired, look_at)
+
+
+def next_due(connection: Connection, schema: str, bounds: Bounds) -> Callable[[], Millis | None]:
+    """When the next waiting job becomes due."""
+    sql = statement("next_due", schema)
+    answer = ask(connection, sql, sql.values({"since": bounds.since()}))
+    return lambda: answer()[0][0]
+
+
+class _Before(NamedTuple):
+    """What a claim knows before it takes anything."""
+
+    moment: Millis
+    closed: frozenset[str]
+    expired: list[bytes]
+    promoted: int
+    of_jobs: int
+    """Entries read of the index of available jobs, and of those of what is due."""
+    of_due: int
+
+    @property
+    def all_seen(self) -> bool:
+        return len(self.expired) < PROMOTE_LIMIT and self.promoted < PROMOTE_LIMIT
+
+
+def _look(
+    connection: Connection, schema: str, worker: int, since: Millis, now: Millis | None
+) -> _Before:
+    """The first step of a claim: what is due becomes available, what has expired is cancelled, both
+    bounded."""
     sql = statement("look", schema)
-    ((known, closed, any_expired, any_due),) = rows(
-        connection, sql, sql.values({"worker": demand.worker, "now": now})
+    ((of_jobs, of_due, known, closed, any_expired, any_due, moment),) = rows(
+        connection, sql, sql.values({"worker": worker, "now": now, "since": since})
     )
     if not known:
         # Taken for dead, or the database is a new one. What it took would come back as a stranger's, a
         # crash counted each time. The outcomes of this turn are undone with it: they are sent again.
-        raise StoreRefused(f"worker {demand.worker} is not known here (any more): register again")
+        raise StoreRefused(f"worker {worker} is not known here (any more): register again")
     expired: list[bytes] = []
-    bounds = {"now": now, "limit": PROMOTE_LIMIT}
+    promoted = 0
+    values = {"now": now, "limit": PROMOTE_LIMIT, "since": since}
     if any_expired:
         sql = statement("expire", schema)
-        expired = [row[0] for row in rows(connection, sql, sql.values(bounds))]
+        expired = [row[0] for row in rows(connection, sql, sql.values(values))]
     if any_due:
         sql = statement("promote", schema)
-        rows(connection, sql, sql.values(bounds))
-
-    def take(runner: Runner, lane: str, most: int) -> list[Claimed]:
-        sql = statement("claim", schema)
-        values = {
-            "lane": lane, "runner": runner, "limit": most, "worker": demand.worker, "now": now
-        }  # fmt: skip
-        taken = [claimed(row) for row in rows(connection, sql, sql.values(values))]
-        taken.sort(key=lambda job: (-job.priority, job.due_at, job.id))
-        return taken
-
-    def has(runner: Runner, lane: str) -> bool:
-        sql = statement("lane", schema)
-        return bool(rows(connection, sql, sql.values({"lane": lane, "runner": runner}))[0][0])
-
-    def walk(runner: Runner, after: str, most: int) -> list[tuple[str, bool]]:
-        sql = statement("lanes", schema)
-        values = sql.values({"runner": runner, "after": after, "most": most})
-        return [(lane, found) for lane, found in rows(connection, sql, values)]
-
-    taken, short = lanes.share(demand, frozenset(closed), has, walk, take)
-    return taken, short, expired
+        promoted = len(rows(connection, sql, sql.values(values)))
+    return _Before(moment, frozenset(closed), expired, promoted, of_jobs, of_due)
 
 
 def rescue(

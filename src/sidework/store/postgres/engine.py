@@ -20,7 +20,6 @@ from ...crashpoint import reach
 from ...errors import StoreRefused
 from ...job import (
     AttemptRow,
-    Claimed,
     Copied,
     Held,
     Inserted,
@@ -28,7 +27,6 @@ from ...job import (
     JobRow,
     NewJob,
     QueueRow,
-    Runner,
     Verdict,
     WorkerRow,
 )
@@ -39,10 +37,10 @@ from ..lanes import Lanes
 from ..protocol import Demand, Finding, Listener, Turn
 from . import bulk, claiming, copying, inserting, looking, migrating, pruning, reading, upkeep
 from .arrays import Id
+from .bounds import EVER, Bounds
 from .connection import (
     Connection,
     Sql,
-    ask,
     check_version,
     numbered,
     open_connection,
@@ -51,7 +49,7 @@ from .connection import (
 )
 from .errand import Errand, Errands
 from .place import place_of
-from .pulse import pulse_of
+from .pulse import POLL_FIRST, POLL_GROWTH, POLL_HEARD, POLL_MOST, pulse_of
 from .roster import Roster
 from .session import Session, leave
 
@@ -63,8 +61,6 @@ PATIENCE, LONG_PATIENCE = 10.0, 600.0
 """Seconds within which the server has to answer: a client's statement, and a listing."""
 PATIENCE_SHARE = 4
 """A worker's statement may take this part of its lease: then it looks whether it is still trusted."""
-POLL_FIRST, POLL_MOST, POLL_GROWTH, POLL_HEARD = 0.05, 0.5, 1.3, 1.0
-"""Seconds between two looks at the version: after a change, at most, and while the bells are heard."""
 
 
 class PostgresStore:
@@ -79,7 +75,7 @@ class PostgresStore:
             self._insert_batch, lambda command: len(command[0]), MOST_ROWS
         )
         self._errands = Errands(self._session)
-        self._lanes = Lanes()
+        self._lanes, self._bounds = Lanes(), Bounds()
         self._roster = Roster(self._session, self._pulse, self._place, self._moved)
         self._inside: set[int] = set()
         self._version, self._poll = 0, POLL_FIRST
@@ -293,17 +289,15 @@ class PostgresStore:
             if outcomes:
                 took = claiming.record(connection, self._schema, outcomes, now)
                 reach("turn: recorded, not committed")
-            claimed: list[Claimed] = []
-            short: frozenset[Runner] = frozenset()
             expired[:] = []
-            if demand is not None:
-                claimed, short, expired[:] = claiming.claim(
-                    connection, self._schema, demand, self._lanes, now
-                )
-            if claimed:
+            if demand is None:
+                due = claiming.next_due(connection, self._schema, self._bounds)
+                return lambda: Turn(took(), [], frozenset(), due())
+            found = claiming.claim(connection, self._schema, demand, self._lanes, self._bounds, now)
+            expired[:] = found.expired
+            if found.taken:
                 reach("turn: claimed, not committed")
-            due = ask(connection, statement("next_due", self._schema), [])
-            return lambda: Turn(took(), claimed, short, due()[0][0])
+            return lambda: Turn(took(), found.taken, found.short, found.look_at())
 
         turn = self._session.piped(work)
         reach("turn: committed")
@@ -405,12 +399,12 @@ class PostgresStore:
     def promote(self, limit: int, now: Millis | None = None) -> int:
         """Make what is due available."""
         storable.check_limit(limit)
-        return len(self._one("promote", now=now, limit=limit))
+        return len(self._one("promote", now=now, limit=limit, since=EVER))
 
     def expire(self, limit: int, now: Millis | None = None) -> int:
         """Cancel what was not started in time."""
         storable.check_limit(limit)
-        ids = [row[0] for row in self._one("expire", now=now, limit=limit)]
+        ids = [row[0] for row in self._one("expire", now=now, limit=limit, since=EVER)]
         if ids:
             self.ring_done(ids)
         return len(ids)

@@ -31,16 +31,19 @@ Errand = Generator[Asked, callers.Rows, T]
 def guarded(verb: str, schema: str) -> Sql:
     """A verb's statement that works on rows from one ``unnest``, with one more parameter, ``mark``.
 
-    A row says in its first column whether the mark is the schema's; one whose second is NULL says no more
-    than that.
+    A row says ``here`` in its first column if it ran; one whose second is NULL says no more than that.
+    Where strings in literals have escapes (``off``) it does not run: psycopg sends a list of bytes as text
+    that is then misread.
     """
     text, count = re.subn(r"\bFROM unnest\(", "FROM here, unnest(", text_of(verb))
     assert count == 1, verb
     return numbered(
-        "WITH here AS (SELECT FROM sidework.place WHERE mark = :mark::uuid LIMIT 1),\n"
+        "WITH here AS (SELECT FROM sidework.place WHERE mark = :mark::uuid\n"
+        " AND current_setting('standard_conforming_strings') = 'on' LIMIT 1),\n"
         f"changed AS (\n{text})\n"
-        "SELECT EXISTS (SELECT FROM here), changed.* "
-        "FROM (SELECT 1) AS always LEFT JOIN changed ON true",
+        "SELECT CASE WHEN EXISTS (SELECT FROM here) THEN 'here'"
+        " ELSE current_setting('standard_conforming_strings') END, changed.*"
+        " FROM (SELECT 1) AS always LEFT JOIN changed ON true",
         schema,
     )
 
@@ -145,7 +148,12 @@ def _call(step: tuple[Sql, dict[str, Any], UUID]) -> tuple[Statement, list[Any]]
 
 def _told(rows: callers.Rows) -> callers.Rows | None:
     """The rows of the statement itself; ``None`` when the mark was another."""
-    if not rows[0][0]:
+    if rows[0][0] == "off":
+        raise StoreRefused(
+            "the connection has standard_conforming_strings off, with which drivers garble bytes: "
+            "SET standard_conforming_strings = on"
+        )
+    if rows[0][0] != "here":
         return None
     return [row[1:] for row in rows if row[1] is not None]
 

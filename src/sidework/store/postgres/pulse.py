@@ -40,6 +40,8 @@ BEATS = 4
 WATCH_FIRST, WATCH_MOST, WATCH_GROWTH = 0.002, 0.25, 1.5
 """Seconds until a stranger's open transaction is looked at again."""
 RETRY_FIRST, RETRY_MOST = 0.05, 0.5
+POLL_FIRST, POLL_MOST, POLL_GROWTH, POLL_HEARD = 0.05, 0.5, 1.3, 1.0
+"""Seconds between two looks for news without bells: after a change, and at most; and while they are heard."""
 IDLE_SECONDS = 10.0
 """A connection that nobody needs any more is kept for so long."""
 
@@ -50,6 +52,7 @@ class Pulse:
     def __init__(self, place: Place) -> None:
         self._place = place
         self._patience = max(1.0, place.lease / BEATS)
+        self._told_of_pooler = False
         self._forget()
         forgets(self)
 
@@ -231,13 +234,20 @@ class Pulse:
             connection.add_notify_handler(self._heard)
             self._opened, self._probed_at = opened, monotonic()
             self._listens.clear()
+            if opened.pooled and not self._told_of_pooler:
+                self._told_of_pooler = True
+                log.info(
+                    "a pooler is between here and %s: bells are off, news are looked for every %g to %g s",
+                    self._place.shown, POLL_FIRST, POLL_MOST,
+                )  # fmt: skip
         return self._opened
 
     def _listen(self, connection: Connection) -> None:
         """Hear what there are bells for, and nothing else: a client that only enqueues would be woken by
         every ring of its own."""
         with self._lock:
-            fresh = {bell.kind for bell in self._bells} - self._listens
+            wanted: set[Kind] = {bell.kind for bell in self._bells}
+        fresh = wanted - self._listens
         for kind in fresh:
             name = channel(self._place.schema, kind).replace('"', '""')
             connection.execute(f'LISTEN "{name}"'.encode())

@@ -119,6 +119,7 @@ class Session:
         self, connection: Connection, work: Callable[[Connection], Callable[[], T]]
     ) -> Callable[[], T]:
         failure: BaseException | None = None
+        result: Callable[[], T] | None = None
         try:
             with connection.pipeline():
                 # What fails is kept until the pipeline has ended: psycopg would log what follows from it.
@@ -135,6 +136,7 @@ class Session:
             failure = failure or error
         if failure is not None:
             raise failure
+        assert result is not None  # else there was a failure
         return result
 
     def _run(self, work: Callable[[Connection], T], again: bool) -> T:

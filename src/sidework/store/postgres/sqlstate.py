@@ -79,6 +79,7 @@ _MEANINGS: dict[str, _Meaning] = {
     "42704": _UNFIT,
     "42804": _UNFIT,
     "42883": _UNFIT,
+    "42939": (StoreRefused, "{place}: {message}: choose another name for ?schema="),
     "42P01": _NO_SCHEMA,
     "42P05": _POOLER,
     "42P10": _UNFIT,

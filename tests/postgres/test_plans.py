@@ -1,0 +1,300 @@
+"""How PostgreSQL runs each statement, on fresh, full and bloated tables: by its index, and bounded.
+
+The planner goes by statistics, which are of yesterday: none, those of an empty table, those of a full one.
+Whatever they say, and whether it plans for the values given or once for all, a statement reads what it
+asks for and no more. Blocks are counted, not milliseconds.
+
+``SIDEWORK_PLAN_ROWS=1000000`` makes the tables larger than the tests do.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from servers.running import Running
+from sidework.store.postgres.bounds import EVER
+from sidework.store.postgres.connection import settings, statement
+from sidework.store.postgres.engine import PostgresStore
+
+FOLDER = Path(settings.__code__.co_filename).parent / "sql"
+ROWS = int(os.environ.get("SIDEWORK_PLAN_ROWS", "100000"))
+AVAILABLE, OTHERS = ROWS // 10, 200
+"""Jobs that wait, and jobs of each other state that matters; the rest are completed."""
+MANY = 50
+"""Rows that one statement is asked for."""
+NOW = 2_000_000
+
+TABLES = ["fresh", "full", "full, analyzed", "bloated", "bloated, analyzed"]
+MODES = {
+    "its own plan": ("session", "force_custom_plan"),
+    "one plan for all": ("session", "force_generic_plan"),
+    "behind a pooler": ("transaction", "auto"),
+}
+
+
+@dataclass
+class Asked:
+    """What a statement is asked, the indexes that may serve it, and the blocks that it may touch: for
+    each row that comes of it, and besides."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    indexes: set[str] = field(default_factory=set)
+    per_row: int = 0
+    besides: int = 60
+
+
+BY_KEY = {"jobs_pkey"}
+# An update writes a new version of the row and an entry into each index that the row is in (seven of
+# them, at most four levels deep).
+WRITES = 45
+
+
+def asked(picks: dict[str, list[tuple[UUID, int]]]) -> dict[str, list[Asked]]:
+    """By statement; ``picks`` are jobs (id, fence) by state."""
+
+    def ids(state: str) -> list[UUID]:
+        return [id_ for id_, _ in picks[state][:MANY]] or [UUID(int=5)]
+
+    def fences(state: str) -> list[int]:
+        return [fence for _, fence in picks[state][:MANY]] or [1]
+
+    one, final = ids("running")[0], ids("completed")[0]
+    claims: dict[str, Any] = {"id": ids("running"), "fence": fences("running")}
+    count = len(claims["id"])
+    claims["attempt"] = [1] * count
+    ends = {
+        **claims, "kind": ["retry"] * count, "delay": [5] * count, "note": ["n"] * count,
+        "alone": [False] * count, "failure": [b"f"] * count, "now": NOW, "max_crashes": 3,
+    }  # fmt: skip
+    claim = {"lane": "default", "runner": "thread", "limit": MANY, "worker": 7, "now": NOW}
+    whole = {"above": [2**31 - 1], "priority": [-(2**31)], "due_at": [EVER], "after": [UUID(int=0)]}
+    middle = {
+        "above": [2**31 - 1, 0], "priority": [0, -(2**31)], "due_at": [1_000_100, EVER],
+        "after": [UUID(int=0)] * 2,
+    }  # fmt: skip
+    turns = {"now": NOW, "limit": MANY, "since": EVER}
+    return {
+        "beat": [Asked({"worker": 7, "now": None}, {"workers_pkey"})],
+        "cancel": [Asked({"id": one, "note": "n", "now": NOW}, BY_KEY, WRITES)],
+        "cancelling": [Asked({"worker": 7}, {"jobs_cancelling", "jobs_running"}, 2, 150)],
+        "claim": [Asked(claim, {"jobs_available", "queues_pkey", *BY_KEY}, WRITES)],
+        "claim_after": [
+            Asked({**claim, **whole}, {"jobs_available", "queues_pkey", *BY_KEY}, WRITES),
+            Asked({**claim, **middle}, {"jobs_available", "queues_pkey", *BY_KEY}, WRITES),
+        ],
+        "complete": [Asked({**claims, "result": [b"r"] * count, "now": NOW}, BY_KEY, WRITES)],
+        "delete": [Asked({"id": final}, {*BY_KEY, "attempts_pkey"}, 10)],
+        "disown": [
+            Asked(
+                {"id": ids("available"), "fence": fences("available"), "note": "n", "now": NOW},
+                BY_KEY, WRITES,
+            )
+        ],
+        "expire": [Asked(turns, {"jobs_expiring", *BY_KEY}, WRITES)],
+        "free": [Asked(claims, BY_KEY, 20)],
+        "held": [Asked({"worker": 7}, {"jobs_running", "workers_pkey"}, 3)],
+        "keep_attempt": [Asked(ends, {*BY_KEY}, 20)],
+        "lane": [Asked({"lane": "default", "runner": "thread"}, {"jobs_available"})],
+        "lanes": [Asked({"after": "", "runner": "thread", "most": 50}, {"jobs_available"}, 20)],
+        "lanes_between": [
+            Asked({"known": ["default"], "after": "", "most": 50}, {"jobs_available"}, 20)
+        ],
+        "look": [
+            Asked(
+                {"worker": 7, "now": NOW, "since": EVER},
+                {"jobs_expiring", "jobs_due", "workers_pkey", "queues_pkey"},
+            )
+        ],
+        "next_due": [Asked({"since": EVER}, {"jobs_due"}), Asked({"since": 5}, {"jobs_due"})],
+        "promote": [Asked(turns, {"jobs_due", *BY_KEY}, WRITES)],
+        "prune_age": [
+            Asked(
+                {"state": "completed", "before": NOW, "limit": MANY},
+                {"jobs_final", *BY_KEY, "attempts_pkey"}, 30,
+            )
+        ],
+        # It reads as many entries as are kept, once for each prune; and their rows, as long as no vacuum
+        # has seen them.
+        "prune_count": [Asked({"keep": ROWS // 2}, {"jobs_final"}, 0, ROWS)],
+        "rescue": [Asked({"worker": 7, "limit": MANY, "now": NOW}, {"jobs_running", *BY_KEY}, WRITES)],
+        "retry": [Asked({"id": final, "now": NOW}, BY_KEY, WRITES)],
+        "same_content": [
+            Asked(
+                {"id": ids("available"), "task": ["m:f"] * len(ids("available")),
+                 "lane": ["default"] * len(ids("available")),
+                 "args": [b"\x01"] * len(ids("available"))},
+                BY_KEY, 10,
+            )
+        ],
+        "settle": [Asked(ends, BY_KEY, WRITES)],
+        "strangers": [Asked({}, {"jobs_running", "workers_pkey"}, 10)],
+    }  # fmt: skip
+
+
+NO_TABLE = {
+    "insert",
+    "insert_one",
+    "keep_rescued",
+    "pause",
+    "register",
+    "resume",
+    "turn",
+    "workers",
+}
+"""They read none of the large ones, or only by the key that they insert."""
+
+_FILL = """
+INSERT INTO sidework.jobs (id, task, lane, state, runner, priority, due_at, max_attempts, inserted_at,
+                           on_crash, args, attempt, fence, worker, started_at, finished_at, expires_at)
+SELECT md5({seed} || i::text)::uuid, 'm:f', 'default', {state}, 'thread', 0, 1000000 + i, 3, 1000000 + i,
+       'retry', '\\x01', {attempt}, {attempt}, {worker}, NULL, {finished}, {expires}
+FROM generate_series(1, {count}) AS i
+"""
+
+
+def fill(
+    connection: psycopg.Connection[Any],
+    state: str,
+    count: int,
+    attempt: int = 0,
+    worker: str = "NULL",
+    finished: str = "NULL",
+    expires: str = "NULL",
+) -> None:
+    values = {"worker": worker, "finished": finished, "expires": expires}
+    connection.execute(
+        sql.SQL(_FILL).format(
+            seed=sql.Literal(f"{state} {worker} {expires}"),
+            state=sql.Literal(state),
+            count=sql.Literal(count),
+            attempt=sql.Literal(attempt),
+            **{name: sql.SQL(text) for name, text in values.items()},  # type: ignore[arg-type]
+        )
+    )
+
+
+@pytest.fixture(scope="module", params=TABLES)
+def tables(request: pytest.FixtureRequest, postgres: Running) -> Iterator[str]:
+    """The URL of a database whose tables are in this condition."""
+    url = postgres.new_database()
+    store = PostgresStore(url)
+    store.migrate()
+    store.close()
+    with psycopg.connect(url, autocommit=True) as made:
+        # Nothing tidies up, or counts, behind the test's back.
+        for table in ("jobs", "attempts", "workers"):
+            made.execute(f"ALTER TABLE sidework.{table} SET (autovacuum_enabled = off)")
+        made.execute(
+            "INSERT INTO sidework.workers (id, host, pid, lease, beat_at, started_at, queues)"
+            " VALUES (7, 'h', 1, 10000, 1, 1, '[]')"
+        )
+        if request.param != "fresh":
+            fill(made, "completed", ROWS, 1, finished="1000000 + i")
+            if "bloated" in request.param:
+                # Every row has four dead versions, in all indexes; the state that it ends in was among
+                # the first as well.
+                for state in ("scheduled", "available", "running", "completed"):
+                    made.execute("UPDATE sidework.jobs SET state = %s, worker = 7", (state,))
+            fill(made, "available", AVAILABLE)
+            fill(made, "scheduled", OTHERS)
+            fill(made, "running", OTHERS, 1, worker="7")
+            fill(made, "running", 3, 1, worker="6 + 2 * (i % 2)")
+            fill(made, "available", OTHERS, expires="1000000 + i")
+            fill(made, "cancelled", OTHERS, 1, finished="1000000 + i")
+        if "analyzed" in request.param:
+            made.execute("ANALYZE")
+    yield url
+    postgres.drop_database(url)
+
+
+@pytest.fixture(params=MODES)
+def connection(
+    request: pytest.FixtureRequest, tables: str
+) -> Iterator[psycopg.Connection[dict[str, Any]]]:
+    """In a transaction that is undone, planning as the engine lets it."""
+    where, mode = MODES[request.param]
+    with psycopg.connect(tables, cursor_factory=psycopg.ClientCursor) as made:
+        text, _ = settings(local=where == "transaction")
+        made.execute(text)
+        made.execute(f"SET LOCAL plan_cache_mode = {mode}")
+        yield made
+        made.rollback()
+
+
+NAMES = sorted(path.stem for path in FOLDER.glob("*.sql"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_statement_reads_only_what_it_asks_for(
+    connection: psycopg.Connection[Any], name: str
+) -> None:
+    if name in NO_TABLE:
+        return
+    picks = {
+        state: connection.execute(
+            "SELECT id, fence FROM sidework.jobs WHERE state = %s LIMIT %s", (state, MANY)
+        ).fetchall()
+        for state in ("running", "available", "completed")
+    }
+    told = asked(picks)
+    assert name in told, "say here how the new statement must be run"
+    for one in told[name]:
+        explain(connection, name, one)  # dead entries are marked by whoever first steps over them
+        plan = explain(connection, name, one)
+        nodes = list(_nodes(plan["Plan"]))
+        shown = "\n".join(map(_shown, nodes))
+        for node in nodes:
+            if node.get("Relation Name") in ("jobs", "attempts"):
+                assert node["Node Type"] != "Seq Scan", shown
+            assert node["Node Type"] not in ("Hash Join", "Merge Join"), shown
+            # What is sorted was given with the statement, not read.
+            assert node["Node Type"] != "Sort" or not node["Shared Hit Blocks"], shown
+        used = {node["Index Name"] for node in nodes if "Index Name" in node}
+        assert used <= one.indexes, shown
+        rows = max(len(picks["running"]), 1) if one.per_row else 0
+        blocks = plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"]
+        allowed = one.besides + one.per_row * min(rows, MANY)
+        assert blocks <= allowed, f"{blocks} blocks, {allowed} allowed\n{shown}"
+
+
+def test_all_statements_are_accounted_for() -> None:
+    known = set(asked({"running": [], "available": [], "completed": []}))
+    assert known | NO_TABLE == set(NAMES)
+
+
+def explain(connection: psycopg.Connection[Any], name: str, one: Asked) -> dict[str, Any]:
+    """The plan as it ran; what it wrote is undone."""
+    asked_sql = statement(name, "sidework")
+    values = [sql.Literal(value) for value in asked_sql.values(one.values)]
+    given = sql.SQL("({})").format(sql.SQL(", ").join(values)) if values else sql.SQL("")
+    with connection.transaction(force_rollback=True):
+        connection.execute(b"PREPARE planned AS " + asked_sql.text)
+        row = connection.execute(
+            sql.SQL("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE planned{}").format(given)
+        ).fetchone()
+        connection.execute("DEALLOCATE planned")
+    assert row is not None
+    found: dict[str, Any] = row[0][0]
+    return found
+
+
+def _shown(node: dict[str, Any]) -> str:
+    where = node.get("Index Name", node.get("Relation Name", ""))
+    blocks = node["Shared Hit Blocks"] + node["Shared Read Blocks"]
+    rows = node["Actual Rows"] * node["Actual Loops"]
+    return f"{node['Node Type']} {where}: {blocks} blocks, {rows:.0f} rows"
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for below in plan.get("Plans", ()):
+        yield from _nodes(below)
