@@ -1,6 +1,7 @@
-"""Measures what docs/benchmarks.md says, ours and peers in one run, and writes that page.
+"""Measures what docs/benchmarks.md and docs/benchmarks-postgres.md say, ours and peers in one run, and
+writes the page.
 
-``python bench/run.py [--repeat N] [--quick] [--only NAME ...]``.
+``python bench/run.py [--engine sqlite|postgres] [--repeat N] [--quick] [--only NAME …] [--peers NAME …]``.
 Rates are medians of the repeats, with least and most.
 """
 
@@ -13,100 +14,213 @@ import platform
 import shutil
 import statistics
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from measures import BENCHES, HERE, Run
+HERE = Path(__file__).resolve().parent
+DOCS = HERE.parent / "docs"
+Told = dict[str, dict[str, list[float]]]
 
-PAGE = HERE.parent / "docs" / "benchmarks.md"
-
-# What must be reached (DESIGN's budgets for SQLite); each with its sign.
-TARGETS = {
-    ("drain", "coroutines, 1 child"): (">=", 25_000),
-    ("drain", "coroutines, 2 children"): (">=", 25_000),
+# What must be reached (DESIGN's budgets); each with its sign.
+BOTH = {
     ("enqueue", "ratio to bare"): (">=", 0.8),
-    ("enqueue", "64 callers, coroutines"): (">=", 40_000),
-    ("enqueue", "64 callers, threads"): (">=", 40_000),
     ("bulk", "enqueue_many"): (">=", 80_000),
     ("bulk", "other writer's p99, ms"): ("<=", 20),
     ("latency", "pickup p50 less 2 commits, ms"): ("<=", 0.7),
-    ("latency", "enqueue to result p50 less 3 commits, ms"): ("<=", 1.0),
     ("parallel", "2,000 sleeps of 100 ms, s"): ("<=", 0.35),
     ("parallel", "40 calculations of 100 ms, s"): ("<=", 2.15),
     ("parallel", "calculations, ratio to bare processes"): ("<=", 1.075),
     ("backlog", "ratio"): (">=", 0.9),
-    ("weight", "import, ms"): ("<=", 150),
     ("weight", "start to first result, s"): ("<=", 0.6),
     ("weight", "worker and one child, MB"): ("<=", 70),
 }
+SQLITE = BOTH | {
+    ("drain", "coroutines, 1 child"): (">=", 25_000),
+    ("drain", "coroutines, 2 children"): (">=", 25_000),
+    ("enqueue", "64 callers, coroutines"): (">=", 40_000),
+    ("enqueue", "64 callers, threads"): (">=", 40_000),
+    ("latency", "enqueue to result p50 less 3 commits, ms"): ("<=", 1.0),
+    ("weight", "import, ms"): ("<=", 150),
+}
+POSTGRES = BOTH | {
+    ("drain", "coroutines, 1 child"): (">=", 12_000),
+    ("drain", "coroutines, 2 children"): (">=", 12_000),
+    ("drain", "ours against the fastest peer"): (">=", 2.0),
+    ("enqueue", "64 callers, coroutines"): (">=", 15_000),
+    ("enqueue", "64 callers, threads"): (">=", 15_000),
+    ("weight", "connections of the worker"): ("<=", 3),
+}
+
+
+@dataclass
+class Engine:
+    """``measure`` runs one bench once, in a folder of its own."""
+
+    title: str
+    page: Path
+    kept: Path
+    notes: Path
+    targets: dict[tuple[str, str], tuple[str, float]]
+    names: list[str]
+    measure: Callable[[str, Path], dict[str, float]]
+    introduction: Callable[[int], list[str]]
 
 
 def number(value: float) -> str:
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
-def page(told: dict[str, dict[str, list[float]]], repeat: int) -> str:
-    import apsw
+def machine() -> str:
+    return (
+        f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()} "
+        f"{platform.release().split('-')[0]}"
+    )
 
-    lines = [
-        "# Benchmarks", "",
-        f"Made by `./scripts/bench --repeat {repeat}` on {datetime.now(UTC):%Y-%m-%d}: "
-        f"{os.cpu_count()} cores, "
-        f"Python {platform.python_version()}, SQLite {apsw.sqlite_lib_version()}, {platform.system()} "
-        f"{platform.release().split('-')[0]}. Medians of {repeat} runs, with the least and the most; "
-        "rates are per second. "
-        "Ours commits with `synchronous=FULL` and keeps history and results; the peers run as they come, "
-        "litequeue and huey without a flush at each commit.", "",
-    ]  # fmt: skip
+
+def tables(told: Told, engine: Engine) -> Iterator[str]:
     for name, rows in told.items():
-        lines += [
+        yield from (
             f"## {name}",
             "",
             "| what | median | least – most | must | |",
             "|---|---|---|---|---|",
-        ]
+        )
         for what, values in rows.items():
             middle = statistics.median(values)
-            sign, target = TARGETS.get((name, what), ("", 0.0))
+            sign, target = engine.targets.get((name, what), ("", 0.0))
             met = (
                 "" if not sign else "met" if (middle >= target) == (sign == ">=") else "**missed**"
             )
             must = f"{sign} {number(target)}" if sign else ""
             spread = f"{number(min(values))} – {number(max(values))}"
-            lines.append(f"| {what} | {number(middle)} | {spread} | {must} | {met} |")
-        lines.append("")
-    notes = HERE / "notes.md"
-    return "\n".join(lines) + ("\n" + notes.read_text("utf-8") if notes.exists() else "")
+            yield f"| {what} | {number(middle)} | {spread} | {must} | {met} |"
+        yield ""
+
+
+def sqlite(given: argparse.Namespace, _stack: ExitStack) -> Engine:
+    from measures import BENCHES, Run
+
+    def measure(name: str, folder: Path) -> dict[str, float]:
+        run = Run(folder, 0.02 if given.quick else 1.0)
+        try:
+            return BENCHES[name](run)
+        finally:
+            run.app.close()
+
+    def introduction(repeat: int) -> list[str]:
+        import apsw
+
+        return [
+            f"Made by `./scripts/bench --repeat {repeat}` on {datetime.now(UTC):%Y-%m-%d}: {machine()}, "
+            f"SQLite {apsw.sqlite_lib_version()}. Medians of {repeat} runs, with the least and the most; "
+            "rates are per second. "
+            "Ours commits with `synchronous=FULL` and keeps history and results; the peers run as they "
+            "come, litequeue and huey without a flush at each commit. On PostgreSQL: "
+            "[benchmarks-postgres.md](benchmarks-postgres.md). Which of the two: "
+            "[leaving-sqlite.md](leaving-sqlite.md).", "",
+        ]  # fmt: skip
+
+    return Engine(
+        "Benchmarks", DOCS / "benchmarks.md", HERE / "results.json", HERE / "notes.md", SQLITE,
+        list(BENCHES), measure, introduction,
+    )  # fmt: skip
+
+
+def postgres(given: argparse.Namespace, stack: ExitStack) -> Engine:
+    from rivals import PEERS, Failed, Rival
+    from server import SETTINGS, databases
+
+    from postgres import BENCHES, Bench
+
+    failures: dict[str, str] = {}
+    rivals: list[Rival] = []
+    for peer in PEERS:
+        if given.peers is not None and peer.name not in given.peers:
+            continue
+        try:
+            rivals.append(Rival(peer))
+        except Failed as why:
+            failures[f"{peer.name}: install"] = str(why)
+    served = stack.enter_context(databases())
+
+    def measure(name: str, folder: Path) -> dict[str, float]:
+        return BENCHES[name](Bench(served, rivals, 0.02 if given.quick else 1.0, failures, folder))
+
+    def introduction(repeat: int) -> list[str]:
+        import psycopg
+
+        shown = ", ".join(f"`{name}={value}`" for name, value in SETTINGS.items())
+        lines = [
+            f"Made by `./scripts/bench --engine postgres --repeat {repeat}` on "
+            f"{datetime.now(UTC):%Y-%m-%d}: {machine()}, PostgreSQL {served.version} on the same cores "
+            f"over a Unix socket, psycopg {psycopg.__version__}. The server is durable and has its "
+            f"default settings but for {shown}. Medians of {repeat} runs, with the least and the most; "
+            "rates are per second. Ours keeps history and results. Every peer ran on the same server in "
+            "the same run, in an environment of its own, with the settings its documentation recommends "
+            "for speed (`bench/rival/`); a job is done when the database "
+            "says so (awa: when its function has ended). On SQLite: [benchmarks.md](benchmarks.md).", "",
+            "| peer | version | of a job that is done |", "|---|---|---|",
+        ]  # fmt: skip
+        lines += [f"| {one.peer.name} | {one.version} | {one.peer.keeps} |" for one in rivals]
+        lines += [""]
+        if failures:
+            lines += ["What could not be measured in this run:", ""]
+            lines += [f"- {what}: `{why}`" for what, why in failures.items()]
+            lines += [""]
+        return lines
+
+    return Engine(
+        "Benchmarks on PostgreSQL", DOCS / "benchmarks-postgres.md", HERE / "results-postgres.json",
+        HERE / "notes-postgres.md", POSTGRES, list(BENCHES), measure, introduction,
+    )  # fmt: skip
+
+
+def measured(engine: Engine, names: list[str], repeat: int) -> Told:
+    told: Told = {name: {} for name in names}
+    for turn in range(repeat):
+        for name in names:
+            folder = Path(tempfile.mkdtemp(prefix="sidework-bench-"))
+            try:
+                for what, value in engine.measure(name, folder).items():
+                    told[name].setdefault(what, []).append(value)
+                    print(f"{turn + 1}/{repeat} {name}: {what}: {number(value)}", flush=True)
+            finally:
+                os.chdir(HERE)
+                shutil.rmtree(folder, ignore_errors=True)
+    return told
+
+
+ENGINES: dict[str, Any] = {"sqlite": sqlite, "postgres": postgres}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
+    parser.add_argument("--engine", choices=list(ENGINES), default="sqlite")
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="tiny sizes, no page")
-    parser.add_argument("--only", nargs="*", default=list(BENCHES), choices=list(BENCHES))
+    parser.add_argument("--only", nargs="*", help="these measures alone")
+    parser.add_argument("--peers", nargs="*", help="these peers alone (PostgreSQL)")
     given = parser.parse_args()
-    told: dict[str, dict[str, list[float]]] = {name: {} for name in given.only}
-    for turn in range(given.repeat):
-        for name in given.only:
-            folder = Path(tempfile.mkdtemp(prefix="sidework-bench-"))
-            try:
-                run = Run(folder, 0.02 if given.quick else 1.0)
-                for what, value in BENCHES[name](run).items():
-                    told[name].setdefault(what, []).append(value)
-                    print(f"{turn + 1}/{given.repeat} {name}: {what}: {number(value)}", flush=True)
-                run.app.close()
-            finally:
-                os.chdir(HERE)
-                shutil.rmtree(folder, ignore_errors=True)
-    if given.quick:
-        return
-    kept = HERE / "results.json"
-    results = json.loads(kept.read_text()) if kept.exists() else {}
-    results.update(told)
-    kept.write_text(json.dumps(results, indent=1) + "\n")
-    PAGE.write_text(
-        page({name: results[name] for name in BENCHES if name in results}, given.repeat), "utf-8"
-    )
+    with ExitStack() as stack:
+        engine: Engine = ENGINES[given.engine](given, stack)
+        names = engine.names if given.only is None else given.only
+        if unknown := set(names) - set(engine.names):
+            parser.error(f"{', '.join(unknown)}: expected some of {', '.join(engine.names)}")
+        told = measured(engine, names, given.repeat)
+        if given.quick:
+            return
+        results = json.loads(engine.kept.read_text()) if engine.kept.exists() else {}
+        results.update(told)
+        engine.kept.write_text(json.dumps(results, indent=1) + "\n")
+        lines = [f"# {engine.title}", "", *engine.introduction(given.repeat)]
+        ordered = {name: results[name] for name in engine.names if name in results}
+        lines += tables(ordered, engine)
+        notes = engine.notes.read_text("utf-8") if engine.notes.exists() else ""
+        engine.page.write_text("\n".join(lines) + "\n" + notes, "utf-8")
 
 
 if __name__ == "__main__":
