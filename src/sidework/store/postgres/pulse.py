@@ -164,7 +164,9 @@ class Pulse:
     def _run(self) -> None:
         while not self._ended():
             try:
-                if self._needed() and monotonic() >= self._retry_at:
+                if not self._needed():
+                    self._rest()
+                elif monotonic() >= self._retry_at:
                     self._turn(self._open().connection)
                     self._retry_wait = RETRY_FIRST
                 self._wait()
@@ -195,6 +197,13 @@ class Pulse:
         with self._lock:
             return bool(self._bells or self._rings or self._watched or self._beats)
 
+    def _rest(self) -> None:
+        """Nobody needs it: after a while its connection is the server's again."""
+        opened = self._opened
+        if opened is not None and monotonic() >= self._used_at + IDLE_SECONDS:
+            self._opened, self.hears = None, False
+            opened.connection.close()
+
     def _wait(self) -> None:
         """Until there is something to hear or to do."""
         poll = select.poll()
@@ -211,6 +220,8 @@ class Pulse:
     def _due(self) -> float:
         now = monotonic()
         with self._lock:
+            if self._closing and not self._rings:
+                return now
             if now < self._retry_at:
                 return self._retry_at
             times = [*self._beats.values(), *(at for at, _ in self._watched.values())]
@@ -233,6 +244,7 @@ class Pulse:
             connection = opened.connection
             connection.add_notify_handler(self._heard)
             self._opened, self._probed_at = opened, monotonic()
+            self._used_at = self._probed_at
             self._listens.clear()
             if opened.pooled and not self._told_of_pooler:
                 self._told_of_pooler = True
@@ -275,7 +287,6 @@ class Pulse:
             rings: dict[Kind, list[bytes] | None] = {}
             if self._rings and now >= self._rung_at + RING_SECONDS:
                 rings, self._rings = self._rings, {}
-            idle = not (self._bells or self._rings or self._watched or self._beats or rings)
         for worker in beats:
             self._beat(connection, worker)
         if watched:
@@ -287,9 +298,6 @@ class Pulse:
         elif self._bells and now >= self._probed_at + PROBE_SECONDS:
             connection.execute(b"SELECT 1")
             self._probed_at = monotonic()
-        if idle and self._opened is not None and now >= self._used_at + IDLE_SECONDS:
-            self._opened = None
-            connection.close()
 
     def _beat(self, connection: Connection, worker: int) -> None:
         sent = monotonic()

@@ -1,0 +1,48 @@
+"""The pulse when nobody needs it, and when it is to end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from conftest import until
+from sidework.clock import monotonic
+from sidework.ids import new_id
+from sidework.job import NewJob
+from sidework.store.postgres import pulse
+from sidework.store.postgres.engine import PostgresStore
+
+
+@pytest.fixture
+def store(database: str) -> Iterator[PostgresStore]:
+    made = PostgresStore(database)
+    made.migrate()
+    yield made
+    made.close()
+
+
+def test_nobody_needs_it_it_gives_its_connection_back_and_waits(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that enqueued something and goes on with other things: no connection, no turns."""
+    monkeypatch.setattr(pulse, "IDLE_SECONDS", 0.1)
+    store.insert([NewJob(new_id(), "m:f", b"\x01{}")])
+    until(lambda: store._pulse._used_at, "the ring")
+    until(lambda: store._pulse._opened is None, "the end of its connection")
+    until(lambda: store._pulse._due() > monotonic() + 10, "rest")
+    bell = store.listen("work")
+    until(bell.read, "the first look")
+    store.insert([NewJob(new_id(), "m:f", b"\x01{}")])
+    until(bell.read, "the bell")
+    bell.close()
+
+
+def test_it_ends_as_soon_as_all_is_rung(store: PostgresStore, database: str) -> None:
+    """Also when what is to be rung comes up only after it was told to end."""
+    for _ in range(5):
+        with psycopg.connect(database) as connection:
+            store.insert_on(connection, [NewJob(new_id(), "m:f", b"\x01{}")])
+        store.close()
+        assert store._pulse._thread is None
