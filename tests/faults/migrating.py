@@ -149,7 +149,9 @@ def _migrated(field: Versions, way: str, draw: random.Random) -> tuple[bool, lis
     field.ready(*workers)
     until(lambda: all(len(field.told(which)) >= AFTERWARDS for which in field.both), "work")
     pause(draw.uniform(0, 0.2))
-    busy = any(True for _ in field.jobs(State.RUNNING, State.AVAILABLE))
+    busy = until(
+        lambda: any(True for _ in field.jobs(State.RUNNING, State.AVAILABLE)), "jobs in flight"
+    )
     with psycopg.connect(field.place.conninfo) as other:
         if (lock := LOCKS[way]) is not None:
             other.execute(lock.format(field.place.schema))  # type: ignore[arg-type]
