@@ -191,7 +191,7 @@ class PostgresStore:
             made.commit()
         except psycopg.OperationalError as error:
             if made.info.transaction_status != psycopg.pq.TransactionStatus.INERROR:
-                raise translate(error, self._place) from error
+                raise translate(error, self._place, made) from error
             raise
         finally:
             self._inside.discard(threading.get_ident())

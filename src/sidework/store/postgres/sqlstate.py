@@ -53,6 +53,9 @@ _DAMAGED: _Meaning = (
 )
 _OTHER: _Meaning = (StoreError, "{place}: {message}")
 
+CONNECTION_LOST = "08006"
+"""For a connection that broke after something was sent: psycopg has no SQLSTATE for it."""
+
 _MEANINGS: dict[str, _Meaning] = {
     "08": _LOST,
     "25P02": (
@@ -125,7 +128,7 @@ _SECRETS = (
 def error_of(sqlstate: str | None, message: str, place: str) -> StoreError:
     """The error to raise for what a driver reported; ``place`` names the database in it.
 
-    ``sqlstate`` is None for what never got an answer from the server: no connection, or a lost one.
+    ``sqlstate`` is None for what never got an answer from the server: there was no connection.
     """
     line = one_line(message)
     kind, sentence = _meaning(sqlstate or _state_at_connect(line))
