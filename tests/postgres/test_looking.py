@@ -246,6 +246,23 @@ def test_check_and_doctor_end_with_one_on_a_problem(host: Host, place: Place) ->
         assert told.stderr == ""
 
 
+def test_what_was_found_is_told_though_the_content_cannot_be_read(host: Host, place: Place) -> None:
+    place.url = host.url
+    host.sql("ALTER TABLE sidework.jobs RESET (autovacuum_vacuum_threshold)")
+    host.sql(
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET statement_timeout = 2000', "
+        "current_database()); END $$"
+    )
+    with psycopg.connect(host.url) as holder:
+        holder.execute("LOCK TABLE sidework.jobs")
+        told = place.sidework("db", "check")
+    assert told.returncode == 1
+    assert told.stdout.startswith("--  autovacuum ")
+    assert told.stdout.endswith("whether anything is damaged could not be read\n")
+    assert "took too long" in told.stderr
+    assert len(told.stderr.splitlines()) == 1
+
+
 def test_rows_that_contradict_themselves_are_damage(host: Host, place: Place) -> None:
     place.url = host.url
     store = open_store(host.url)
