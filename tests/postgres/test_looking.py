@@ -25,6 +25,7 @@ from sidework.store.postgres.looking import (
     findings,
     table_settings,
 )
+from sidework.store.postgres.migrating import migrate
 from sidework.store.postgres.place import place_of
 from sidework.store.postgres.upkeep import EXACT
 from sidework.store.protocol import Finding
@@ -104,6 +105,12 @@ def test_the_advice_of_a_missing_setting_brings_it_back(host: Host) -> None:
         host.sql(one.advice)
     assert host.found() == []
     assert {"jobs", "attempts", "workers", "chores"} <= set(table_settings())
+
+
+def test_a_migration_that_is_due_is_told_without_the_settings_that_it_brings(host: Host) -> None:
+    host.sql("DROP SCHEMA sidework CASCADE")
+    migrate(place_of(host.url), migrations()[:-1])
+    assert [one.what for one in host.found()] == ["schema"]
 
 
 @pytest.mark.parametrize("setting", ["fsync", "full_page_writes", "autovacuum"])
