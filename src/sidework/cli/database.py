@@ -113,7 +113,7 @@ def check(store: Store, as_json: bool) -> None:
         elif not damage:
             click.echo("nothing is damaged")
     if failure is not None and not problem:
-        # After what was found: a hint may name what is in the way. Where there is a problem, it is the reason.
+        # Not before what was found: a hint may name what is in the way. A problem is itself the reason.
         raise failure
     sys.exit(1 if damage or problem else 0)
 
