@@ -70,7 +70,11 @@ def columns_of(jobs: Sequence[NewJob]) -> dict[str, list[Any]]:
 
 def values_of(job: NewJob) -> dict[str, Any]:
     """One job as ``insert_one.sql`` takes it."""
-    return {**dict(zip(NEW_COLUMNS, _FIELDS(job), strict=True)), "id": Id(job.id), "tags": tags_of(job)}
+    return {
+        **dict(zip(NEW_COLUMNS, _FIELDS(job), strict=True)),
+        "id": Id(job.id),
+        "tags": tags_of(job),
+    }
 
 
 _FIELDS = attrgetter(*NEW_COLUMNS)
