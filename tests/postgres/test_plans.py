@@ -103,8 +103,8 @@ def asked(picks: dict[str, list[tuple[UUID, int]]]) -> dict[str, list[Asked]]:
         "free": [Asked(claims, BY_KEY, 20)],
         "held": [Asked({"worker": 7}, {"jobs_running", "workers_pkey"}, 3)],
         "keep_attempt": [Asked(ends, {*BY_KEY}, 20)],
-        "lane": [Asked({"lane": "default", "runner": "thread"}, {"jobs_available"})],
-        "lanes": [Asked({"after": "", "runner": "thread", "most": 50}, {"jobs_available"}, 20)],
+        "lane": [Asked({"lanes": ["default"], "runners": ["thread"]}, {"jobs_available"})],
+        "lanes": [Asked({"after": "", "runners": ["loop", "thread"], "most": 50}, {"jobs_available"}, 20)],
         "lanes_between": [
             Asked({"known": ["default"], "after": "", "most": 50}, {"jobs_available"}, 20)
         ],

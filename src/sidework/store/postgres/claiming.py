@@ -157,7 +157,7 @@ def claim(
     before it, whose locks the first answer may wait for."""
     began, due_whole, since = monotonic(), bounds.whole("due"), bounds.since()
     looked: float | None = None
-    asks = Taking(connection, schema, demand.worker, bounds, now)
+    asks = Taking(connection, schema, demand, bounds, now)
     try:
         before = _look(connection, schema, demand, since, now, lanes, asks)
         looked = monotonic()
@@ -224,7 +224,7 @@ def _look(
     bounded. Its questions and those about the lanes go out together, one round trip for all."""
     sql = statement("look", schema)
     answer = ask(connection, sql, sql.values({"worker": demand.worker, "now": now, "since": since}))
-    asks.ahead(lanes.questions(demand))
+    asks.ahead(lanes.begins(demand))
     ((of_jobs, of_due, known, closed, any_expired, any_due, moment),) = answer()
     if not known:
         # Taken for dead, or the database is a new one. What it took would come back as a stranger's, a

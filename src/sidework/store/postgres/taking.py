@@ -12,7 +12,8 @@ from typing import Any
 
 from ...clock import Millis
 from ...job import Claimed, Runner
-from ..lanes import MOST_LANES, Question
+from ..lanes import MOST_LANES
+from ..protocol import Demand
 from .arrays import BigInts, Column, Ints, Texts, Uuids
 from .bounds import EVER, Bounds, Part
 from .connection import Connection, Rows, ask, rows, statement
@@ -26,13 +27,15 @@ class Taking:
         self,
         connection: Connection,
         schema: str,
-        worker: int,
+        demand: Demand,
         bounds: Bounds,
         now: Millis | None,
     ) -> None:
         self._connection = connection
         self._schema = schema
-        self._worker = worker
+        self._worker = demand.worker
+        self._runners = [runner for runner, places in demand.places.items() if places > 0]
+        self._served = demand.lanes
         self._bounds = bounds
         self._now = now
         self.moment: Millis = EVER
@@ -40,18 +43,19 @@ class Taking:
         self.whole = bounds.whole("jobs")
         self._slow = bounds.slow("jobs")
         self._unknown: dict[str, list[str]] = {}
-        self._asked: dict[Question, Rows] = {}
+        self._ahead: dict[str | None, Rows] = {}
+        self._told: dict[str | None, list[tuple[Any, ...]]] = {}
 
-    def ahead(self, questions: Iterable[Question]) -> None:
+    def ahead(self, begins: Iterable[str]) -> None:
         """Ask what the lanes will ask first, on a connection in pipeline mode: the answers come with that
         of the next statement that is waited for."""
         if not self._slow:
-            for one in questions:
-                self._asked[one] = self._put(one)
+            for after in [None] if self._served else begins:
+                self._ahead[after] = self._put(after)
 
     def forget(self) -> None:
         """What was asked ahead may not hold any more."""
-        self._asked.clear()
+        self._ahead.clear()
 
     def take(self, runner: Runner, lane: str, most: int) -> list[Claimed]:
         """Claim at most so many, in their order."""
@@ -74,13 +78,14 @@ class Taking:
         """Whether a lane may have available jobs of a runner."""
         if self._slow and (not self.whole or self._bounds.knows(runner, lane)):
             return self._bounds.knows(runner, lane)
-        return bool(self._answer(Question(runner, lane=lane))[0][0])
+        if self._slow:
+            return bool(self._ask("lane", lanes=Texts([lane]), runners=Texts([runner])))
+        return (lane, runner) in self._answer(None)
 
     def walk(self, runner: Runner, after: str, most: int) -> list[tuple[str, bool]]:
         """The next lanes, and whether they may have any of a runner."""
         if not self._slow:
-            found = self._answer(Question(runner, after=after))
-            return [(lane, any_) for lane, any_ in found[:most]]
+            return [(lane, runner in runners) for lane, runners in self._answer(after)[:most]]
         known = self._bounds.lanes(after)
         if not self.whole:
             return [(lane, self._bounds.knows(runner, lane)) for lane in known[:most]]
@@ -90,13 +95,21 @@ class Taking:
         line = sorted([*known, *self._unknown[after]])[:most]
         return [(lane, self.has(runner, lane)) for lane in line]
 
-    def _answer(self, question: Question) -> list[tuple[Any, ...]]:
-        asked = self._asked.pop(question, None)
-        return (asked or self._put(question))()
+    def _answer(self, after: str | None) -> list[tuple[Any, ...]]:
+        """The lanes after a name, each with the runners that it has jobs for; or, of the lanes that are
+        served, the pairs. One answer for all runners: a hint, as a take finds out by itself."""
+        if after not in self._told:
+            asked = self._ahead.pop(after, None) or self._put(after)
+            self._told[after] = asked()
+        return self._told[after]
 
-    def _put(self, one: Question) -> Rows:
-        values = {"runner": one.runner, "lane": one.lane, "after": one.after, "most": MOST_LANES}
-        sql = statement("lanes" if one.lane is None else "lane", self._schema)
+    def _put(self, after: str | None) -> Rows:
+        values: dict[str, Any] = {"runners": Texts(self._runners)}
+        if after is None:
+            sql, values["lanes"] = statement("lane", self._schema), Texts(self._served)
+        else:
+            sql = statement("lanes", self._schema)
+            values |= {"after": after, "most": MOST_LANES}
         return ask(self._connection, sql, sql.values(values))
 
     def _ask(self, verb: str, /, **values: Any) -> list[tuple[Any, ...]]:
