@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import psycopg
+from psycopg.generators import execute
 
 from ...clock import monotonic
 from ...errors import SchemaMismatch, StoreError, StoreMissing, StoreRefused
@@ -144,6 +145,14 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
         if self._kept is None:
             self._kept = self.cursor(binary=True)
         return self._kept
+
+    def tell(self, sql: bytes) -> None:
+        """Run statements without values whose rows nobody wants, in one round trip. Straight through libpq:
+        a ring costs a third of what it costs through a cursor, and everybody waits for rings."""
+        self.pgconn.send_query(sql)
+        for result in self.wait(execute(self.pgconn)):
+            if result.status == psycopg.pq.ExecStatus.FATAL_ERROR:
+                raise psycopg.errors.error_from_result(result)
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         limit = timeout

@@ -267,8 +267,7 @@ class Pulse:
             wanted: set[Kind] = {bell.kind for bell in self._bells}
         fresh = wanted - self._listens
         for kind in fresh:
-            name = channel(self._place.schema, kind).replace('"', '""')
-            connection.execute(f'LISTEN "{name}"'.encode())
+            connection.execute(f"LISTEN {self._quoted(kind)}".encode())
             self._listens.add(kind)
             # Whatever was rung while nobody listened is lost: look at everything.
             self._tell_all(kind)
@@ -333,14 +332,17 @@ class Pulse:
                     self._rings["work"] = None
 
     def _notify(self, connection: Connection, rings: dict[Kind, list[bytes] | None]) -> None:
-        names, payloads = [], []
+        calls = []
         for kind, ids in rings.items():
-            chunks = [None] if ids is None else _chunks(ids)
-            for chunk in chunks:
-                names.append(channel(self._place.schema, kind))
-                payloads.append("" if chunk is None else payload_of(chunk))
-        connection.execute(_NOTIFY, [Texts(names), Texts(payloads)], binary=True)
+            name = self._quoted(kind)
+            for chunk in [None] if ids is None else _chunks(ids):
+                payload = "" if chunk is None else payload_of(chunk)  # letters and digits
+                calls.append(f"NOTIFY {name}, '{payload}'")
+        connection.tell("; ".join(calls).encode())
         self._rung_at = monotonic()
+
+    def _quoted(self, kind: Kind) -> str:
+        return '"' + channel(self._place.schema, kind).replace('"', '""') + '"'
 
     def _hear(self, connection: Connection) -> None:
         connection.pgconn.consume_input()
@@ -364,11 +366,6 @@ class Pulse:
         for bell in listening:
             bell.ring(b"")
 
-
-_NOTIFY = b"""SELECT pg_notify(name, payload), set_config('synchronous_commit', 'off', true)
-FROM unnest($1::text[], $2::text[]) AS ring (name, payload)"""
-"""A ring is a commit of its own, and a hint that no crash has to keep: it waits for no disk (nor replica),
-and makes the commits of jobs beside it wait for none the more."""
 
 _pulses: weakref.WeakValueDictionary[str, Pulse] = weakref.WeakValueDictionary()
 _guard = threading.Lock()
