@@ -179,6 +179,8 @@ class PostgresStore:
             made = psycopg.connect(self._place.conninfo, application_name="sidework")
         except psycopg.Error as error:
             raise translate(error, self._place) from error
+        # Named in a session that a pooler hands on, a statement would be in the way of another's.
+        made.prepare_threshold = None
         self._inside.add(threading.get_ident())
         owner = os.getpid()
         try:
