@@ -185,7 +185,8 @@ def connect(place: Place, patience: Patience, *, name: str = NAME) -> Connection
             cursor_factory=psycopg.RawCursor,
         )
     except psycopg.Error as error:
-        raise translate(error, place) from error
+        # The driver's frames hold the password: a report of errors with local variables would show it.
+        raise translate(error, place) from error.with_traceback(None)
     made.patience = patience
     return made
 

@@ -178,7 +178,7 @@ class PostgresStore:
         try:
             made = psycopg.connect(self._place.conninfo, application_name="sidework")
         except psycopg.Error as error:
-            raise translate(error, self._place) from error
+            raise translate(error, self._place) from error.with_traceback(None)
         # Named in a session that a pooler hands on, a statement would be in the way of another's.
         made.prepare_threshold = None
         self._inside.add(threading.get_ident())
