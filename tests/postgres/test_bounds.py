@@ -125,7 +125,7 @@ def test_a_job_with_an_old_place_is_hidden_for_a_second_at_most(
         def came() -> bool:
             turn = claimer.turn(1)
             found.extend(job.id for job in turn.claimed)
-            assert turn.claimed or turn.next_due is not None
+            assert turn.claimed or turn.due_in is not None
             return old.id in found
 
         until(came, "the released job", patience=WHOLE_SECONDS + 2)

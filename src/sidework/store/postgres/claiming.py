@@ -135,12 +135,12 @@ def _settle(
 
 class Found(NamedTuple):
     """What a claim brought: the jobs, for which runners it was less than was asked for, which jobs had
-    expired, and when another look is worth it: a job becomes due, or bounds left something out."""
+    expired, and in how long another look is worth it: a job becomes due, or bounds left something out."""
 
     taken: list[Claimed]
     short: frozenset[Runner]
     expired: list[bytes]
-    look_at: Callable[[], Millis | None]
+    due_in: Callable[[], Millis | None]
 
 
 def claim(
@@ -163,31 +163,39 @@ def claim(
             bounds.gave_up(monotonic() - looked)
         raise
     shared = monotonic()
-    again = None if asks.whole or not short else before.moment + bounds.rest("jobs")
+    again = None if asks.whole or not short else bounds.rest("jobs")
     sql = statement("next_due", schema)
-    answer = ask(connection, sql, sql.values({"since": since}))
+    answer = ask(connection, sql, sql.values({"since": since, "now": now}))
     if before.all_seen:
         bounds.none_left(before.moment)
     else:
         bounds.some_left()
 
-    def look_at() -> Millis | None:
-        ((due, of_jobs, of_due),) = answer()
+    def due_in() -> Millis | None:
+        ((due, moment, of_jobs, of_due),) = answer()
         if asks.whole:
             bounds.looked("jobs", of_jobs - before.of_jobs - len(taken), shared - looked)
         if due_whole:
             brought = before.promoted + len(before.expired)
             bounds.looked("due", of_due - before.of_due - brought, looked - began)
-        return min((time for time in (due, again) if time is not None), default=None)
+        wait = None if due is None else due - moment
+        return min((time for time in (wait, again) if time is not None), default=None)
 
-    return Found(taken, short, before.expired, look_at)
+    return Found(taken, short, before.expired, due_in)
 
 
-def next_due(connection: Connection, schema: str, bounds: Bounds) -> Callable[[], Millis | None]:
-    """When the next waiting job becomes due."""
+def due_in(
+    connection: Connection, schema: str, bounds: Bounds, now: Millis | None
+) -> Callable[[], Millis | None]:
+    """Milliseconds until the next waiting job becomes due."""
     sql = statement("next_due", schema)
-    answer = ask(connection, sql, sql.values({"since": bounds.since()}))
-    return lambda: answer()[0][0]
+    answer = ask(connection, sql, sql.values({"since": bounds.since(), "now": now}))
+
+    def wait() -> Millis | None:
+        ((due, moment, _, _),) = answer()
+        return None if due is None else due - moment
+
+    return wait
 
 
 class _Before(NamedTuple):

@@ -293,13 +293,13 @@ class PostgresStore:
                 reach("turn: recorded, not committed")
             expired[:] = []
             if demand is None:
-                due = claiming.next_due(connection, self._schema, self._bounds)
+                due = claiming.due_in(connection, self._schema, self._bounds, now)
                 return lambda: Turn(took(), [], frozenset(), due())
             found = claiming.claim(connection, self._schema, demand, self._lanes, self._bounds, now)
             expired[:] = found.expired
             if found.taken:
                 reach("turn: claimed, not committed")
-            return lambda: Turn(took(), found.taken, found.short, found.look_at())
+            return lambda: Turn(took(), found.taken, found.short, found.due_in())
 
         turn = self._session.piped(work)
         reach("turn: committed")
