@@ -12,8 +12,9 @@ from servers.waiting import until
 from sidework.ids import new_id
 from sidework.job import Claimed, NewJob
 from sidework.outcome import Outcome
-from sidework.store.postgres.bounds import MOST_DEAD, WHOLE_SECONDS, Bounds
+from sidework.store.postgres.bounds import Bounds
 from sidework.store.postgres.engine import PostgresStore
+from sidework.store.postgres.rounds import MOST_DEAD, WHOLE_SECONDS
 from sidework.store.protocol import Demand, Turn
 
 DEAD = MOST_DEAD * 3

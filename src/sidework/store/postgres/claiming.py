@@ -152,7 +152,7 @@ def claim(
     now: Millis | None,
 ) -> Found:
     """Take what the demand has places for, shared evenly among open lanes."""
-    began, due_whole, since = monotonic(), bounds.whole("due"), bounds.since()
+    began, due_whole, since = monotonic(), bounds.all_due, bounds.since()
     before = _look(connection, schema, demand.worker, since, now)
     looked = monotonic()
     asks = Taking(connection, schema, demand.worker, bounds, now, before.moment)
@@ -160,10 +160,9 @@ def claim(
         taken, short = lanes.share(demand, before.closed, asks.has, asks.walk, asks.take)
     except Exception:
         if asks.whole:
-            bounds.gave_up(monotonic() - looked)
+            bounds.rounds.gave_up(monotonic() - looked)
         raise
-    shared = monotonic()
-    again = None if asks.whole or not short else bounds.rest("jobs")
+    again = bounds.rounds.rest() if asks.left_out and short else None
     sql = statement("next_due", schema)
     answer = ask(connection, sql, sql.values({"since": since, "now": now}))
     if before.all_seen:
@@ -174,10 +173,10 @@ def claim(
     def due_in() -> Millis | None:
         ((due, moment, of_jobs, of_due),) = answer()
         if asks.whole:
-            bounds.looked("jobs", of_jobs - before.of_jobs - len(taken), shared - looked)
+            bounds.rounds.looked(of_jobs - before.of_jobs - len(taken), asks.seconds)
         if due_whole:
             brought = before.promoted + len(before.expired)
-            bounds.looked("due", of_due - before.of_due - brought, looked - began)
+            bounds.looked(of_due - before.of_due - brought, looked - began)
         wait = None if due is None else due - moment
         return min((time for time in (wait, again) if time is not None), default=None)
 
