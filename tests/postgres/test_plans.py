@@ -114,7 +114,10 @@ def asked(picks: dict[str, list[tuple[UUID, int]]]) -> dict[str, list[Asked]]:
                 {"jobs_expiring", "jobs_due", "workers_pkey", "queues_pkey"},
             )
         ],
-        "next_due": [Asked({"since": EVER}, {"jobs_due"}), Asked({"since": 5}, {"jobs_due"})],
+        "next_due": [
+            Asked({"since": EVER, "now": NOW}, {"jobs_due"}),
+            Asked({"since": 5, "now": NOW}, {"jobs_due"}),
+        ],
         "promote": [Asked(turns, {"jobs_due", *BY_KEY}, WRITES)],
         "prune_age": [
             Asked(

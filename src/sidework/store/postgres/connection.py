@@ -26,6 +26,9 @@ NAME = "sidework"
 AGAIN = frozenset({"40001", "40P01"})
 """Serialization failure and deadlock: the transaction was undone whole, to be tried again
 (postgresql.org/docs/current/mvcc-serialization-failure-handling.html)."""
+READ_ONLY = "25006"
+"""Of a server that was the primary when the connection was made, or a database whose default was read-only
+then: the connection would stay so for ever, while new ones lead to where jobs can be stored."""
 TRIES = 8
 
 _NOW = "coalesce(%s::bigint, (extract(epoch FROM statement_timestamp()) * 1000)::bigint)"
@@ -198,7 +201,8 @@ def connect(place: Place, patience: Patience, *, name: str = NAME) -> Connection
             cursor_factory=psycopg.RawCursor,
         )
     except psycopg.Error as error:
-        raise translate(error, place) from error
+        # The driver's frames hold the password: a report of errors with local variables would show it.
+        raise translate(error, place) from error.with_traceback(None)
     made.patience = patience
     return made
 

@@ -48,7 +48,7 @@ from .connection import (
     translate,
 )
 from .errand import Errand, Errands
-from .place import place_of
+from .place import Place, place_of
 from .pulse import POLL_FIRST, POLL_GROWTH, POLL_HEARD, POLL_MOST, pulse_of
 from .roster import Roster
 from .session import Session, leave
@@ -178,7 +178,9 @@ class PostgresStore:
         try:
             made = psycopg.connect(self._place.conninfo, application_name="sidework")
         except psycopg.Error as error:
-            raise translate(error, self._place) from error
+            raise translate(error, self._place) from error.with_traceback(None)
+        # Named in a session that a pooler hands on, a statement would be in the way of another's.
+        made.prepare_threshold = None
         self._inside.add(threading.get_ident())
         owner = os.getpid()
         try:
@@ -188,9 +190,9 @@ class PostgresStore:
                     "this process was forked within a transaction of the store, which is its parent's: "
                     "end it within the block (os._exit), or fork before"
                 )
-            made.commit()
+            _commit(made, self._place)
         except psycopg.OperationalError as error:
-            if made.info.transaction_status != psycopg.pq.TransactionStatus.INERROR:
+            if made.broken:
                 raise translate(error, self._place) from error
             raise
         finally:
@@ -291,7 +293,7 @@ class PostgresStore:
                 reach("turn: recorded, not committed")
             expired[:] = []
             if demand is None:
-                due = claiming.next_due(connection, self._schema, self._bounds)
+                due = claiming.due_in(connection, self._schema, self._bounds, now)
                 return lambda: Turn(took(), [], frozenset(), due())
             found = claiming.claim(
                 connection, self._schema, demand, self._lanes, self._bounds, now, alone=not outcomes
@@ -299,7 +301,7 @@ class PostgresStore:
             expired[:] = found.expired
             if found.taken:
                 reach("turn: claimed, not committed")
-            return lambda: Turn(took(), found.taken, found.short, found.look_at())
+            return lambda: Turn(took(), found.taken, found.short, found.due_in())
 
         turn = self._session.piped(work)
         reach("turn: committed")
@@ -519,3 +521,17 @@ class PostgresStore:
     def vacuum(self) -> None:
         """Give dead rows' room back for new ones, beside everything that runs."""
         self._long(lambda c: upkeep.vacuum(c, self._place))
+
+
+def _commit(connection: psycopg.Connection[Any], place: Place) -> None:
+    """``StoreRefused`` where a statement has failed and the caller went on: the server would answer COMMIT by
+    a rollback, and psycopg takes that for a success."""
+    if connection.info.transaction_status == psycopg.pq.TransactionStatus.INERROR:
+        raise StoreRefused(
+            "a statement of this transaction has failed, so nothing of it is stored: let its error leave the "
+            "with block, or put what may fail into a savepoint (with connection.transaction())"
+        )
+    try:
+        connection.commit()
+    except psycopg.OperationalError as error:
+        raise translate(error, place) from error

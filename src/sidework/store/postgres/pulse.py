@@ -322,7 +322,17 @@ class Pulse:
     def _look_after(self, connection: Connection, transactions: list[str]) -> None:
         sql = b"SELECT id, pg_xact_status(id::xid8) FROM unnest($1::text[]) AS watched (id)"
         now = monotonic()
-        for id_, status in connection.execute(sql, [Texts(transactions)], binary=True).fetchall():
+        try:
+            found = connection.execute(sql, [Texts(transactions)], binary=True).fetchall()
+        except psycopg.errors.InvalidParameterValue:
+            # Of a server that a failover or a restored backup has put behind them: it has yet to give out one
+            # of these numbers. Asked again it would only say so again, and no bell would ring any more.
+            with self._lock:
+                for id_ in transactions:
+                    del self._watched[id_]
+                self._rings["work"] = None
+            return
+        for id_, status in found:
             with self._lock:
                 _, wait = self._watched.pop(id_)
                 if status == "in progress":

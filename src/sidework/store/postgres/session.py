@@ -22,6 +22,7 @@ from ...forking import forgets
 from ..protocol import STOP_SECONDS
 from .connection import (
     AGAIN,
+    READ_ONLY,
     TRIES,
     Connection,
     Opened,
@@ -149,9 +150,12 @@ class Session:
                     return work(connection)
                 except psycopg.Error as error:
                     broken = connection.closed or connection.broken
-                    if broken:
+                    demoted = error.sqlstate == READ_ONLY
+                    if broken or demoted:
                         self._shut()
-                    undone = error.sqlstate in AGAIN or (broken and again)
+                    undone = (
+                        error.sqlstate in AGAIN or (broken and again) or (demoted and tries == 1)
+                    )
                     if not undone or tries >= TRIES or monotonic() - began >= patience:
                         raise translate(error, self.place) from error
                     if broken:

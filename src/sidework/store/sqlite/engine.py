@@ -266,7 +266,7 @@ class SqliteStore:
             if claimed:
                 reach("turn: claimed, not committed")
             due = connection.execute(statement("next_due")).get
-            return Turn(took, claimed, short, due)
+            return Turn(took, claimed, short, None if due is None else due - moment)
 
         expired: list[bytes] = []
         turn = self._write(work)
