@@ -18,7 +18,7 @@ from ...clock import monotonic
 from ...errors import SchemaMismatch, StoreError, StoreMissing, StoreRefused
 from .arrays import adapt
 from .place import Place, secrets_of
-from .sqlstate import error_of
+from .sqlstate import CONNECTION_LOST, error_of
 
 OLDEST_SERVER = 140_000
 NAME = "sidework"
@@ -183,12 +183,19 @@ class Opened:
     mark: UUID | None
 
 
-def translate(error: psycopg.Error, place: Place) -> StoreError:
-    """What an error of psycopg means for whoever uses the store at ``place``; no secret is in it."""
+def translate(
+    error: psycopg.Error, place: Place, wrote_on: psycopg.Connection[Any] | None = None
+) -> StoreError:
+    """What an error of psycopg means for whoever uses the store at ``place``; no secret is in it.
+
+    ``wrote_on``: the connection that something to be stored was sent on. If it broke, only the answer may
+    be missing.
+    """
     text = (error.diag.message_primary or str(error)).strip()
     for secret in secrets_of(place.url):
         text = text.replace(secret, "***")
-    return error_of(error.sqlstate, text, place.shown)
+    broke = wrote_on is not None and (wrote_on.closed or wrote_on.broken)
+    return error_of(error.sqlstate or (CONNECTION_LOST if broke else None), text, place.shown)
 
 
 def connect(place: Place, patience: Patience, *, name: str = NAME) -> Connection:

@@ -45,7 +45,7 @@ class Transactions:
             _commit(made, self._place)
         except psycopg.OperationalError as error:
             if made.broken:
-                raise translate(error, self._place) from error
+                raise translate(error, self._place, made) from error
             raise
         finally:
             self._inside.discard(threading.get_ident())
@@ -75,4 +75,4 @@ def _commit(connection: psycopg.Connection[Any], place: Place) -> None:
     try:
         connection.commit()
     except psycopg.OperationalError as error:
-        raise translate(error, place) from error
+        raise translate(error, place, connection) from error
