@@ -151,6 +151,9 @@ class Link:
         while data := await server.read(CHUNK):
             out = bytearray()
             for message in self.framing.feed(data):
+                if message.kind == "A" and self.proxy.deaf:
+                    self.proxy.landed["unheard"] += 1
+                    continue
                 if not self.asked:
                     out += message.raw  # of itself: a notification, a notice, the server's end
                     continue

@@ -53,6 +53,7 @@ class Proxy:
         self.history: list[Landed] = []
         self.links: set[Link] = set()
         self.latency = 0.0
+        self.deaf = False
         self.changed = asyncio.Event()
         self._stalled: list[tuple[Direction, Which]] = []
         self._armed: list[Which] = []
@@ -97,6 +98,11 @@ class Proxy:
         """Each piece takes that much longer, either way."""
         self.latency = seconds
 
+    def deafen(self) -> None:
+        """Lose every notification from now on (``landed["unheard"]``); whoever listens is answered all the
+        same, and never learns of it."""
+        self._do(lambda: setattr(self, "deaf", True))
+
     def heal(self) -> None:
         """Pass everything from now on, and take connections again. A plan stays in force."""
 
@@ -104,6 +110,7 @@ class Proxy:
             self._stalled.clear()
             self._armed.clear()
             self.latency = 0.0
+            self.deaf = False
             for link in self.links:
                 link.budget.clear()
             self._tell()
