@@ -116,6 +116,8 @@ class Link:
                     self.nth = self.proxy.arrived(self.name)
                 elif message.kind == wire.NEGOTIATION:
                     self.framing.bare += 1
+                if message.kind in wire.RUNNING:
+                    self.proxy.statements[self.name] += 1
                 if message.kind in wire.ASKING:
                     asked = self._ask(message.kind)
                     if asked.fate.kind == "reset":

@@ -78,7 +78,7 @@ class PostgresStore:
         self._lanes, self._bounds = Lanes(), Bounds()
         self._roster = Roster(self._session, self._pulse, self._place, self._moved)
         self._inside: set[int] = set()
-        self._version, self._poll = 0, POLL_FIRST
+        self._poll = POLL_FIRST
 
     @property
     def url(self) -> str:
@@ -117,6 +117,7 @@ class PostgresStore:
             for at, jobs in same.items():
                 done[at] = [Inserted(job.id, next(verdicts)) for job in jobs]
         reach("insert: committed")
+        self._poll = POLL_FIRST  # its end may be waited for
         self.ring_work()  # once for all who shared the commit
         return [done[at] for at in range(len(commands))]
 
@@ -301,6 +302,8 @@ class PostgresStore:
 
         turn = self._session.piped(work)
         reach("turn: committed")
+        if turn.claimed:
+            self._poll = POLL_FIRST  # where there was one, there may be more
         moved = [one.id for one, took in zip(outcomes, turn.took, strict=True) if took is not None]
         if moved or expired:
             self.ring_done([*moved, *expired])
@@ -447,14 +450,13 @@ class PostgresStore:
         found = self._session.one(
             numbered("SELECT pg_current_snapshot()::text", ""), [], again=True
         )
-        version = hash(found[0][0])
-        changed, self._version = version != self._version, version
-        self._poll = POLL_FIRST if changed else min(POLL_MOST, self._poll * POLL_GROWTH)
-        return version
+        self._poll = min(POLL_MOST, self._poll * POLL_GROWTH)
+        return hash(found[0][0])
 
     def pace(self) -> float:
         """Seconds until the version is worth another look: seldom while the bells are heard, else the more
-        seldom the longer nothing has changed; not all at the same time."""
+        seldom the longer nothing was stored or claimed here; not all at the same time. That the version has
+        changed is no reason to hurry: every heartbeat changes it, and whatever the cluster has besides."""
         poll = POLL_HEARD if self._pulse.hears else self._poll
         return poll * random.uniform(0.8, 1.2)
 
