@@ -41,7 +41,7 @@ WATCH_FIRST, WATCH_MOST, WATCH_GROWTH = 0.002, 0.25, 1.5
 """Seconds until a stranger's open transaction is looked at again."""
 RETRY_FIRST, RETRY_MOST = 0.05, 0.5
 POLL_FIRST, POLL_MOST, POLL_GROWTH, POLL_HEARD = 0.05, 0.5, 1.3, 1.0
-"""Seconds between two looks for news without bells: after a change, and at most; and while they are heard."""
+"""Seconds between two looks for news without bells: after a find, and at most; and while they are heard."""
 IDLE_SECONDS = 10.0
 """A connection that nobody needs any more is kept for so long."""
 
