@@ -22,6 +22,7 @@ from ...forking import forgets
 from ..protocol import STOP_SECONDS
 from .connection import (
     AGAIN,
+    READ_ONLY,
     TRIES,
     Connection,
     Opened,
@@ -160,9 +161,12 @@ class Session:
                     return work(connection)
                 except psycopg.Error as error:
                     broken = connection.closed or connection.broken
-                    if broken:
+                    demoted = error.sqlstate == READ_ONLY
+                    if broken or demoted:
                         self._shut()
-                    undone = error.sqlstate in AGAIN or (broken and again)
+                    undone = (
+                        error.sqlstate in AGAIN or (broken and again) or (demoted and tries == 1)
+                    )
                     ours = translate(error, self.place, connection if writes else None)
                     if not undone or tries >= TRIES or monotonic() - began >= patience:
                         raise ours from error
