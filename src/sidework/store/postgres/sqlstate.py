@@ -35,7 +35,8 @@ _BUSY: _Meaning = (
 )
 _LOGIN: _Meaning = (
     StoreRefused,
-    "{place} refuses the login ({message}): check user and password, or pg_hba.conf",
+    "{place} refuses the login ({message}): check user and password, its right to CONNECT, or "
+    "pg_hba.conf",
 )
 _POOLER: _Meaning = (
     StoreRefused,
@@ -113,6 +114,7 @@ _AT_CONNECT: tuple[tuple[str, str], ...] = (
     ("no pg_hba.conf entry", "28000"),
     ("authentication failed", "28000"),
     ("is not permitted to log in", "28000"),
+    ("permission denied for database", "28000"),
     ("too many clients", "53300"),
     ("too many connections", "53300"),
     ("remaining connection slots", "53300"),
