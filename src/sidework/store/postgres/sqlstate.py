@@ -31,7 +31,8 @@ _UNREACHED: _Meaning = (
 _AWAY: _Meaning = (StoreUnavailable, "{place} is not taking work now ({message}): try again")
 _BUSY: _Meaning = (
     StoreUnavailable,
-    "another transaction is in the way in {place} ({message}): roll back and try again",
+    "another transaction is in the way in {place} ({message}): try again; a transaction of your own is to "
+    "be rolled back before",
 )
 _LOGIN: _Meaning = (
     StoreRefused,
