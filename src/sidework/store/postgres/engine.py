@@ -17,7 +17,7 @@ import psycopg
 
 from ...clock import Millis
 from ...crashpoint import reach
-from ...errors import StoreRefused
+from ...errors import StoreError, StoreRefused
 from ...job import (
     AttemptRow,
     Copied,
@@ -109,6 +109,29 @@ class PostgresStore:
     def _insert_batch(
         self, commands: Sequence[tuple[Sequence[NewJob], Millis | None]]
     ) -> Sequence[list[Inserted] | BaseException]:
+        try:
+            return self._insert_together(commands)
+        except StoreError as error:
+            if len(commands) == 1 or not inserting.may_be_of_one(error):
+                raise
+            told = [self._insert_apart(command) for command in commands]
+            self.ring_work()
+            return told
+
+    def _insert_apart(
+        self, command: tuple[Sequence[NewJob], Millis | None]
+    ) -> list[Inserted] | BaseException:
+        try:
+            jobs, now = command
+            apart = inserting.apart(self._schema, jobs, now)
+            verdicts = self._session.write(apart, again=True)
+            return [Inserted(job.id, verdict) for job, verdict in zip(jobs, verdicts, strict=True)]
+        except StoreError as error:
+            return error
+
+    def _insert_together(
+        self, commands: Sequence[tuple[Sequence[NewJob], Millis | None]]
+    ) -> list[list[Inserted]]:
         done: dict[int, list[Inserted]] = {}
         for now in dict.fromkeys(now for _, now in commands):  # one, but for tests
             same = {at: jobs for at, (jobs, moment) in enumerate(commands) if moment == now}
