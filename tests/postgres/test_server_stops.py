@@ -6,7 +6,6 @@ in a crash; afterwards the same request is made again.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from time import monotonic
@@ -34,7 +33,7 @@ ENDS: list[Mode] = ["fast", "immediate", "kill"]
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with Server(durable=True) as server:
+    with Server(settings={"max_prepared_transactions": "2"}, durable=True) as server:
         yield server
 
 
@@ -61,19 +60,24 @@ def cut_off(server: Server, table: str, mode: Mode, work: Callable[[], object]) 
         except BaseException as error:  # noqa: BLE001 - looked at by the test
             told.append(error)
 
-    with contextlib.closing(psycopg.connect(server.url())) as holder:
+    with psycopg.connect(server.url(), autocommit=True) as holder:
+        # Prepared, the lock outlives its backend: one that a fast stop ended first would let the statement
+        # on, which could commit before it is ended itself.
+        holder.execute("BEGIN")
         holder.execute(sql.SQL(f"LOCK TABLE {table} IN SHARE MODE"))
-        thread = threading.Thread(target=asked)
-        thread.start()
-        until(
-            lambda: server.psql("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"),
-            "the statement in its wait",
-        )
-        began = monotonic()
-        server.stop(mode)
-        thread.join(30)
-        took = monotonic() - began
+        holder.execute("PREPARE TRANSACTION 'holder'")
+    thread = threading.Thread(target=asked)
+    thread.start()
+    until(
+        lambda: server.psql("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"),
+        "the statement in its wait",
+    )
+    began = monotonic()
+    server.stop(mode)
+    thread.join(30)
+    took = monotonic() - began
     server.start()
+    server.psql("ROLLBACK PREPARED 'holder'")
     (error,) = told
     assert isinstance(error, StoreError)
     assert type(error) is StoreUnavailable
