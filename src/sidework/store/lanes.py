@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Set
+from typing import NamedTuple
 
 from ..job import Claimed, Runner
 from .protocol import Demand
@@ -23,6 +24,14 @@ Take = Callable[[Runner, str, int], list[Claimed]]
 """Claim at most so many jobs of a runner from a lane, in the order of promise I6."""
 
 
+class Question(NamedTuple):
+    """What ``share`` asks about a runner: whether it has jobs in a lane, or the lanes after a name."""
+
+    runner: Runner
+    lane: str | None = None
+    after: str = ""
+
+
 class Lanes:
     """Goes round the lanes of a runner, bounded at each claim, so that every lane's turn comes."""
 
@@ -30,6 +39,13 @@ class Lanes:
         self._turns = Counter[Runner]()
         self._after: dict[Runner, str] = {}
         self._barren = Counter[Runner]()
+
+    def questions(self, demand: Demand) -> list[Question]:
+        """What ``share`` will ask first, for an engine that asks it all at once."""
+        runners = [runner for runner, places in demand.places.items() if places > 0]
+        if demand.lanes:
+            return [Question(runner, lane) for runner in runners for lane in demand.lanes]
+        return [Question(runner, after=self._after.get(runner, "")) for runner in runners]
 
     def share(
         self, demand: Demand, paused: Set[str], has: Has, walk: Walk, take: Take

@@ -39,7 +39,9 @@ class Claims:
             if demand is None:
                 due = claiming.next_due(connection, self._schema, self._bounds)
                 return lambda: Turn(took(), [], frozenset(), due())
-            found = claiming.claim(connection, self._schema, demand, self.lanes, self._bounds, now)
+            found = claiming.claim(
+                connection, self._schema, demand, self.lanes, self._bounds, now, alone=not outcomes
+            )
             expired[:] = found.expired
             if found.taken:
                 reach("turn: claimed, not committed")

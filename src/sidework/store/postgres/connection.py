@@ -62,7 +62,7 @@ class Sql(NamedTuple):
     text: bytes
     names: tuple[str, ...]
     answers: bool = True
-    """Whether rows come back."""
+    """Whether rows come back; else they are empty, as many as it wrote."""
 
     def values(self, given: dict[str, Any]) -> list[Any]:
         """The parameters in order."""
@@ -137,6 +137,13 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
     stall a worker, which would not notice that its lease runs out. Then it is closed."""
 
     patience: Patience | None = None
+    _kept: psycopg.Cursor[tuple[Any, ...]] | None = None
+
+    def kept(self) -> psycopg.Cursor[tuple[Any, ...]]:
+        """A cursor for statements whose rows are fetched at once: a new one each time costs 15 us."""
+        if self._kept is None:
+            self._kept = self.cursor(binary=True)
+        return self._kept
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         limit = timeout
@@ -280,7 +287,7 @@ def check_version(version: int | None, place: Place) -> None:
 
 def rows(connection: Connection, sql: Sql, values: Sequence[Any]) -> list[tuple[Any, ...]]:
     """Run one statement; its rows."""
-    return ask(connection, sql, values)()
+    return _rows_of(connection.kept().execute(sql.text, values), sql)
 
 
 Rows = Callable[[], list[tuple[Any, ...]]]
@@ -291,4 +298,8 @@ def ask(connection: Connection, sql: Sql, values: Sequence[Any]) -> Rows:
     """Have one statement run. On a connection in pipeline mode it goes out together with the next one whose
     rows are waited for."""
     cursor = connection.execute(sql.text, values, binary=True)
-    return cursor.fetchall if sql.answers else list
+    return lambda: _rows_of(cursor, sql)
+
+
+def _rows_of(cursor: psycopg.Cursor[tuple[Any, ...]], sql: Sql) -> list[tuple[Any, ...]]:
+    return cursor.fetchall() if sql.answers else [()] * cursor.rowcount

@@ -106,7 +106,9 @@ class Pulse:
                 self._rings[kind] = None  # "look at everything" is said already, or is now
             else:
                 self._rings[kind] = [*(waiting or ()), *found] if found else None
-            self._start()
+            # Soon after a ring the thread looks by itself whether another has come (`_due`).
+            if self._thread is None or self._closing or not self._rang():
+                self._start()
 
     def watch(self, transaction: str) -> None:
         """Ring for work when a stranger's transaction, by its id, is committed."""
@@ -225,13 +227,17 @@ class Pulse:
             if now < self._retry_at:
                 return self._retry_at
             times = [*self._beats.values(), *(at for at, _ in self._watched.values())]
-            if self._rings:
+            if self._rings or self._rang():
                 times.append(self._rung_at + RING_SECONDS)
             if self._opened is not None:
                 times.append(
                     self._probed_at + PROBE_SECONDS if self._bells else self._used_at + IDLE_SECONDS
                 )
         return min(times, default=now + 60)
+
+    def _rang(self) -> bool:
+        """Whether it is too early for the next ring."""
+        return monotonic() < self._rung_at + RING_SECONDS
 
     def _open(self) -> Opened:
         if self._opened is None:
@@ -333,8 +339,7 @@ class Pulse:
             for chunk in chunks:
                 names.append(channel(self._place.schema, kind))
                 payloads.append("" if chunk is None else payload_of(chunk))
-        sql = b"SELECT pg_notify(name, payload) FROM unnest($1::text[], $2::text[]) AS ring (name, payload)"
-        connection.execute(sql, [Texts(names), Texts(payloads)], binary=True)
+        connection.execute(_NOTIFY, [Texts(names), Texts(payloads)], binary=True)
         self._rung_at = monotonic()
 
     def _hear(self, connection: Connection) -> None:
@@ -359,6 +364,11 @@ class Pulse:
         for bell in listening:
             bell.ring(b"")
 
+
+_NOTIFY = b"""SELECT pg_notify(name, payload), set_config('synchronous_commit', 'off', true)
+FROM unnest($1::text[], $2::text[]) AS ring (name, payload)"""
+"""A ring is a commit of its own, and a hint that no crash has to keep: it waits for no disk (nor replica),
+and makes the commits of jobs beside it wait for none the more."""
 
 _pulses: weakref.WeakValueDictionary[str, Pulse] = weakref.WeakValueDictionary()
 _guard = threading.Lock()
