@@ -31,6 +31,7 @@ ALONE: dict[str, dict[str, str]] = {
     "postgres": {
         "arrays.py": "a batch is one statement over arrays, packed here",
         "bounds.py": "dead rows that a transaction pins are stepped over at every claim; a file has none",
+        "rounds.py": "when to look past those bounds",
         "taking.py": "a claim by those bounds; a file's claim is one statement",
         "sql/claim_after.sql": "a claim behind a bound",
         "sql/lanes_between.sql": "the lanes behind a bound",

@@ -64,14 +64,14 @@ class Turn(Struct, frozen=True):
     ``took[i]`` is False when outcome i lost its claim, and None when a transaction of the job's own that
     is still open holds the row (only of one with ``in_transaction``): nothing was written, and it is to
     be said again. ``short`` names the runners for which there was less to claim than was asked for.
-    ``next_due`` is when another look is worth it: the next waiting job becomes due, or what the engine's
-    hints left out of this one may be seen.
+    ``due_in`` is the milliseconds until another look is worth it, by the store's clock, which is none of the
+    worker's: the next waiting job becomes due, or what the engine's hints left out may be seen.
     """
 
     took: Sequence[bool | None]
     claimed: list[Claimed]
     short: frozenset[Runner]
-    next_due: Millis | None
+    due_in: Millis | None
 
 
 class Finding(Struct, frozen=True):

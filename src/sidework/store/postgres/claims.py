@@ -37,7 +37,7 @@ class Claims:
                 reach("turn: recorded, not committed")
             expired[:] = []
             if demand is None:
-                due = claiming.next_due(connection, self._schema, self._bounds)
+                due = claiming.due_in(connection, self._schema, self._bounds, now)
                 return lambda: Turn(took(), [], frozenset(), due())
             found = claiming.claim(
                 connection, self._schema, demand, self.lanes, self._bounds, now, alone=not outcomes
@@ -45,7 +45,7 @@ class Claims:
             expired[:] = found.expired
             if found.taken:
                 reach("turn: claimed, not committed")
-            return lambda: Turn(took(), found.taken, found.short, found.look_at())
+            return lambda: Turn(took(), found.taken, found.short, found.due_in())
 
         turn = self._session.piped(work)
         reach("turn: committed")

@@ -97,6 +97,7 @@ class PostgresStore:
         done: list[Inserted] = []
         for start in range(0, len(jobs), MOST_ROWS):
             done += self._inserts.submit((jobs[start : start + MOST_ROWS], now))
+        self._polling.hurry()  # their ends may be waited for
         return done
 
     def get(self, ids: Sequence[bytes]) -> list[JobRow | None]:
@@ -193,6 +194,8 @@ class PostgresStore:
             storable.check_demand(demand)
         self._transactions.outside()
         turn, moved = self._claims.turn(outcomes, demand, now)
+        if turn.claimed:
+            self._polling.hurry()  # where there was one, there may be more
         if moved:
             self.ring_done(moved)
         return turn

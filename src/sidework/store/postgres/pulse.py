@@ -41,7 +41,7 @@ WATCH_FIRST, WATCH_MOST, WATCH_GROWTH = 0.002, 0.25, 1.5
 """Seconds until a stranger's open transaction is looked at again."""
 RETRY_FIRST, RETRY_MOST = 0.05, 0.5
 POLL_FIRST, POLL_MOST, POLL_GROWTH, POLL_HEARD = 0.05, 0.5, 1.3, 1.0
-"""Seconds between two looks for news without bells: after a change, and at most; and while they are heard."""
+"""Seconds between two looks for news without bells: after a find, and at most; and while they are heard."""
 IDLE_SECONDS = 10.0
 """A connection that nobody needs any more is kept for so long."""
 
@@ -267,8 +267,7 @@ class Pulse:
             wanted: set[Kind] = {bell.kind for bell in self._bells}
         fresh = wanted - self._listens
         for kind in fresh:
-            name = channel(self._place.schema, kind).replace('"', '""')
-            connection.execute(f'LISTEN "{name}"'.encode())
+            connection.execute(f"LISTEN {self._quoted(kind)}".encode())
             self._listens.add(kind)
             # Whatever was rung while nobody listened is lost: look at everything.
             self._tell_all(kind)
@@ -323,7 +322,17 @@ class Pulse:
     def _look_after(self, connection: Connection, transactions: list[str]) -> None:
         sql = b"SELECT id, pg_xact_status(id::xid8) FROM unnest($1::text[]) AS watched (id)"
         now = monotonic()
-        for id_, status in connection.execute(sql, [Texts(transactions)], binary=True).fetchall():
+        try:
+            found = connection.execute(sql, [Texts(transactions)], binary=True).fetchall()
+        except psycopg.errors.InvalidParameterValue:
+            # Of a server that a failover or a restored backup has put behind them: it has yet to give out one
+            # of these numbers. Asked again it would only say so again, and no bell would ring any more.
+            with self._lock:
+                for id_ in transactions:
+                    del self._watched[id_]
+                self._rings["work"] = None
+            return
+        for id_, status in found:
             with self._lock:
                 _, wait = self._watched.pop(id_)
                 if status == "in progress":
@@ -333,14 +342,17 @@ class Pulse:
                     self._rings["work"] = None
 
     def _notify(self, connection: Connection, rings: dict[Kind, list[bytes] | None]) -> None:
-        names, payloads = [], []
+        calls = []
         for kind, ids in rings.items():
-            chunks = [None] if ids is None else _chunks(ids)
-            for chunk in chunks:
-                names.append(channel(self._place.schema, kind))
-                payloads.append("" if chunk is None else payload_of(chunk))
-        connection.execute(_NOTIFY, [Texts(names), Texts(payloads)], binary=True)
+            name = self._quoted(kind)
+            for chunk in [None] if ids is None else _chunks(ids):
+                payload = "" if chunk is None else payload_of(chunk)  # letters and digits
+                calls.append(f"NOTIFY {name}, '{payload}'")
+        connection.tell("; ".join(calls).encode())
         self._rung_at = monotonic()
+
+    def _quoted(self, kind: Kind) -> str:
+        return '"' + channel(self._place.schema, kind).replace('"', '""') + '"'
 
     def _hear(self, connection: Connection) -> None:
         connection.pgconn.consume_input()
@@ -364,11 +376,6 @@ class Pulse:
         for bell in listening:
             bell.ring(b"")
 
-
-_NOTIFY = b"""SELECT pg_notify(name, payload), set_config('synchronous_commit', 'off', true)
-FROM unnest($1::text[], $2::text[]) AS ring (name, payload)"""
-"""A ring is a commit of its own, and a hint that no crash has to keep: it waits for no disk (nor replica),
-and makes the commits of jobs beside it wait for none the more."""
 
 _pulses: weakref.WeakValueDictionary[str, Pulse] = weakref.WeakValueDictionary()
 _guard = threading.Lock()

@@ -30,7 +30,9 @@ class Transactions:
         try:
             made = psycopg.connect(self._place.conninfo, application_name="sidework")
         except psycopg.Error as error:
-            raise translate(error, self._place) from error
+            raise translate(error, self._place) from error.with_traceback(None)
+        # Named in a session that a pooler hands on, a statement would be in the way of another's.
+        made.prepare_threshold = None
         self._inside.add(threading.get_ident())
         owner = os.getpid()
         try:
@@ -40,10 +42,10 @@ class Transactions:
                     "this process was forked within a transaction of the store, which is its parent's: "
                     "end it within the block (os._exit), or fork before"
                 )
-            made.commit()
+            _commit(made, self._place)
         except psycopg.OperationalError as error:
-            if made.info.transaction_status != psycopg.pq.TransactionStatus.INERROR:
-                raise translate(error, self._place) from error
+            if made.broken:
+                raise translate(error, self._place, made) from error
             raise
         finally:
             self._inside.discard(threading.get_ident())
@@ -60,3 +62,17 @@ class Transactions:
                 "this thread is in a transaction of the store: pass its connection "
                 "(options(connection=...)), or write and wait after the with block"
             )
+
+
+def _commit(connection: psycopg.Connection[Any], place: Place) -> None:
+    """``StoreRefused`` where a statement has failed and the caller went on: the server would answer COMMIT by
+    a rollback, and psycopg takes that for a success."""
+    if connection.info.transaction_status == psycopg.pq.TransactionStatus.INERROR:
+        raise StoreRefused(
+            "a statement of this transaction has failed, so nothing of it is stored: let its error leave the "
+            "with block, or put what may fail into a savepoint (with connection.transaction())"
+        )
+    try:
+        connection.commit()
+    except psycopg.OperationalError as error:
+        raise translate(error, place, connection) from error

@@ -46,7 +46,7 @@ class Claims:
             if claimed:
                 reach("turn: claimed, not committed")
             due = connection.execute(statement("next_due")).get
-            return Turn(took, claimed, short, due)
+            return Turn(took, claimed, short, None if due is None else due - now)
 
         turn = self._session.write(work)
         reach("turn: committed")
