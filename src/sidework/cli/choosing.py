@@ -63,7 +63,7 @@ def chosen(app: str | None, url: str | None) -> tuple[Store, AppLike | None]:
     """The store of a URL or of an app, for commands that look: it is never made here. With it the
     app, where that is what led there."""
     if url is None and app is None:
-        url = os.environ.get("SIDEWORK_URL")
+        url = os.environ.get("SIDEWORK_URL") or None  # set to nothing is not set
     if url is not None:
         return open_store(absolute(url, os.getcwd()), create=False), None
     from ..tasks.finding import find_apps  # a worker, which runs no user code, does without

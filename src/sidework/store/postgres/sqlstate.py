@@ -80,7 +80,8 @@ _MEANINGS: dict[str, _Meaning] = {
     "40003": _LOST,
     "42501": (
         StoreRefused,
-        "the role has no right to do this in {place} ({message}): grant it, or use another role",
+        "the role has no right to do this in {place} ({message}): use another role, or grant what "
+        "`sidework db check` names",
     ),
     "42703": _UNFIT,
     "42704": _UNFIT,
