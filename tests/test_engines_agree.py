@@ -248,7 +248,7 @@ class Pair(RuleBasedStateMachine):
         def ask(store: Store, workers: list[int], _: Any) -> Any:
             demand = Demand(who(workers), places, lanes) if claims else None
             told = store.turn(outcomes, demand, self.now)
-            return list(told.took), told.claimed, told.short, told.next_due
+            return list(told.took), told.claimed, told.short, told.due_in
 
         told = self.both(ask)
         if len(told) == 4:

@@ -12,8 +12,9 @@ from servers.waiting import until
 from sidework.ids import new_id
 from sidework.job import Claimed, NewJob
 from sidework.outcome import Outcome
-from sidework.store.postgres.bounds import MOST_DEAD, WHOLE_SECONDS, Bounds
+from sidework.store.postgres.bounds import Bounds
 from sidework.store.postgres.engine import PostgresStore
+from sidework.store.postgres.rounds import MOST_DEAD, WHOLE_SECONDS
 from sidework.store.protocol import Demand, Turn
 
 DEAD = MOST_DEAD * 3
@@ -125,7 +126,7 @@ def test_a_job_with_an_old_place_is_hidden_for_a_second_at_most(
         def came() -> bool:
             turn = claimer.turn(1)
             found.extend(job.id for job in turn.claimed)
-            assert turn.claimed or turn.next_due is not None
+            assert turn.claimed or turn.due_in is not None
             return old.id in found
 
         until(came, "the released job", patience=WHOLE_SECONDS + 2)

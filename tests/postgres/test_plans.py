@@ -107,8 +107,8 @@ def asked(picks: dict[str, list[tuple[UUID, int]]]) -> dict[str, list[Asked]]:
             Asked({"worker": 7}, {"jobs_running", "workers_pkey"}, 3, 60 + ROWS // 1000),
         ],
         "keep_attempt": [Asked(ends, {*BY_KEY}, 20)],
-        "lane": [Asked({"lane": "default", "runner": "thread"}, {"jobs_available"})],
-        "lanes": [Asked({"after": "", "runner": "thread", "most": 50}, {"jobs_available"}, 20)],
+        "lane": [Asked({"lanes": ["default"], "runners": ["thread"]}, {"jobs_available"})],
+        "lanes": [Asked({"after": "", "runners": ["loop", "thread"], "most": 50}, {"jobs_available"}, 20)],
         "lanes_between": [
             Asked({"known": ["default"], "after": "", "most": 50}, {"jobs_available"}, 20)
         ],
@@ -118,7 +118,10 @@ def asked(picks: dict[str, list[tuple[UUID, int]]]) -> dict[str, list[Asked]]:
                 {"jobs_expiring", "jobs_due", "workers_pkey", "queues_pkey"},
             )
         ],
-        "next_due": [Asked({"since": EVER}, {"jobs_due"}), Asked({"since": 5}, {"jobs_due"})],
+        "next_due": [
+            Asked({"since": EVER, "now": NOW}, {"jobs_due"}),
+            Asked({"since": 5, "now": NOW}, {"jobs_due"}),
+        ],
         "promote": [Asked(turns, {"jobs_due", *BY_KEY}, WRITES)],
         "prune_age": [
             Asked(

@@ -8,7 +8,7 @@ from servers.pgbouncer import PgBouncer, why_not
 from servers.running import Running
 from sidework.errors import StoreRefused
 from sidework.ids import new_id
-from sidework.job import NewJob
+from sidework.job import JobFilter, NewJob
 from sidework.outcome import Outcome
 from sidework.store.postgres import bulk
 from sidework.store.postgres.engine import PostgresStore
@@ -41,3 +41,18 @@ def test_turns_of_two_workers_on_one_connection_of_a_pool(postgres: Running, dat
         assert stores[0].turn([], Demand(workers[0], {"thread": 1})).claimed == []
         for store in stores:
             store.close()
+
+
+def test_transactions_that_say_the_same_often_leave_nothing_in_the_session(
+    postgres: Running, database: str
+) -> None:
+    """The driver would name a statement that came five times, and the next one to get the session, too."""
+    with PgBouncer(postgres, pool_size=1) as pooler:
+        store = PostgresStore(pooler.url(database.partition("?")[0].rpartition("/")[2]))
+        store.migrate()
+        for _ in range(2):
+            with store.transaction() as connection:
+                for _ in range(8):
+                    store.insert_on(connection, [NewJob(new_id(), "m:f", b"\x01{}")])
+        assert len(store.page(JobFilter(), None, 99)) == 16
+        store.close()

@@ -46,3 +46,20 @@ def test_it_ends_as_soon_as_all_is_rung(store: PostgresStore, database: str) -> 
             store.insert_on(connection, [NewJob(new_id(), "m:f", b"\x01{}")])
         store.close()
         assert store._pulse._thread is None
+
+
+def test_a_transaction_that_a_failover_has_lost_stops_no_bell(store: PostgresStore) -> None:
+    """The server that answers now has not yet given out its number, which is an error there."""
+    bell = store.listen("work")
+    until(bell.read, "the first look")
+    with store.transaction() as connection:
+        ((number,),) = connection.execute("SELECT pg_current_xact_id()::text").fetchall()
+    until(bell.read, "the end of the transaction")
+    store._pulse.watch(str(int(number) + 1_000_000))
+    until(lambda: not store._pulse._watched, "its end")
+    until(bell.read, "a look, since nobody knows")
+    opened = store._pulse._opened
+    store.insert([NewJob(new_id(), "m:f", b"\x01{}")])
+    until(bell.read, "the bell")
+    assert store._pulse._opened is opened
+    bell.close()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Callable
+
 import pytest
 
-from sidework.errors import StoreRefused
+from sidework.errors import StoreRefused, StoreUnavailable
 from sidework.store.opening import open_store
 from sidework.store.postgres.place import place_of, secrets_of
 
@@ -82,3 +85,21 @@ def test_a_schema_is_a_parameter_of_ours() -> None:
 def test_every_form_of_a_password_is_known() -> None:
     url = "postgresql://u:hun%2Fter2@h/db?password=other&sslpassword=third"
     assert set(secrets_of(url)) == {"hun%2Fter2", "hun/ter2", "other", "third"}
+
+
+def test_a_report_of_an_error_with_all_variables_holds_no_password() -> None:
+    """As trackers of errors make it: every frame's local variables, of the error and what it came from."""
+    store = open_store("postgresql://u:hunter2@127.0.0.1:1/db?connect_timeout=2", create=False)
+    asks: list[Callable[[], object]] = [
+        store.workers,
+        store.queues,
+        lambda: store.transaction().__enter__(),
+    ]
+    for ask in asks:
+        with pytest.raises(StoreUnavailable) as told:
+            ask()
+        reported = traceback.TracebackException.from_exception(told.value, capture_locals=True)
+        report = "".join(reported.format())
+        assert "refused" in report
+        assert "hunter2" not in report
+    store.close()

@@ -31,6 +31,10 @@ class Lanes:
         self._after: dict[Runner, str] = {}
         self._barren = Counter[Runner]()
 
+    def begins(self, demand: Demand) -> set[str]:
+        """After which names ``share`` will ask for lanes first, for an engine that asks ahead."""
+        return {self._after.get(one, "") for one, places in demand.places.items() if places > 0}
+
     def share(
         self, demand: Demand, paused: Set[str], has: Has, walk: Walk, take: Take
     ) -> tuple[list[Claimed], frozenset[Runner]]:
@@ -40,7 +44,7 @@ class Lanes:
         for runner, places in demand.places.items():
             if places <= 0:
                 continue
-            line, all_seen = self._open(runner, demand.lanes, paused, has, walk)
+            line, all_seen, wraps = self._open(runner, demand.lanes, paused, has, walk)
             left, first = places, True
             while left > 0 and line:
                 fuller: list[str] = []
@@ -56,18 +60,23 @@ class Lanes:
                     if first:
                         self._asked(runner, lane)
                 line, first = fuller, False
+            self._barren[runner] = self._barren[runner] + wraps if left == places else 0
+            if self._barren[runner] >= 2:
+                # Twice past the end and nothing to claim: it has been everywhere.
+                self._barren[runner], all_seen = 0, True
             if left > 0 and all_seen:
                 short.add(runner)
         return taken, frozenset(short)
 
     def _open(
         self, runner: Runner, served: tuple[str, ...], paused: Set[str], has: Has, walk: Walk
-    ) -> tuple[list[str], bool]:
-        """Open lanes with jobs for this runner, in the order to ask them; and whether these are all."""
+    ) -> tuple[list[str], bool, bool]:
+        """Open lanes with jobs for this runner, in the order to ask them; whether these are all; and, if
+        not, whether the last lane was passed."""
         self._turns[runner] += 1
         if served:
             found = [lane for lane in served if lane not in paused and has(runner, lane)]
-            return self._rotated(found, runner), True
+            return self._rotated(found, runner), True, False
         after = self._after.get(runner, "")
         walked = walk(runner, after, MOST_LANES)
         wraps = after != "" and len(walked) < MOST_LANES
@@ -77,14 +86,9 @@ class Lanes:
         found = [lane for lane, any_ in walked if any_ and lane not in paused]
         if len(walked) < MOST_LANES:
             self._after.pop(runner, None)
-            return self._rotated(found, runner), True
+            return self._rotated(found, runner), True, False
         self._after[runner] = walked[-1][0]  # unless `_asked` says that it went less far
-        self._barren[runner] = 0 if found else self._barren[runner] + wraps
-        if self._barren[runner] < 2:
-            return found, False
-        # Twice past the end without a find: it has been everywhere, there is nothing to claim.
-        self._barren[runner] = 0
-        return [], True
+        return found, False, wraps
 
     def _asked(self, runner: Runner, lane: str) -> None:
         """The last lane that there were places for: the next claim begins after it."""

@@ -6,7 +6,9 @@ it. With every hint lost, a look once a second finds what there is (promise I10)
 
 from __future__ import annotations
 
-from ..clock import monotonic, now_ms
+import math
+
+from ..clock import monotonic
 from ..job import RUNNERS, Runner
 from ..store.protocol import Bells, Turn
 
@@ -14,6 +16,8 @@ TICK_SECONDS = 0.1
 """How long the worker waits for news at most: it has deadlines and deaths to look for, too."""
 SCAN_SECONDS = 1.0
 """How often a claim is tried whatever the hints say."""
+LEAST_SECONDS = 0.01
+"""Until what is due already is looked for again: it is more than one look takes, or locked by someone."""
 
 
 class Hunger:
@@ -21,7 +25,7 @@ class Hunger:
 
     def __init__(self) -> None:
         self.runners: set[Runner] = set(RUNNERS)
-        self._next_due: int | None = None
+        self._due_at = math.inf
         self._version = -1
         self._look_at = self._scanned = 0.0
 
@@ -31,8 +35,8 @@ class Hunger:
 
     def look(self, store: Bells, now: float) -> None:
         """Ask time and the store for what no bell has told."""
-        if self._next_due is not None and self._next_due <= now_ms():
-            self._next_due = None
+        if now >= self._due_at:
+            self._due_at = math.inf
             self.wake()
         if now - self._scanned >= SCAN_SECONDS:
             self.wake()
@@ -46,13 +50,13 @@ class Hunger:
 
     def learn(self, turn: Turn, *, claimed: bool) -> None:
         """What a turn has shown; ``claimed`` when it asked for jobs at all."""
-        self._next_due = turn.next_due
+        # By this process's own clock from here on: the store's may be of another machine, and off by minutes.
+        wait = math.inf if turn.due_in is None else max(LEAST_SECONDS, turn.due_in / 1000)
+        self._due_at = monotonic() + wait
         if claimed:
             self._scanned = monotonic()
             self.runners -= turn.short
 
     def patience(self) -> float:
         """Seconds until the next look is worth it."""
-        if self._next_due is None:
-            return TICK_SECONDS
-        return min(TICK_SECONDS, max(0.0, (self._next_due - now_ms()) / 1000))
+        return min(TICK_SECONDS, max(0.0, self._due_at - monotonic()))

@@ -3,32 +3,24 @@
 An old transaction, of whatever program in the database, keeps the vacuum from removing what ended since:
 at 500 jobs/s for ten minutes every look from the start of an index steps over 300,000 dead entries (80 ms).
 A store that has found such a look to be slow begins the next ones after the last position that it took,
-and looks from the start again when that costs a twentieth of its time at most, but always within a second.
+and looks from the start again when that costs a twentieth of its time at most, but always within a second
+(``rounds.py``).
 
 Why this may not do harm. A bound only leaves out rows, for as long as ``WHOLE_SECONDS``: those that were
 released, rescued or retried keep an old place, those of a transaction that committed late have one before
-others', and lanes that this store has never taken from are not known to it. The next whole look sees them
-all, and they come first in it. So promise I6 holds as it is worded: priority, then time, then id, *among
-the rows a claim can see*; and nothing waits longer than a second, since a claim that came back short
-under a bound says when the next whole look is due. Without slowness there are no bounds at all.
+others', and lanes that this store has never taken from are not known to it. The next look from the start
+sees them all, and they come first in it. So promise I6 holds as it is worded: priority, then time, then id,
+*among the rows a claim can see*; and nothing waits more than a second longer for its lane's turn, since a
+claim that came back short under a bound says when the next round is due. Without slowness there are no bounds
+at all.
 """
 
 from __future__ import annotations
 
-from typing import Literal
-
 from ...clock import Millis, monotonic
 from ...job import Claimed, Runner
+from .rounds import MOST_DEAD, SHARE, WHOLE_SECONDS, Rounds
 
-WHOLE_SECONDS = 0.9
-"""Between two looks from the start at most. A worker looks every 0.1 s whether it is time."""
-SHARE = 20
-"""A look from the start that took a while comes again after so many times that while."""
-MOST_REST = 30.0
-"""And when the server does not even answer it in time: better claims that leave something out than none."""
-MOST_DEAD = 2000
-"""Dead entries that a look from the start may step over before it counts as slow. Counted, not timed: a busy
-machine makes no bounds."""
 LATE = 1000
 """Milliseconds from an insert's time to its commit, after which it may be seen by a whole look only."""
 MOST_LANES, MOST_PRIORITIES = 1000, 16
@@ -38,8 +30,6 @@ EVER: Millis = -(2**63)
 _ZERO = bytes(16)
 _BELOW, _ABOVE = -(2**31), 2**31 - 1
 
-What = Literal["jobs", "due"]
-"""Jobs that may be claimed; jobs that become so, or expire."""
 Position = tuple[Millis, bytes]
 """The time and id of a job in its priority."""
 Part = tuple[int, int, Millis, bytes]
@@ -50,45 +40,26 @@ class Bounds:
     """The memory of one store. Not locked: whoever claims is alone in its session."""
 
     def __init__(self) -> None:
+        self.rounds = Rounds()
         self._heads: dict[Runner, dict[str, dict[int, Position]]] = {}
-        self._whole_at: dict[What, float] = {}
+        self._whole_at: float | None = None
         self._since = EVER
-        self._gave_up = 0
-
-    # How far to look ----------------------------------------------------------------------------
-
-    def whole(self, what: What) -> bool:
-        """Whether it is time to look from the start."""
-        return monotonic() >= self._whole_at.get(what, 0.0)
-
-    def slow(self, what: What) -> bool:
-        """Whether the last look from the start was slow."""
-        return what in self._whole_at
-
-    def rest(self, what: What) -> Millis:
-        """Milliseconds until then."""
-        return max(0, round((self._whole_at.get(what, 0.0) - monotonic()) * 1000))
-
-    def gave_up(self, seconds: float) -> None:
-        """A look from the start was not answered for so long: the next ones wait, each time longer."""
-        if seconds >= WHOLE_SECONDS:
-            self._gave_up += 1
-            self._whole_at["jobs"] = monotonic() + min(MOST_REST, WHOLE_SECONDS * 2**self._gave_up)
-
-    def looked(self, what: What, dead: int, seconds: float) -> None:
-        """A look from the start stepped over so many dead entries and took so long."""
-        if what == "jobs":
-            self._gave_up = 0
-        if dead > MOST_DEAD:
-            self._whole_at[what] = monotonic() + min(WHOLE_SECONDS, seconds * SHARE)
-        else:
-            self._whole_at.pop(what, None)
 
     # What is due --------------------------------------------------------------------------------
 
+    @property
+    def all_due(self) -> bool:
+        """Whether it is time to look from the start at what is due or expires."""
+        return self._whole_at is None or monotonic() >= self._whole_at
+
     def since(self) -> Millis:
         """Nothing is due or expired from before, but for what a whole look is for."""
-        return EVER if self.whole("due") else self._since
+        return EVER if self.all_due else self._since
+
+    def looked(self, dead: int, seconds: float) -> None:
+        """A look from the start stepped over so many dead entries and took so long."""
+        slow = dead > MOST_DEAD
+        self._whole_at = monotonic() + min(WHOLE_SECONDS, seconds * SHARE) if slow else None
 
     def none_left(self, now: Millis) -> None:
         """What was due or expired by ``now`` has been dealt with."""
@@ -106,6 +77,7 @@ class Bounds:
         return sorted(known)
 
     def knows(self, runner: Runner, lane: str) -> bool:
+        """Whether jobs of the runner were taken from the lane."""
         return lane in self._heads.get(runner, ())
 
     def parts(self, runner: Runner, lane: str) -> list[Part]:

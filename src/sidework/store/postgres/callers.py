@@ -25,7 +25,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from ...errors import SideworkError, StoreError, StoreRefused
+from ...errors import SideworkError, StoreError, StoreRefused, StoreUnavailable
 from .sqlstate import error_of, one_line
 from .statement import Statement
 
@@ -334,7 +334,8 @@ def _package(type_: type) -> str:
 _ABORTED = frozenset({"PendingRollbackError", "PipelineAborted", "TransactionManagementError"})
 """Drivers that know by themselves that the transaction is aborted and do not ask the server."""
 
-_UNREACHED = frozenset({"OperationalError", "OSError", "TimeoutError", "PoolTimeout"})
+_EXHAUSTED = frozenset({("sqlalchemy", "TimeoutError"), ("psycopg_pool", "PoolTimeout")})
+_UNREACHED = frozenset({"OperationalError", "OSError", "TimeoutError"})
 _BAD_VALUE = "DataError"
 _DRIVERS = frozenset(package for package, _ in _KINDS)
 
@@ -356,6 +357,10 @@ def _translated(error: Exception, kind: _Kind, connection: object) -> StoreError
     message, names = str(causes[-1]), {base.__name__ for e in causes for base in type(e).__mro__}
     if names & _ABORTED:
         return error_of("25P02", message, place)
+    if {(_package(type(e)), type(e).__name__) for e in causes} & _EXHAUSTED:
+        return StoreUnavailable(
+            f"the pool has no connection to {place} left ({one_line(message)}): give one back, or enlarge it"
+        )
     if names & _UNREACHED:
         return error_of(None, message or type(error).__name__, place)
     if "SynchronousOnlyOperation" in names:

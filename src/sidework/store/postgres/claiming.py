@@ -135,12 +135,12 @@ def _settle(
 
 class Found(NamedTuple):
     """What a claim brought: the jobs, for which runners it was less than was asked for, which jobs had
-    expired, and when another look is worth it: a job becomes due, or bounds left something out."""
+    expired, and in how long another look is worth it: a job becomes due, or bounds left something out."""
 
     taken: list[Claimed]
     short: frozenset[Runner]
     expired: list[bytes]
-    look_at: Callable[[], Millis | None]
+    due_in: Callable[[], Millis | None]
 
 
 def claim(
@@ -150,44 +150,56 @@ def claim(
     lanes: Lanes,
     bounds: Bounds,
     now: Millis | None,
+    *,
+    alone: bool,
 ) -> Found:
-    """Take what the demand has places for, shared evenly among open lanes."""
-    began, due_whole, since = monotonic(), bounds.whole("due"), bounds.since()
-    before = _look(connection, schema, demand.worker, since, now)
-    looked = monotonic()
-    asks = Taking(connection, schema, demand.worker, bounds, now, before.moment)
+    """Take what the demand has places for, shared evenly among open lanes. ``alone``: no record was sent
+    before it, whose locks the first answer may wait for."""
+    began, due_whole, since = monotonic(), bounds.all_due, bounds.since()
+    looked: float | None = None
+    asks = Taking(connection, schema, demand, bounds, now)
     try:
+        before = _look(connection, schema, demand, since, now, lanes, asks)
+        looked = monotonic()
         taken, short = lanes.share(demand, before.closed, asks.has, asks.walk, asks.take)
     except Exception:
         if asks.whole:
-            bounds.gave_up(monotonic() - looked)
+            from_here = began if alone else looked
+            bounds.rounds.gave_up(0.0 if from_here is None else monotonic() - from_here)
         raise
-    shared = monotonic()
-    again = None if asks.whole or not short else before.moment + bounds.rest("jobs")
+    again = bounds.rounds.rest() if asks.left_out and short else None
     sql = statement("next_due", schema)
-    answer = ask(connection, sql, sql.values({"since": since}))
+    answer = ask(connection, sql, sql.values({"since": since, "now": now}))
     if before.all_seen:
         bounds.none_left(before.moment)
     else:
         bounds.some_left()
 
-    def look_at() -> Millis | None:
-        ((due, of_jobs, of_due),) = answer()
+    def due_in() -> Millis | None:
+        ((due, moment, of_jobs, of_due),) = answer()
         if asks.whole:
-            bounds.looked("jobs", of_jobs - before.of_jobs - len(taken), shared - looked)
+            bounds.rounds.looked(of_jobs - before.of_jobs - len(taken), asks.seconds)
         if due_whole:
             brought = before.promoted + len(before.expired)
-            bounds.looked("due", of_due - before.of_due - brought, looked - began)
-        return min((time for time in (due, again) if time is not None), default=None)
+            bounds.looked(of_due - before.of_due - brought, looked - began)
+        wait = None if due is None else due - moment
+        return min((time for time in (wait, again) if time is not None), default=None)
 
-    return Found(taken, short, before.expired, look_at)
+    return Found(taken, short, before.expired, due_in)
 
 
-def next_due(connection: Connection, schema: str, bounds: Bounds) -> Callable[[], Millis | None]:
-    """When the next waiting job becomes due."""
+def due_in(
+    connection: Connection, schema: str, bounds: Bounds, now: Millis | None
+) -> Callable[[], Millis | None]:
+    """Milliseconds until the next waiting job becomes due."""
     sql = statement("next_due", schema)
-    answer = ask(connection, sql, sql.values({"since": bounds.since()}))
-    return lambda: answer()[0][0]
+    answer = ask(connection, sql, sql.values({"since": bounds.since(), "now": now}))
+
+    def wait() -> Millis | None:
+        ((due, moment, _, _),) = answer()
+        return None if due is None else due - moment
+
+    return wait
 
 
 class _Before(NamedTuple):
@@ -207,18 +219,25 @@ class _Before(NamedTuple):
 
 
 def _look(
-    connection: Connection, schema: str, worker: int, since: Millis, now: Millis | None
+    connection: Connection,
+    schema: str,
+    demand: Demand,
+    since: Millis,
+    now: Millis | None,
+    lanes: Lanes,
+    asks: Taking,
 ) -> _Before:
     """The first step of a claim: what is due becomes available, what has expired is cancelled, both
-    bounded."""
+    bounded. Its questions and those about the lanes go out together, one round trip for all."""
     sql = statement("look", schema)
-    ((of_jobs, of_due, known, closed, any_expired, any_due, moment),) = rows(
-        connection, sql, sql.values({"worker": worker, "now": now, "since": since})
-    )
+    answer = ask(connection, sql, sql.values({"worker": demand.worker, "now": now, "since": since}))
+    asks.ahead(lanes.begins(demand))
+    ((of_jobs, of_due, known, closed, any_expired, any_due, moment),) = answer()
     if not known:
         # Taken for dead, or the database is a new one. What it took would come back as a stranger's, a
         # crash counted each time. The outcomes of this turn are undone with it: they are sent again.
-        raise StoreRefused(f"worker {worker} is not known here (any more): register again")
+        raise StoreRefused(f"worker {demand.worker} is not known here (any more): register again")
+    asks.told(moment)
     expired: list[bytes] = []
     promoted = 0
     values = {"now": now, "limit": PROMOTE_LIMIT, "since": since}
@@ -228,6 +247,8 @@ def _look(
     if any_due:
         sql = statement("promote", schema)
         promoted = len(rows(connection, sql, sql.values(values)))
+    if any_expired or any_due:
+        asks.forget()  # there may be jobs, and lanes, that were none when it was asked
     return _Before(moment, frozenset(closed), expired, promoted, of_jobs, of_due)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 import psycopg
@@ -28,11 +28,11 @@ _SCHEMA = re.compile(r"[^\x00\"]{1,63}")
 @dataclass(frozen=True)
 class Place:
     """One schema of one database. ``conninfo`` is what libpq takes; ``url`` leads here again, and
-    ``shown`` is that without its password."""
+    ``shown`` is that without its password, as is what a log or a report of an error makes of a place."""
 
-    url: str
+    url: str = field(repr=False)
     shown: str
-    conninfo: str
+    conninfo: str = field(repr=False)
     schema: str
     lease: float
 

@@ -106,7 +106,9 @@ class Pulse:
                 self._rings[kind] = None  # "look at everything" is said already, or is now
             else:
                 self._rings[kind] = [*(waiting or ()), *found] if found else None
-            self._start()
+            # Soon after a ring the thread looks by itself whether another has come (`_due`).
+            if self._thread is None or self._closing or not self._rang():
+                self._start()
 
     def watch(self, transaction: str) -> None:
         """Ring for work when a stranger's transaction, by its id, is committed."""
@@ -225,13 +227,17 @@ class Pulse:
             if now < self._retry_at:
                 return self._retry_at
             times = [*self._beats.values(), *(at for at, _ in self._watched.values())]
-            if self._rings:
+            if self._rings or self._rang():
                 times.append(self._rung_at + RING_SECONDS)
             if self._opened is not None:
                 times.append(
                     self._probed_at + PROBE_SECONDS if self._bells else self._used_at + IDLE_SECONDS
                 )
         return min(times, default=now + 60)
+
+    def _rang(self) -> bool:
+        """Whether it is too early for the next ring."""
+        return monotonic() < self._rung_at + RING_SECONDS
 
     def _open(self) -> Opened:
         if self._opened is None:
@@ -261,8 +267,7 @@ class Pulse:
             wanted: set[Kind] = {bell.kind for bell in self._bells}
         fresh = wanted - self._listens
         for kind in fresh:
-            name = channel(self._place.schema, kind).replace('"', '""')
-            connection.execute(f'LISTEN "{name}"'.encode())
+            connection.execute(f"LISTEN {self._quoted(kind)}".encode())
             self._listens.add(kind)
             # Whatever was rung while nobody listened is lost: look at everything.
             self._tell_all(kind)
@@ -317,7 +322,17 @@ class Pulse:
     def _look_after(self, connection: Connection, transactions: list[str]) -> None:
         sql = b"SELECT id, pg_xact_status(id::xid8) FROM unnest($1::text[]) AS watched (id)"
         now = monotonic()
-        for id_, status in connection.execute(sql, [Texts(transactions)], binary=True).fetchall():
+        try:
+            found = connection.execute(sql, [Texts(transactions)], binary=True).fetchall()
+        except psycopg.errors.InvalidParameterValue:
+            # Of a server that a failover or a restored backup has put behind them: it has yet to give out one
+            # of these numbers. Asked again it would only say so again, and no bell would ring any more.
+            with self._lock:
+                for id_ in transactions:
+                    del self._watched[id_]
+                self._rings["work"] = None
+            return
+        for id_, status in found:
             with self._lock:
                 _, wait = self._watched.pop(id_)
                 if status == "in progress":
@@ -327,15 +342,17 @@ class Pulse:
                     self._rings["work"] = None
 
     def _notify(self, connection: Connection, rings: dict[Kind, list[bytes] | None]) -> None:
-        names, payloads = [], []
+        calls = []
         for kind, ids in rings.items():
-            chunks = [None] if ids is None else _chunks(ids)
-            for chunk in chunks:
-                names.append(channel(self._place.schema, kind))
-                payloads.append("" if chunk is None else payload_of(chunk))
-        sql = b"SELECT pg_notify(name, payload) FROM unnest($1::text[], $2::text[]) AS ring (name, payload)"
-        connection.execute(sql, [Texts(names), Texts(payloads)], binary=True)
+            name = self._quoted(kind)
+            for chunk in [None] if ids is None else _chunks(ids):
+                payload = "" if chunk is None else payload_of(chunk)  # letters and digits
+                calls.append(f"NOTIFY {name}, '{payload}'")
+        connection.tell("; ".join(calls).encode())
         self._rung_at = monotonic()
+
+    def _quoted(self, kind: Kind) -> str:
+        return '"' + channel(self._place.schema, kind).replace('"', '""') + '"'
 
     def _hear(self, connection: Connection) -> None:
         connection.pgconn.consume_input()
