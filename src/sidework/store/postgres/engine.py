@@ -17,7 +17,7 @@ import psycopg
 
 from ...clock import Millis
 from ...crashpoint import reach
-from ...errors import StoreError, StoreRefused
+from ...errors import StoreError, StoreRefused, StoreUnavailable
 from ...job import (
     AttemptRow,
     Copied,
@@ -78,6 +78,7 @@ class PostgresStore:
         self._lanes, self._bounds = Lanes(), Bounds()
         self._roster = Roster(self._session, self._pulse, self._place, self._moved)
         self._inside: set[int] = set()
+        self._wary = False
         self._version, self._poll = 0, POLL_FIRST
 
     @property
@@ -312,7 +313,7 @@ class PostgresStore:
         def work(connection: Connection) -> Callable[[], Turn]:
             took: Callable[[], list[bool | None]] = list
             if outcomes:
-                took = claiming.record(connection, self._schema, outcomes, now)
+                took = claiming.record(connection, self._schema, outcomes, now, self._wary)
                 reach("turn: recorded, not committed")
             expired[:] = []
             if demand is None:
@@ -324,7 +325,14 @@ class PostgresStore:
                 reach("turn: claimed, not committed")
             return lambda: Turn(took(), found.taken, found.short, found.due_in())
 
-        turn = self._session.piped(work)
+        try:
+            turn = self._session.piped(work)
+        except StoreUnavailable:
+            self._wary = (
+                True  # perhaps somebody has one of the rows locked, and all else waits with it
+            )
+            raise
+        self._wary = None in turn.took
         reach("turn: committed")
         moved = [one.id for one, took in zip(outcomes, turn.took, strict=True) if took is not None]
         if moved or expired:
