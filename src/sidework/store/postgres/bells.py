@@ -15,6 +15,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Literal
 
+from ...forking import forgets
+
 Kind = Literal["work", "done"]
 KINDS: tuple[Kind, ...] = ("work", "done")
 
@@ -49,6 +51,10 @@ def ids_in(payload: str) -> bytes:
         return b""  # not one of ours: a look does no harm
 
 
+def _nothing(bell: Bell) -> None:
+    """The pulse of a forked child has no bells yet."""
+
+
 class Bell:
     """A listener within this process: select on ``fileno``, then ``read``."""
 
@@ -61,6 +67,13 @@ class Bell:
         os.set_blocking(self._read_end, False)
         os.set_blocking(self._write_end, False)
         self._closed = False
+        forgets(self)
+
+    def forget_in_child(self) -> None:
+        """A thread of the parent may be ringing, and another hold what ``leaves`` would wait for."""
+        self._lock = threading.Lock()
+        self._leaves = _nothing
+        self.close()
 
     def fileno(self) -> int:
         return -1 if self._closed else self._read_end

@@ -217,7 +217,7 @@ def _for_dialect(dialect: Any, call: _Call) -> tuple[str, tuple[Any, ...]]:
     if driver == "psycopg2":
         return statement.percent, _literal(statement.in_order(values))
     raise StoreRefused(
-        f"SQLAlchemy on {dialect.name}+{dialect.driver} cannot enqueue here: the jobs are in "
+        f"SQLAlchemy on {dialect.name}+{dialect.driver} cannot be used here: the jobs are in "
         "PostgreSQL; use an engine on psycopg, asyncpg or psycopg2"
     )
 
@@ -318,12 +318,12 @@ def _kind(connection: object) -> _Kind:
             return found
     if _package(type_) in {"apsw", "sqlite3"}:
         raise StoreRefused(
-            f"a connection of {_package(type_)} cannot enqueue here: the jobs are in PostgreSQL, and "
+            f"a connection of {_package(type_)} cannot be used here: the jobs are in PostgreSQL, and "
             "a transaction cannot span both"
         )
     name = f"{type_.__module__}.{type_.__qualname__}".removeprefix("builtins.")
     raise StoreRefused(
-        f"connection={name} cannot enqueue: pass an open connection (no pool, no engine) of {TAKEN}"
+        f"connection={name} cannot be used: pass an open connection (no pool, no engine) of {TAKEN}"
     )
 
 
