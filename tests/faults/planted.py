@@ -83,9 +83,9 @@ BUGS = [
     Bug("PostgreSQL: the dead are not watched for a lease", PG + "roster.py", "if (at - since) * 1000 >= lease:", "if True:"),
     Bug("PostgreSQL: a heart beats and does not move", PG + "sql/beat.sql", "beat = beat + 1, ", ""),
     Bug("PostgreSQL: an outage is a massacre", PG + "roster.py", "if was != beat or gap * 1000 >= lease * _GAP:", "if was != beat:", more=((PG + "roster.py", "self._seen.clear()  #", "pass  #"),)),
-    Bug("PostgreSQL: a lost insert is said again with another id", PG + "inserts.py", "return self._session.one(sql, values, again=True)\n\n    def _copy", "from ...ids import new_id\n        from .arrays import Uuids\n        try:\n            return self._session.one(sql, values)\n        except Exception:\n            return self._session.one(sql, [Uuids([new_id()]) if isinstance(one, Uuids) else one for one in values])\n\n    def _copy", (LOST,)),
+    Bug("PostgreSQL: a lost insert is said again with another id", PG + "inserts.py", "return self._session.one(sql, values, again=True)\n\n    def _copy", "from ...ids import new_id\n        from .arrays import Id\n        try:\n            return self._session.one(sql, values)\n        except Exception:\n            return self._session.one(sql, [Id(new_id()) if isinstance(one, Id) else one for one in values])\n\n    def _copy", (LOST,)),
     Bug("PostgreSQL: a lost insert is told", PG + "inserts.py", "return self._session.one(sql, values, again=True)\n\n    def _copy", "return self._session.one(sql, values)\n\n    def _copy", (LOST,)),
-    Bug("PostgreSQL: what the server undid is told", PG + "session.py", "undone = error.sqlstate in AGAIN or", "undone =", (LOST,)),
+    Bug("PostgreSQL: what the server undid is told", PG + "session.py", "error.sqlstate in AGAIN or (broken", "(broken", (LOST,)),
     Bug("PostgreSQL: a pulse listens once in its life", PG + "pulse.py", "self._listens.clear()\n            if opened.pooled", "if opened.pooled", (LOST,)),
 ]  # fmt: skip
 
