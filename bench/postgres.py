@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from bare import bare_commits, bare_copies
 from measures import HERE, OTHER, Measured, bare_processes, bare_turns, wait_until
 from rivals import Failed, Rival
 from server import Databases
@@ -151,28 +152,6 @@ def drain(bench: Bench) -> Measured:
     return told
 
 
-BARE = """INSERT INTO sidework.jobs (id, task, lane, state, runner, priority, due_at, max_attempts,
-  inserted_at, expires_at, timeout, backoff, on_crash, tags, args)
-VALUES (%s, 'm:f', 'default', 'available', 'loop', 0, 1, 1, 1, NULL, NULL, NULL, 'rescue', '[]', %b)"""
-
-
-def bare_commits(url: str, count: int) -> Callable[[], float]:
-    """Inserts/s of the same row on a plain connection that commits each, prepared."""
-    from uuid import UUID
-
-    from sidework.ids import new_id
-
-    connection = psycopg.connect(url, autocommit=True)
-
-    def measure() -> float:
-        began = time.perf_counter()
-        for _ in range(count):
-            connection.execute(BARE, (UUID(bytes=new_id()), b"\x01{}"), prepare=True)
-        return count / (time.perf_counter() - began)
-
-    return measure
-
-
 def enqueue(bench: Bench) -> Measured:
     with bench.ours() as run, bench.databases.fresh() as other:
         second = Run(other, 1, bench.folder)  # the same table, empty, for the bare statement
@@ -231,11 +210,19 @@ def threads(run: Run, each: int) -> float:
 
 
 def bulk(bench: Bench) -> Measured:
-    with bench.ours() as run:
+    with bench.ours() as run, bench.databases.fresh() as other:
+        second = Run(other, 1, bench.folder)  # the same table, empty
+        second.close()
+        os.environ["SIDEWORK_URL"] = run.url
         jobs = run.count(100_000)
         began = time.perf_counter()
         run.app.enqueue_many(run.work.noop.bind(n) for n in range(jobs))
         told = {"enqueue_many": jobs / (time.perf_counter() - began)}
+        bench.databases.settle()
+        told["a bare COPY of such rows, 500 a commit"] = bare_copies(other, jobs)
+        told["ratio to bare"] = (
+            told["enqueue_many"] / told["a bare COPY of such rows, 500 a commit"]
+        )
         seconds = 3.0 if run.size >= 1 else 0.5
         other = subprocess.Popen(
             [sys.executable, "-c", OTHER, str(HERE), str(seconds)],

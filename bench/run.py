@@ -92,9 +92,8 @@ def tables(told: Told, engine: Engine) -> Iterator[str]:
         for what, values in rows.items():
             middle = statistics.median(values)
             sign, target = engine.targets.get((name, what), ("", 0.0))
-            met = (
-                "" if not sign else "met" if (middle >= target) == (sign == ">=") else "**missed**"
-            )
+            reached = middle >= target if sign == ">=" else middle <= target
+            met = "" if not sign else "met" if reached else "**missed**"
             must = f"{sign} {number(target)}" if sign else ""
             spread = f"{number(min(values))} – {number(max(values))}"
             yield f"| {what} | {number(middle)} | {spread} | {must} | {met} |"

@@ -1,4 +1,5 @@
-"""The engines lie beside each other: the same files, and same-named statements that differ for a reason.
+"""Files are small, and the engines lie beside each other: the same files, the same verbs in the protocol's
+order, and same-named statements that differ for a reason.
 
 What only one has is listed here with its reason; a statement of another shape says "Unlike on SQLite" in
 its own comment. So a diff of the two folders reads as the list of their differences.
@@ -6,15 +7,20 @@ its own comment. So a diff of the two folders reads as the list of their differe
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import sidework
+from sidework.store.protocol import Store
 
-STORE = Path(sidework.__file__).parent / "store"
+SOURCE = Path(sidework.__file__).parent
+STORE = SOURCE / "store"
 ENGINES = ("sqlite", "postgres")
+MOST_LINES = 400
 
 ALONE: dict[str, dict[str, str]] = {
     "sqlite": {
@@ -31,8 +37,10 @@ ALONE: dict[str, dict[str, str]] = {
         "sql/lanes_between.sql": "the lanes behind a bound",
         "bulk.py": "COPY for many new jobs; a file's wide INSERT is as fast",
         "errand.py": "what is asked of a caller's connection, for drivers that block and that await",
+        "long.py": "a listing has plans and patience of its own; on a file it is one more session",
         "migrating.py": "another's decision and right; a file is migrated by whoever opens it",
         "opening.py": "a network or a name server may keep whoever connects waiting",
+        "polling.py": "a look at the server is a round trip, so it is paced; one at a file costs nothing",
         "pulse.py": "the connection that listens, rings and beats; a file's bells are sockets",
         "sqlstate.py": "one table of errors for the drivers of all callers; a file has one driver",
         "statement.py": "one text for all those drivers",
@@ -54,6 +62,49 @@ def files(engine: str) -> set[str]:
     return {name for name in found if name.endswith((".py", ".sql"))}
 
 
+def modules() -> list[str]:
+    """The modules that both engines have."""
+    return sorted(name for name in files("sqlite") & files("postgres") if name.endswith(".py"))
+
+
+def named(*path: str) -> list[tuple[str, list[str]]]:
+    """Classes of a module with their methods, and functions with none, in the order of the text."""
+    found = []
+    for node in ast.parse(STORE.joinpath(*path).read_text("utf-8")).body:
+        if isinstance(node, ast.ClassDef):
+            functions = (one for one in node.body if isinstance(one, FUNCTION))
+            found.append((node.name, [one.name for one in functions]))
+        elif isinstance(node, FUNCTION):
+            found.append((node.name, []))
+    return found
+
+
+FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def groups() -> dict[str, list[str]]:
+    """The protocol's nouns with their verbs, in its order; those of every store first."""
+    verbs = dict(named("protocol.py"))
+    bases = [base.__name__ for base in Store.__bases__ if base.__name__ in verbs]
+    return {"": verbs["Store"], **{noun: verbs[noun] for noun in bases}}
+
+
+def sections(engine: str) -> dict[str, list[str]]:
+    """The public verbs of an engine's store under its headings."""
+    found: dict[str, list[str]] = {"": []}
+    for line in _lines(engine):
+        if heading := re.fullmatch(r" {4}# (\w+) -+", line):
+            found[heading[1]] = []
+        elif verb := re.match(r" {4}(?:async )?def ([a-z]\w+)\(", line):
+            found[list(found)[-1]].append(verb[1])
+    return found
+
+
+def _lines(engine: str) -> Iterator[str]:
+    text = (STORE / engine / "engine.py").read_text("utf-8")
+    yield from text[text.index("\nclass ") :].splitlines()
+
+
 def shape(sql: str) -> str:
     """The statement without what each dialect must write in its own way, and without comments."""
     lines = (line for line in sql.splitlines() if not line.lstrip().startswith("--"))
@@ -70,6 +121,15 @@ def shape(sql: str) -> str:
     ):
         text = re.sub(pattern, instead, text)
     return text
+
+
+def test_files_are_small() -> None:
+    lines = {
+        path.relative_to(SOURCE).as_posix(): path.read_text("utf-8").count("\n")
+        for path in SOURCE.rglob("*.py")
+    }
+    assert len(lines) > 100
+    assert {name: count for name, count in lines.items() if count > MOST_LINES} == {}
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -91,6 +151,28 @@ def test_each_statement_begins_with_what_it_does() -> None:
     for engine in ENGINES:
         for path in (STORE / engine / "sql").iterdir():
             assert path.read_text("utf-8").startswith("-- "), path
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_engines_verbs_stand_as_in_the_protocol(engine: str) -> None:
+    assert list(sections(engine).items()) == list(groups().items())
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_engines_front_sends_no_statement(engine: str) -> None:
+    """Each is a noun's: what the front does is the same for both engines."""
+    sent = re.compile(r"\b(statement|numbered|rows|execute)\(|\b(SELECT|INSERT|UPDATE|DELETE)\b")
+    assert not [line for line in _lines(engine) if sent.search(line)]
+
+
+@pytest.mark.parametrize("module", modules())
+def test_what_both_engines_have_stands_in_the_same_order(module: str) -> None:
+    mine, other = (dict(named(engine, module)) for engine in ENGINES)
+    both = [name for name in mine if name in other]
+    assert both == [name for name in other if name in mine]
+    for name in both:
+        inside = [one for one in mine[name] if one in other[name]]
+        assert inside == [one for one in other[name] if one in mine[name]], name
 
 
 def test_the_protocol_fits_on_two_screens() -> None:

@@ -14,10 +14,11 @@ import pytest
 from conftest import Place
 from engines import ENGINES
 
-ON_EACH_ENGINE = {"test_api", "test_outcomes", "test_waiting", "test_deaths"}
+ON_EACH_ENGINE = {
+    "test_api", "test_outcomes", "test_waiting", "test_deaths", "test_finishing", "test_partition",
+}  # fmt: skip
 """Files whose tests run on every engine. The others say little of one: ``test_copy`` has both in it,
-``test_partition`` needs a store that can be out of reach, ``test_recorder`` and ``test_rough`` try the
-worker's own parts."""
+``test_recorder`` and ``test_rough`` try the worker's own parts."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -2,26 +2,64 @@
 
 import asyncio
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import apsw
+import psycopg
 
 from sidework import ClaimLost, Sidework, current_job
+from sidework.store.postgres.place import place_of
 
 app = Sidework()
 HERE = Path(__file__).parent
+ON_SERVER = app.url.startswith("postgres")
+# Of this test alone, also in a database that others use.
+EFFECTS = f'"{place_of(app.url).schema}".effects' if ON_SERVER else "effects"
 
 
 class Undone(Exception):
     """Raised in a transaction, so that it is rolled back."""
 
 
+def prepare() -> None:
+    with app.transaction() as connection:
+        connection.execute(f"CREATE TABLE IF NOT EXISTS {EFFECTS} (job TEXT, attempt INTEGER)")
+
+
 def effect(connection: Any) -> None:
-    connection.execute("CREATE TABLE IF NOT EXISTS effects (job TEXT, attempt INTEGER)")
-    connection.execute(
-        "INSERT INTO effects VALUES (?, ?)", (current_job().id, current_job().attempt)
-    )
+    job = current_job()
+    connection.execute(f"INSERT INTO {EFFECTS} VALUES ('{job.id}', {job.attempt})")
+
+
+def effects(job: str) -> list[int]:
+    """The attempts of the job whose row is there."""
+    with app.transaction() as connection:
+        rows = connection.execute(f"SELECT attempt FROM {EFFECTS} WHERE job = '{job}'")
+        return [row[0] for row in rows]
+
+
+def outside() -> Any:
+    """A connection of the program's own, in no transaction."""
+    if ON_SERVER:
+        return psycopg.connect(place_of(app.url).conninfo, autocommit=True)
+    connection = apsw.Connection(app.url.removeprefix("sqlite:///"))
+    connection.set_busy_timeout(10_000)
+    return connection
+
+
+@contextmanager
+def own() -> Iterator[Any]:
+    """The same in a transaction."""
+    connection = outside()
+    try:
+        connection.execute("BEGIN" if ON_SERVER else "BEGIN IMMEDIATE")
+        yield connection
+        connection.execute("COMMIT")
+    finally:
+        connection.close()
 
 
 def finish(value: int) -> str:
@@ -52,13 +90,9 @@ async def coroutine(value: int) -> int | str:
 
 @app.task
 def own_connection(value: int) -> int:
-    connection = apsw.Connection(app.url.removeprefix("sqlite:///"))
-    connection.set_busy_timeout(10_000)
-    connection.execute("BEGIN IMMEDIATE")
-    effect(connection)
-    current_job().finish_in(connection, value)
-    connection.execute("COMMIT")
-    connection.close()
+    with own() as connection:
+        effect(connection)
+        current_job().finish_in(connection, value)
     return -1
 
 
@@ -136,7 +170,7 @@ def twice_in_two(value: int) -> int | str:
 def unfit(how: str) -> str:
     connection: Any = sqlite3.connect(":memory:") if how == "sqlite3" else None
     if how == "outside":
-        connection = apsw.Connection(app.url.removeprefix("sqlite:///"))
+        connection = outside()
     if connection is not None:
         current_job().finish_in(connection, 1)
     with app.transaction() as transaction:

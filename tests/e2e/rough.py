@@ -184,7 +184,7 @@ def waits_in_a_fork(tag: int) -> None:
     pid = os.fork()
     if pid == 0:
         with contextlib.suppress(BaseException):
-            plain.enqueue(tag).result(timeout=20)
+            plain.enqueue(tag).result(timeout=2)
         os._exit(0)
     os.waitpid(pid, 0)
 

@@ -14,7 +14,7 @@ import apsw
 import psycopg
 import pytest
 
-from conftest import Place
+from conftest import Place, until
 from e2e.conftest import Ways
 from sidework import JobConflict, JobNotFound, State, StoreRefused, current_job
 from sidework.ids import parse_id
@@ -315,6 +315,33 @@ def test_forked_programs_go_on_with_the_same_app(ways: Ways) -> None:
         results = [ways.app.job(row.id).result(timeout=10) for row in ways.app.jobs()]
     assert sorted(results) == [1, 2, 3, 4, 11, 21, 31]
     assert list(itertools.islice(ways.app.jobs(state="available"), 1)) == []
+
+
+def test_a_preloaded_app_waits_in_each_of_its_processes(ways: Ways) -> None:
+    """FAULTS row 31: as under a server that loads the app, uses it and forks; the parent waits meanwhile, and
+    enqueues in a transaction of its own."""
+    late = ways.wait_thread.enqueue(1)
+    waits = threading.Thread(target=late.result, kwargs={"timeout": 20})
+    waits.start()
+    pids = []
+    for n in range(3):
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                code = int(ways.thread.enqueue(n).result(timeout=20) != n + 1)
+            finally:
+                os._exit(code)
+        pids.append(pid)
+        with ways.app.transaction() as connection:
+            ways.coroutine.options(connection=connection).enqueue(n)
+    ways.place.worker("ways", "--children", "1")
+    assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids] == [0, 0, 0]
+    (ways.place.folder / "go-1").touch()
+    waits.join()
+    assert late.result(timeout=20) == "went"
+    until(lambda: {row.state for row in ways.app.jobs()} == {State.COMPLETED}, "the end of all")
+    assert len(list(ways.app.jobs())) == 7
 
 
 def test_coroutines_that_enqueue_together_each_get_their_own_answer(ways: Ways) -> None:

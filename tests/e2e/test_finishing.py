@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from conftest import Place, until
 from conftest import Worker as Process
 from e2e.conftest import loaded
-from sidework import JobFailed, JobHandle, State
+from sidework import JobFailed, State
 from sidework.clock import monotonic
 from sidework.outcome import Outcome
 from sidework.store.opening import open_store
@@ -28,6 +28,7 @@ from sidework.worker.worker import Worker
 def jobs(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("SIDEWORK_URL", place.url)
     with loaded(place, "finishing") as module:
+        module.prepare()
         yield module
 
 
@@ -36,24 +37,18 @@ def worker(jobs: Any, place: Place) -> Process:
     return place.worker("finishing", "--children", "1", "--threads", "4")
 
 
-def effects(jobs: Any, job: JobHandle[Any]) -> list[int]:
-    """The attempts whose row is there."""
-    with jobs.app.transaction() as connection:
-        connection.execute("CREATE TABLE IF NOT EXISTS effects (job TEXT, attempt INTEGER)")
-        rows = connection.execute("SELECT attempt FROM effects WHERE job = ?", (job.id,))
-        return [row[0] for row in rows]
-
-
 @pytest.mark.parametrize("name", ["thread", "coroutine", "process", "own_connection"])
 def test_the_result_is_the_one_given(jobs: Any, worker: Process, name: str) -> None:
     """I2: and who waits is told at once, by the bell of what follows."""
     job = getattr(jobs, name).enqueue(7)
     assert job.result(timeout=10) == 7
-    assert effects(jobs, job) == [1]
+    assert jobs.effects(job.id) == [1]
     assert (job.state, job.info().attempt, job.attempts()) == (State.COMPLETED, 1, [])
     assert jobs.plain.enqueue(1).result(timeout=10) == 1
     assert "lost its claim" not in worker.said
-    assert "WARNING" not in worker.said
+    # On a busy machine the first import of a driver may block the loop for long enough to be told.
+    warned = [line for line in worker.said.splitlines() if "WARNING" in line]
+    assert not [line for line in warned if "event loop" not in line]
 
 
 @pytest.mark.parametrize(
@@ -67,7 +62,7 @@ def test_a_rollback_is_a_failed_attempt(jobs: Any, worker: Process, name: str, k
     """Also where the job itself made light of it: completed, it would be without what it wrote."""
     job = getattr(jobs, name).enqueue(7)
     assert job.result(timeout=10) == 7
-    assert effects(jobs, job) == [2]
+    assert jobs.effects(job.id) == [2]
     (attempt,) = job.attempts()
     assert (attempt.outcome, attempt.kind) == ("retry", kind)
     worker.says(f"attempt 1 of 2: {kind}.*; again in ")
@@ -85,30 +80,30 @@ def test_an_error_after_the_commit_changes_nothing_and_is_told(jobs: Any, worker
     job = jobs.fails_afterwards.enqueue(7)
     assert job.result(timeout=10) == 7
     worker.says("had ended before its code raised finishing.Undone: too late to fail")
-    assert (job.state, job.attempts(), effects(jobs, job)) == (State.COMPLETED, [], [1])
+    assert (job.state, job.attempts(), jobs.effects(job.id)) == (State.COMPLETED, [], [1])
     assert "again in" not in worker.said
 
 
 def test_a_transaction_may_be_repeated_and_an_end_may_not(jobs: Any, worker: Process) -> None:
     job = jobs.repeats_its_transaction.enqueue(7)
     assert job.result(timeout=10) == 8
-    assert effects(jobs, job) == [1]
+    assert jobs.effects(job.id) == [1]
     job = jobs.twice_in_one.enqueue(7)
     with pytest.raises(JobFailed, match="finished before, by finish_in in this transaction"):
         job.result(timeout=10)
-    assert effects(jobs, job) == []
+    assert jobs.effects(job.id) == []
     job = jobs.twice_in_two.enqueue(7)
     assert job.result(timeout=10) == 7
     told = jobs.HERE / "told"
     until(told.exists)
-    assert effects(jobs, job) == [1]
+    assert jobs.effects(job.id) == [1]
 
 
 @pytest.mark.parametrize(
     ("how", "told"),
     [
         ("value", "BadValue: the result of finishing:unfit cannot be stored"),
-        ("sqlite3", "StoreRefused: a sqlite3 connection cannot be used"),
+        ("sqlite3", "StoreRefused: a .*sqlite3.* cannot be used"),
         ("outside", "StoreRefused: the connection is in no transaction"),
     ],
 )
@@ -118,7 +113,7 @@ def test_what_cannot_be_finished_with_is_refused(
     job = jobs.unfit.enqueue(how)
     with pytest.raises(JobFailed, match=told):
         job.result(timeout=10)
-    assert effects(jobs, job) == []
+    assert jobs.effects(job.id) == []
 
 
 def test_a_job_that_was_cancelled_may_still_finish(jobs: Any, worker: Process) -> None:
@@ -126,7 +121,7 @@ def test_a_job_that_was_cancelled_may_still_finish(jobs: Any, worker: Process) -
     until((jobs.HERE / "runs-7").exists, "a run")
     assert job.cancel()
     assert job.result(timeout=10) == 7
-    assert effects(jobs, job) == [1]
+    assert jobs.effects(job.id) == [1]
 
 
 class Holds:

@@ -168,6 +168,7 @@ def test_what_stops_has_stopped_in_time_and_runs_again(
     assert "1 of them in threads" in line
 
 
+@pytest.mark.sqlite_alone("of the worker's judgement: the store says nothing meanwhile")
 def test_what_does_not_stop_is_killed_in_time_and_its_neighbours_go_back(field: Field) -> None:
     """I5: no attempt is spent and no crash counted, for those that die with it neither."""
     ways = field.ways
@@ -186,6 +187,7 @@ def test_what_does_not_stop_is_killed_in_time_and_its_neighbours_go_back(field: 
     assert all(untouched(job) for job in (*jobs, neighbour))
 
 
+@pytest.mark.sqlite_alone("of the worker's judgement: the store says nothing meanwhile")
 def test_a_store_that_holds_the_worker_keeps_nothing_alive(field: Field) -> None:
     """FAULTS row 8: a link that stalls; the worker's own loop waits for the store meanwhile."""
     ways = field.ways
@@ -201,6 +203,7 @@ def test_a_store_that_holds_the_worker_keeps_nothing_alive(field: Field) -> None
     assert all(untouched(job) for job in jobs)
 
 
+@pytest.mark.sqlite_alone("of the worker's judgement: the store says nothing meanwhile")
 def test_what_waits_in_a_child_is_taken_back(field: Field) -> None:
     """A window of jobs that have not begun: none of them begins while the store is away."""
     ways = field.ways

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .backends import killed_backends
+from .backlog import deep_backlogs
 from .bells import cut_bells
 from .blocked import blocked_children
 from .clocks import clock_jumps
@@ -82,8 +83,19 @@ ROWS: dict[int, tuple[Callable[[Path, int, int], Figures], int, int, str]] = {
     18: (power_cuts, 40, 10_000, "10,000 cuts: 0 lost, 0 corrupt"),
     19: (failing_disk, 40, 2000, "2,000 points: 0 false acknowledgements"),
     20: (damaged_files, 25, 200, "200 mutations: all detected or harmless"),
+    21: (
+        deep_backlogs,
+        5000,
+        10_000_000,
+        "1M and 10M jobs: claim p99 ≤ 1.5 × that of 1,000, both engines",
+    ),
     22: (pinned_horizon, 1, 600, "500 jobs/s for 10 min: ≥ 80 % of unpinned, also when draining"),
-    23: (cut_bells, 8, 500, "500 cuts, 500 jobs behind a pooler: 0 stuck, p99 ≤ poll + 100 ms"),
+    23: (
+        cut_bells,
+        3,
+        500,
+        "500 each: 0 stuck, pickup p99 ≤ poll + 100 ms",
+    ),
     24: (conflicts, 400, 50_000, "50,000 jobs, 1 % of all statements: 0 surface"),
     27: (hostile_values, 25, 2000, "2,000 examples: identical or a typed refusal, no process dies"),
     31: (forks, 20, 1000, "1,000 forks: 0 acknowledged lost, 0 corrupt"),

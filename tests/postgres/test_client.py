@@ -58,7 +58,7 @@ def connections(url: str) -> int:
 
 
 def forked(act: Callable[[], object]) -> int:
-    """Run it in a forked child; its exit code."""
+    """Run it in a forked child; its exit code. One that hangs, be it in the fork itself, is killed."""
     pid = os.fork()
     if pid == 0:
         code = 1
@@ -67,7 +67,18 @@ def forked(act: Callable[[], object]) -> int:
             code = 0
         finally:
             os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    ended = (0, 0)
+    try:
+        ended = until(lambda: _or_none(os.waitpid(pid, os.WNOHANG)), "the child's end")
+    finally:
+        if not ended[0]:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(ended[1])
+
+
+def _or_none(ended: tuple[int, int]) -> tuple[int, int] | None:
+    return ended if ended[0] else None
 
 
 def test_a_thousand_waiters_cost_two_connections(shop: Any) -> None:
@@ -117,6 +128,23 @@ def test_a_pool_of_forked_processes_enqueues(shop: Any) -> None:
     with shop.app.worker():
         assert {shop.app.job(one).result(timeout=20) for one in ids} == {8}
         waits.join()
+
+
+def test_a_forked_child_waits_for_no_lock_of_its_parents_threads(shop: Any) -> None:
+    """FAULTS row 31: the pulse and who waits were just at work, and are not there to go on."""
+    job = shop.thread.enqueue(0)
+    waits = threading.Thread(target=job.wait, kwargs={"timeout": 30})
+    waits.start()
+    until(lambda: shop.app.store._pulse._bells, "a bell for the result")
+
+    (bell,) = shop.app.store._pulse._bells
+    for lock in (bell._lock, shop.app.store._pulse._lock, shop.app.waiter._lock):
+        with lock:
+            code = forked(lambda: shop.thread.enqueue(1))
+        assert code == 0
+    with shop.app.worker():
+        waits.join()
+    assert len(list(shop.app.jobs())) == 4
 
 
 def enqueue_in_child(_: int) -> str:

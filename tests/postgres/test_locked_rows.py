@@ -52,4 +52,4 @@ def test_one_locked_row_keeps_no_other_from_being_recorded(
         until(lambda: recorded() == [True, False, True], "the others")
         assert len(store.turn(ends, Demand(worker, {"thread": 1})).claimed) == 1
     until(lambda: all(recorded()), "the last one")
-    assert not store._wary
+    assert not store._claims._wary

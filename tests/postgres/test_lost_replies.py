@@ -11,9 +11,10 @@ from conftest import until
 from servers.plan import Plan
 from servers.proxy import Proxy, named
 from servers.running import Running
+from sidework.errors import StoreUnavailable
 from sidework.job import JobFilter, NewJob
 from sidework.store.opening import open_store
-from sidework.store.postgres.bells import channel, payload_of
+from sidework.store.postgres.bells import channel, payloads_of
 from sidework.store.postgres.engine import PostgresStore
 
 
@@ -58,7 +59,7 @@ def test_a_bell_rings_again_after_its_connection_was_killed(
                 # Past the store's own pulse, which rings when it comes back, whoever listens.
                 postgres.psql(
                     "SELECT pg_notify(%s, %s)", channel("sidework", "done"),
-                    payload_of([bytes([n + 1] * 16)]), database=name,
+                    payloads_of([bytes([n + 1] * 16)])[0], database=name,
                 )  # fmt: skip
                 rung.extend(bell.read())
                 return any(bytes([n + 1] * 16) in payload for payload in rung)
@@ -110,3 +111,19 @@ def test_a_stricter_default_of_the_role_is_not_ours(postgres: Running, database:
     shown = store._session.read(lambda c: c.execute(b"SHOW transaction_isolation").fetchall())
     store.close()
     assert shown == [("read committed",)]
+
+
+def test_an_insert_that_went_unanswered_for_good_is_told_as_in_doubt(
+    store: PostgresStore, proxy: Proxy
+) -> None:
+    store.workers()  # opens the connection
+    job = NewJob(bytes(16), "app:work", b"\x01{}")
+    proxy.swallow(only=named("sidework"))
+    proxy.refuse()
+    with pytest.raises(StoreUnavailable, match="may be stored or not"):
+        store.insert([job])
+    assert proxy.landed["swallow"] == 1
+    with pytest.raises(StoreUnavailable, match="cannot be reached"):
+        store.insert([job])
+    proxy.heal()
+    assert store.insert([job])[0].verdict == "present"

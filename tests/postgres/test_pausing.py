@@ -38,9 +38,9 @@ def test_nothing_that_came_after_the_pause_is_claimed(
     store, other = place.open(), place.open()
     try:
         worker = store.register("host", 1, ()).id
-        store._lanes = PausedMeanwhile(other)
+        store._claims.lanes = PausedMeanwhile(other)
         assert store.turn([], Demand(worker, {"thread": 5}, lanes)).claimed == []
-        store._lanes = Lanes()
+        store._claims.lanes = Lanes()
         other.resume("mail")
         assert len(store.turn([], Demand(worker, {"thread": 5}, lanes)).claimed) == 1
     finally:

@@ -101,10 +101,14 @@ def asked(picks: dict[str, list[tuple[UUID, int]]]) -> dict[str, list[Asked]]:
         ],
         "expire": [Asked(turns, {"jobs_expiring", *BY_KEY}, WRITES)],
         "free": [Asked(claims, BY_KEY, 20)],
-        "held": [Asked({"worker": 7}, {"jobs_running", "workers_pkey"}, 3)],
+        # Of its own worker's dead entries, marked or not, it reads the pages, until a vacuum takes them:
+        # some 1,500 on each. Here every job that there is has been run by that worker since the last.
+        "held": [
+            Asked({"worker": 7}, {"jobs_running", "workers_pkey"}, 3, 60 + ROWS // 1000),
+        ],
         "keep_attempt": [Asked(ends, {*BY_KEY}, 20)],
-        "lane": [Asked({"lane": "default", "runner": "thread"}, {"jobs_available"})],
-        "lanes": [Asked({"after": "", "runner": "thread", "most": 50}, {"jobs_available"}, 20)],
+        "lane": [Asked({"lanes": ["default"], "runners": ["thread"]}, {"jobs_available"})],
+        "lanes": [Asked({"after": "", "runners": ["loop", "thread"], "most": 50}, {"jobs_available"}, 20)],
         "lanes_between": [
             Asked({"known": ["default"], "after": "", "most": 50}, {"jobs_available"}, 20)
         ],

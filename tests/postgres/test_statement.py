@@ -102,6 +102,7 @@ def test_a_sqlstate_means(sqlstate: str | None, kind: type[StoreError], words: s
         ("fe_sendauth: no password supplied", StoreRefused),
         ('FATAL:  role "ann" does not exist', StoreRefused),
         ('FATAL:  role "ann" is not permitted to log in', StoreRefused),
+        ('FATAL:  permission denied for database "shop"', StoreRefused),
         ('FATAL:  database "shop" does not exist', StoreMissing),
         ("FATAL:  sorry, too many clients already", StoreUnavailable),
         ("FATAL:  the database system is starting up", StoreUnavailable),
@@ -110,7 +111,12 @@ def test_a_sqlstate_means(sqlstate: str | None, kind: type[StoreError], words: s
 )
 def test_a_refused_connection_is_known_by_its_text(message: str, kind: type[StoreError]) -> None:
     text = f'connection failed: connection to server at "::1", port 5432 failed: {message}'
-    assert type(error_of(None, text, "shop")) is kind
+    error = error_of(None, text, "shop")
+    assert type(error) is kind
+    # A server's words stand alone; where none has answered, the address is told.
+    assert ('"::1"' in str(error)) is not message.startswith("FATAL")
+    assert "FATAL" not in str(error)
+    assert "connection failed" not in str(error)
 
 
 @pytest.mark.parametrize(

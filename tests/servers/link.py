@@ -116,6 +116,8 @@ class Link:
                     self.nth = self.proxy.arrived(self.name)
                 elif message.kind == wire.NEGOTIATION:
                     self.framing.bare += 1
+                if message.kind in wire.RUNNING:
+                    self.proxy.statements[self.name] += 1
                 if message.kind in wire.ASKING:
                     asked = self._ask(message.kind)
                     if asked.fate.kind == "reset":
@@ -151,6 +153,9 @@ class Link:
         while data := await server.read(CHUNK):
             out = bytearray()
             for message in self.framing.feed(data):
+                if message.kind == "A" and self.proxy.deaf:
+                    self.proxy.landed["unheard"] += 1
+                    continue
                 if not self.asked:
                     out += message.raw  # of itself: a notification, a notice, the server's end
                     continue

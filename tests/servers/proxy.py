@@ -2,7 +2,7 @@
 
 It runs on a thread of its own. What it does is told at run time (``stall``, ``heal``, ``reset``, …) or
 drawn from a seed for each request (``Plan``); ``landed`` counts what happened to anybody, ``history``
-tells it one by one.
+tells it one by one. ``statements`` counts what clients have run, by their ``application_name``.
 """
 
 from __future__ import annotations
@@ -50,9 +50,11 @@ class Proxy:
         self.server = server
         self.plan = plan
         self.landed: Counter[str] = Counter()
+        self.statements: Counter[str] = Counter()
         self.history: list[Landed] = []
         self.links: set[Link] = set()
         self.latency = 0.0
+        self.deaf = False
         self.changed = asyncio.Event()
         self._stalled: list[tuple[Direction, Which]] = []
         self._armed: list[Which] = []
@@ -97,6 +99,11 @@ class Proxy:
         """Each piece takes that much longer, either way."""
         self.latency = seconds
 
+    def deafen(self) -> None:
+        """Lose every notification from now on (``landed["unheard"]``); whoever listens is answered all the
+        same, and never learns of it."""
+        self._do(lambda: setattr(self, "deaf", True))
+
     def heal(self) -> None:
         """Pass everything from now on, and take connections again. A plan stays in force."""
 
@@ -104,6 +111,7 @@ class Proxy:
             self._stalled.clear()
             self._armed.clear()
             self.latency = 0.0
+            self.deaf = False
             for link in self.links:
                 link.budget.clear()
             self._tell()
@@ -212,6 +220,8 @@ class Proxy:
         self.links.add(link)
         try:
             await link.run()
+        except asyncio.CancelledError:
+            pass  # at the end; before Python 3.12 asyncio would log that a stream's task was cancelled
         except Exception as failure:  # noqa: BLE001 - told at the end, on the test's thread
             self._failed.append(failure)
         finally:

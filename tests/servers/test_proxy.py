@@ -245,6 +245,18 @@ def insert_all(connect: Connect, count: int) -> set[int]:
     return failed
 
 
+def test_a_notification_gets_lost_until_it_heals(proxy: Proxy, connect: Connect) -> None:
+    with connect() as listener, connect() as ringer:
+        listener.execute("LISTEN bell")
+        proxy.deafen()
+        ringer.execute("NOTIFY bell, 'one'")
+        until(lambda: proxy.landed["unheard"] == 1, "the notification's end")
+        assert listener.execute("SELECT 7").fetchone() == (7,)
+        proxy.heal()
+        ringer.execute("NOTIFY bell, 'two'")
+        assert [heard.payload for heard in listener.notifies(timeout=20, stop_after=1)] == ["two"]
+
+
 def test_a_plan_replays(postgres: Running, database: str) -> None:
     plan = Plan(7, swallow=0.1, cut=0.1, reset=0.1, delay=0.1, longest=0.002)
     runs = []

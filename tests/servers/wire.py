@@ -15,6 +15,8 @@ ASKING = frozenset({STARTUP, "Q", "S", "F"})
 """What the server answers with ReadyForQuery: the startup, Query, Sync, FunctionCall."""
 PARTS = frozenset("PBDEC")
 """Parse, Bind, Describe, Execute, Close: a request's, which the server may wait with until its Sync."""
+RUNNING = frozenset("QE")
+"""Query, Execute: a statement is run. (A Query of ours has one.)"""
 QUIET = frozenset(
     {"BEGIN", "START", "ROLLBACK", "SAVEPOINT", "RELEASE", "SET", "RESET", "SHOW"}
     | {"LISTEN", "UNLISTEN", "DISCARD", "DEALLOCATE"}

@@ -17,7 +17,7 @@ from ..errors import BadValue, JobCancelled, JobFailed, SideworkError
 from ..handle import JobHandle
 from ..job import check_queue
 from ..state import State
-from ..store.opening import open_store
+from ..store.opening import load_engine, open_store
 from ..store.protocol import Store
 from ..wire import LOG_FORMAT
 from .choosing import chosen_apps
@@ -74,6 +74,8 @@ def worker(
     )  # who starts us may have ignored it, and that is inherited
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: working.stop())
+    if url := os.environ.get("SIDEWORK_URL"):
+        load_engine(url)  # while the children start, who will say which it is
     working.run()
 
 

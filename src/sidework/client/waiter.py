@@ -88,14 +88,12 @@ class Waiter:
         self._close_pipe()
 
     def forget_in_child(self) -> None:
-        """The thread is the parent's, and so are its descriptors: the copies go. The app has its next
-        waiter made when somebody waits."""
+        """The thread is the parent's, and so are its descriptors: the copies go, as the bell's do by itself.
+        The app has its next waiter made when somebody waits."""
         self._lock = threading.Lock()
         if not self._closed:
             self._closed = True
             self._close_pipe()
-            if self._bell is not None:
-                self._bell.close()
 
     def _close_pipe(self) -> None:
         # Under the lock nobody writes to a number that may be another file's by now.

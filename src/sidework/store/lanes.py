@@ -31,6 +31,10 @@ class Lanes:
         self._after: dict[Runner, str] = {}
         self._barren = Counter[Runner]()
 
+    def begins(self, demand: Demand) -> set[str]:
+        """After which names ``share`` will ask for lanes first, for an engine that asks ahead."""
+        return {self._after.get(one, "") for one, places in demand.places.items() if places > 0}
+
     def share(
         self, demand: Demand, paused: Set[str], has: Has, walk: Walk, take: Take
     ) -> tuple[list[Claimed], frozenset[Runner]]:

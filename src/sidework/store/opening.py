@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..errors import StoreRefused
@@ -26,6 +29,10 @@ def absolute(url: str, folder: str) -> str:
 
 def file_path(url: str) -> str | None:
     """The path of the file that a SQLite URL names (``sqlite:///shop.db`` or a bare path), else ``None``."""
+    if not url:
+        raise StoreRefused(
+            "the URL of the store is empty: write a path, or postgresql://user@host/database"
+        )
     if ":memory:" in url:
         raise StoreRefused(
             f"{shown(url)!r}: jobs in memory cannot be shared with a worker; name a file, in a temporary "
@@ -51,11 +58,26 @@ def file_path(url: str) -> str | None:
 
 def open_store(url: str, *, create: bool = True) -> Store:
     """The store at an absolute URL; ``create=False`` refuses to make a database that is not there."""
+    return _engine(url)(create)
+
+
+def load_engine(url: str) -> None:
+    """Import what ``open_store`` will need (0.05 to 0.3 s), on a thread beside whatever else is begun.
+    What is wrong with the URL is said by who opens it."""
+
+    def load() -> None:
+        with contextlib.suppress(StoreRefused):
+            _engine(url)
+
+    threading.Thread(target=load, name="sidework-load", daemon=True).start()
+
+
+def _engine(url: str) -> Callable[[bool], Store]:
     path = file_path(url)
     if path is not None:
         from .sqlite.engine import SqliteStore
 
-        return SqliteStore(path, create=create)
+        return lambda create: SqliteStore(path, create=create)
     scheme = url.partition("://")[0]
     if scheme not in ("postgresql", "postgres"):
         named = repr(scheme) if _SCHEME.fullmatch(scheme) else "such"
@@ -71,4 +93,4 @@ def open_store(url: str, *, create: bool = True) -> Store:
         ) from None
     from .postgres.engine import PostgresStore
 
-    return PostgresStore(url)
+    return lambda _create: PostgresStore(url)

@@ -1,5 +1,9 @@
 """What every engine does, grouped by noun; the rest of Sidework sees only this.
 
+Values first, then the verbs: ``Jobs``, ``Transactions``, ``Claims``, ``Workers``, ``Queues``, ``Chores``,
+``Bells``, ``Upkeep``, ``Copies``, and ``Store``, which is all of them. What each does is said at the engines,
+whose verbs stand in this order.
+
 Every verb is atomic and durable when it returns. ``now`` moves time in tests; without it the
 engine's own clock counts. Errors are ``StoreError``s, and ``BadValue`` for what no store takes
 (``storable.py``); a lost claim is an ordinary value.
@@ -42,7 +46,6 @@ STOP_SECONDS = 2.0
 """How much of its trust a worker needs to stop what must not run on without it: it begins when so
 much is left. Between two beats that are answered in time, ``trust`` stays well above it."""
 
-
 DUMP_BYTES = 1_000_000
 """A page of ``dump`` ends with the job that fills so many: results may be megabytes each."""
 
@@ -83,10 +86,22 @@ class Finding(Struct, frozen=True):
 
 
 class Jobs(Protocol):
-    """What clients do with jobs. ``finish_on`` completes a running one in the caller's transaction; False
-    when its claim was lost."""
+    """What clients and people do with jobs."""
 
     def insert(self, jobs: Sequence[NewJob], now: Millis | None = None) -> list[Inserted]: ...
+    def get(self, ids: Sequence[bytes]) -> list[JobRow | None]: ...
+    def page(self, want: JobFilter, before: bytes | None, limit: int) -> list[JobRow]: ...
+    def attempts(self, job_id: bytes) -> list[AttemptRow]: ...
+    def cancel(self, job_id: bytes, note: str, now: Millis | None = None) -> str | None: ...
+    def retry(self, job_id: bytes, now: Millis | None = None) -> bool: ...
+    def delete(self, job_id: bytes) -> bool: ...
+
+
+class Transactions(Protocol):
+    """What is done on the caller's own connection: it is so when the caller commits. ``finish_on`` completes
+    a running job; False when its claim was lost. ``transaction`` makes such a connection; a thread within it
+    does nothing else with the store, and ``outside`` refuses it."""
+
     def insert_on(
         self, connection: Any, jobs: Sequence[NewJob], now: Millis | None = None
     ) -> list[Inserted]: ...
@@ -99,12 +114,6 @@ class Jobs(Protocol):
     ) -> bool: ...
     def transaction(self) -> AbstractContextManager[Any]: ...
     def outside(self) -> None: ...
-    def get(self, ids: Sequence[bytes]) -> list[JobRow | None]: ...
-    def page(self, want: JobFilter, before: bytes | None, limit: int) -> list[JobRow]: ...
-    def attempts(self, job_id: bytes) -> list[AttemptRow]: ...
-    def cancel(self, job_id: bytes, note: str, now: Millis | None = None) -> str | None: ...
-    def retry(self, job_id: bytes, now: Millis | None = None) -> bool: ...
-    def delete(self, job_id: bytes) -> bool: ...
 
 
 class Claims(Protocol):
@@ -177,12 +186,7 @@ class Listener(Protocol):
 
 
 class Upkeep(Protocol):
-    """What an operator does, and how jobs go from one store to another (``copying.py``).
-
-    ``dump`` reads whole jobs by rising id, at most ``limit`` and some ``DUMP_BYTES``, each with the
-    attempts of the same moment; none means the end. ``load`` stores them as they are, all or none, and
-    refuses those that run; what is there stays as it is, and ``Copied.verdict`` judges it. ``disown``
-    cancels those that wait and still have the fence given; which of them it did.
+    """What an operator does.
 
     ``migrate`` brings the schema to what this code knows, and says which versions it applied; ``script`` is
     that as text, to be run by others. A store that does so by itself has neither to do. ``check`` reads
@@ -191,12 +195,21 @@ class Upkeep(Protocol):
 
     def migrate(self) -> list[int]: ...
     def script(self) -> str: ...
-
     def info(self) -> dict[str, Any]: ...
     def check(self) -> list[str]: ...
     def findings(self) -> list[Finding]: ...
     def backup(self, target: str) -> None: ...
     def vacuum(self) -> None: ...
+
+
+class Copies(Protocol):
+    """How jobs go from one store to another (``copying.py``).
+
+    ``dump`` reads whole jobs by rising id, at most ``limit`` and some ``DUMP_BYTES``, each with the
+    attempts of the same moment; none means the end. ``load`` stores them as they are, all or none, and
+    refuses those that run; what is there stays as it is, and ``Copied.verdict`` judges it. ``disown``
+    cancels those that wait and still have the fence given; which of them it did."""
+
     def dump(self, after: bytes | None, limit: int) -> list[Copied]: ...
     def load(self, jobs: Sequence[Copied]) -> list[Verdict]: ...
     def disown(
@@ -204,8 +217,9 @@ class Upkeep(Protocol):
     ) -> list[bool]: ...
 
 
-class Store(Jobs, Claims, Workers, Queues, Chores, Bells, Upkeep, Protocol):
-    """An engine with its connections."""
+class Store(Jobs, Transactions, Claims, Workers, Queues, Chores, Bells, Upkeep, Copies, Protocol):
+    """An engine with its connections. In a ``hurry`` it waits for others no longer than so many seconds,
+    until it is closed; the next use opens it again."""
 
     @property
     def url(self) -> str: ...

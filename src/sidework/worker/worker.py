@@ -19,27 +19,13 @@ from ..crashpoint import reach
 from ..duration import text_of
 from ..errors import SideworkError, StoreError, StoreMissing, StoreUnavailable
 from ..store.protocol import Demand, Listener, Store
-from ..wire import (
-    Blocked,
-    Done,
-    HandedBack,
-    Hello,
-    Hold,
-    ImportFailed,
-    Parked,
-    Pong,
-    Started,
-    Stop,
-    TakeBack,
-    ToWorker,
-    Warn,
-)
+from ..wire import Hold, Stop, TakeBack
 from .chores import Chores
 from .crew import Crew
 from .dispatcher import Dispatcher
-from .endings import released
 from .guard import Guard
 from .hunger import Hunger
+from .inbox import Inbox
 from .peer import Peer
 from .recorder import Recorder
 from .supervisor import Supervisor
@@ -87,6 +73,7 @@ class Worker:
         self._guard = Guard(crew, self._supervisor)
         self._recorder = Recorder(self._teller)
         self._hunger = Hunger()
+        self._inbox = Inbox(self._supervisor, self._recorder, self._teller, self._hunger)
         self._selector = selectors.DefaultSelector()
         self._wake_read, self._wake_write = socket.socketpair()
         for end in (self._wake_read, self._wake_write):
@@ -95,7 +82,6 @@ class Worker:
         self._store: Store | None = None
         self._bell: Listener | None = None
         self._chores: Chores | None = None
-        self._hello: Hello | None = None
         self._worker = 0
         self._life: str | None = None
         self._told_waiting = ""
@@ -160,6 +146,7 @@ class Worker:
             self._look_for_dead()
             self._crew.reap_orphans()
             self._crew.dismiss_idle(now)
+        self._tell_failures()
         if self._store is None:
             self._begin()
             return
@@ -237,9 +224,8 @@ class Worker:
     # What children say --------------------------------------------------------------------------
 
     def _hear(self, peer: Peer) -> None:
-        messages, closed = peer.receive()
-        for message in messages:
-            self._handle(peer, message)
+        closed = self._inbox.take(peer)
+        self._hold(peer)
         if closed:
             self._bury(peer)
 
@@ -251,71 +237,29 @@ class Worker:
     def _look_for_dead(self) -> None:
         """Mostly a closed pipe tells of a death, but a program that a job started may hold it open."""
         for peer in self._crew.dead():
-            messages, closed = peer.receive()
-            while messages and not closed:  # what it could still say before it died
-                for message in messages:
-                    self._handle(peer, message)
-                messages, closed = peer.receive()
+            self._inbox.empty(peer)
             self._bury(peer)
 
-    def _handle(self, peer: Peer, message: ToWorker) -> None:
-        now = monotonic()
-        if isinstance(message, Done):
-            reach("worker: outcomes received")
-            peer.progress_at = now
-            for seq, outcome in zip(message.seqs, message.outcomes, strict=True):
-                job = peer.take(seq, finished=True)
-                if job is not None:
-                    self._recorder.waiting.append(outcome)
-                    self._teller.heard(job, outcome)
-        elif isinstance(message, Started):
-            for seq in message.seqs:
-                if seq in peer.jobs:
-                    peer.started[seq] = now
-        elif isinstance(message, HandedBack):
-            back = [peer.take(seq, finished=False) for seq in message.seqs]
-            note = "handed back before it started"
-            self._recorder.add(released(job, note) for job in back if job)
-            self._hunger.wake()
-        elif isinstance(message, Parked):
-            if message.seq in peer.jobs:
-                peer.park(message.seq, peer.jobs[message.seq], parked=message.parked)
-                self._hunger.wake()
-        elif isinstance(message, Blocked):
-            peer.blocked = message.blocked
-            self._hunger.wake()
-        elif isinstance(message, Pong):
-            peer.pinged_at, peer.answered_at = None, now
-        elif isinstance(message, Hello):
-            self._welcome(peer, message)
-        elif isinstance(message, ImportFailed):
-            peer.stopping = True
+    def _tell_failures(self) -> None:
+        """A child that cannot import what it is to is the end of a worker that has not begun."""
+        for peer, line in self._inbox.failures:
             if self._store is None:
-                self._fatal = SideworkError(message.line)  # told by whoever called run()
+                self._fatal = SideworkError(line)  # told by whoever called run()
             else:
-                log.error("%s cannot start: %s", peer.name, message.line)
-        elif isinstance(message, Warn):
-            stack = "\n" + message.stack if message.stack else ""
-            log.warning("%s: %s%s", peer.name, message.line, stack)
-
-    def _welcome(self, peer: Peer, hello: Hello) -> None:
-        self._supervisor.learn(hello.tasks)
-        self._hello = self._hello or hello
-        peer.ready = True
-        self._hold(peer)
-        self._hunger.wake()
+                log.error("%s cannot start: %s", peer.name, line)
+        self._inbox.failures.clear()
 
     # Coming and going ---------------------------------------------------------------------------
 
     def _begin(self) -> None:
         """Open the store and be known in it. One that is not there yet, or does not answer, is waited for:
         programs, servers and workers start in any order. Anything else does not mend by waiting."""
-        if self._hello is None or self._fatal is not None or monotonic() < self._retry_at:
+        hello = self._inbox.hello
+        if hello is None or self._fatal is not None or monotonic() < self._retry_at:
             return
-        url = self._hello.url
         store: Store | None = None
         try:
-            store = self._open_store(url)
+            store = self._open_store(hello.url)
             self._enrol(store)
             bell = store.listen("work")
         except StoreError as error:
@@ -334,9 +278,9 @@ class Worker:
         self._store, self._bell = store, bell
         if bell.fileno() >= 0:
             self._selector.register(bell.fileno(), selectors.EVENT_READ, "bell")
-        self._chores = Chores(lambda: self._open_store(url), self._hello.retention)
+        self._chores = Chores(lambda: self._open_store(hello.url), hello.retention)
         self._chores.start()
-        introduce(self._worker, self._hello, self._lanes, self._crew)
+        introduce(self._worker, hello, self._lanes, self._crew)
         self._on_ready()
 
     def _enrol(self, store: Store) -> None:

@@ -12,8 +12,10 @@ import hashlib
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Literal
+
+from ...forking import forgets
 
 Kind = Literal["work", "done"]
 KINDS: tuple[Kind, ...] = ("work", "done")
@@ -32,10 +34,13 @@ def channel(schema: str, kind: Kind) -> str:
     return name
 
 
-def payload_of(ids: Iterable[bytes]) -> str:
-    """Ids as the text of a notification; none, or too many, mean "look at everything"."""
-    found = list(ids)
-    return base64.b64encode(b"".join(found)).decode() if len(found) <= MAX_IDS else ""
+def payloads_of(ids: list[bytes] | None) -> list[str]:
+    """The texts of the notifications that tell of these ids, letters and digits; none, or a flood, are told
+    as one "look at everything"."""
+    if ids is None or len(ids) > MAX_IDS * 4:
+        return [""]
+    chunks = (ids[at : at + MAX_IDS] for at in range(0, len(ids), MAX_IDS))
+    return [base64.b64encode(b"".join(chunk)).decode() for chunk in chunks]
 
 
 def ids_in(payload: str) -> bytes:
@@ -44,6 +49,10 @@ def ids_in(payload: str) -> bytes:
         return base64.b64decode(payload, validate=True)
     except ValueError:
         return b""  # not one of ours: a look does no harm
+
+
+def _nothing(bell: Bell) -> None:
+    """The pulse of a forked child has no bells yet."""
 
 
 class Bell:
@@ -58,6 +67,13 @@ class Bell:
         os.set_blocking(self._read_end, False)
         os.set_blocking(self._write_end, False)
         self._closed = False
+        forgets(self)
+
+    def forget_in_child(self) -> None:
+        """A thread of the parent may be ringing, and another hold what ``leaves`` would wait for."""
+        self._lock = threading.Lock()
+        self._leaves = _nothing
+        self.close()
 
     def fileno(self) -> int:
         return -1 if self._closed else self._read_end

@@ -25,7 +25,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
-from ...errors import SideworkError, StoreError, StoreRefused
+from ...errors import SideworkError, StoreError, StoreRefused, StoreUnavailable
 from .sqlstate import error_of, one_line
 from .statement import Statement
 
@@ -217,7 +217,7 @@ def _for_dialect(dialect: Any, call: _Call) -> tuple[str, tuple[Any, ...]]:
     if driver == "psycopg2":
         return statement.percent, _literal(statement.in_order(values))
     raise StoreRefused(
-        f"SQLAlchemy on {dialect.name}+{dialect.driver} cannot enqueue here: the jobs are in "
+        f"SQLAlchemy on {dialect.name}+{dialect.driver} cannot be used here: the jobs are in "
         "PostgreSQL; use an engine on psycopg, asyncpg or psycopg2"
     )
 
@@ -318,12 +318,12 @@ def _kind(connection: object) -> _Kind:
             return found
     if _package(type_) in {"apsw", "sqlite3"}:
         raise StoreRefused(
-            f"a connection of {_package(type_)} cannot enqueue here: the jobs are in PostgreSQL, and "
+            f"a connection of {_package(type_)} cannot be used here: the jobs are in PostgreSQL, and "
             "a transaction cannot span both"
         )
     name = f"{type_.__module__}.{type_.__qualname__}".removeprefix("builtins.")
     raise StoreRefused(
-        f"connection={name} cannot enqueue: pass an open connection (no pool, no engine) of {TAKEN}"
+        f"connection={name} cannot be used: pass an open connection (no pool, no engine) of {TAKEN}"
     )
 
 
@@ -334,7 +334,8 @@ def _package(type_: type) -> str:
 _ABORTED = frozenset({"PendingRollbackError", "PipelineAborted", "TransactionManagementError"})
 """Drivers that know by themselves that the transaction is aborted and do not ask the server."""
 
-_UNREACHED = frozenset({"OperationalError", "OSError", "TimeoutError", "PoolTimeout"})
+_EXHAUSTED = frozenset({("sqlalchemy", "TimeoutError"), ("psycopg_pool", "PoolTimeout")})
+_UNREACHED = frozenset({"OperationalError", "OSError", "TimeoutError"})
 _BAD_VALUE = "DataError"
 _DRIVERS = frozenset(package for package, _ in _KINDS)
 
@@ -356,6 +357,10 @@ def _translated(error: Exception, kind: _Kind, connection: object) -> StoreError
     message, names = str(causes[-1]), {base.__name__ for e in causes for base in type(e).__mro__}
     if names & _ABORTED:
         return error_of("25P02", message, place)
+    if {(_package(type(e)), type(e).__name__) for e in causes} & _EXHAUSTED:
+        return StoreUnavailable(
+            f"the pool has no connection to {place} left ({one_line(message)}): give one back, or enlarge it"
+        )
     if names & _UNREACHED:
         return error_of(None, message or type(error).__name__, place)
     if "SynchronousOnlyOperation" in names:

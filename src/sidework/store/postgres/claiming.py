@@ -155,17 +155,22 @@ def claim(
     lanes: Lanes,
     bounds: Bounds,
     now: Millis | None,
+    *,
+    alone: bool,
 ) -> Found:
-    """Take what the demand has places for, shared evenly among open lanes."""
+    """Take what the demand has places for, shared evenly among open lanes. ``alone``: no record was sent
+    before it, whose locks the first answer may wait for."""
     began, due_whole, since = monotonic(), bounds.all_due, bounds.since()
-    before = _look(connection, schema, demand.worker, since, now)
-    looked = monotonic()
-    asks = Taking(connection, schema, demand.worker, bounds, now, before.moment)
+    looked: float | None = None
+    asks = Taking(connection, schema, demand, bounds, now)
     try:
+        before = _look(connection, schema, demand, since, now, lanes, asks)
+        looked = monotonic()
         taken, short = lanes.share(demand, before.closed, asks.has, asks.walk, asks.take)
     except Exception:
         if asks.whole:
-            bounds.rounds.gave_up(monotonic() - looked)
+            from_here = began if alone else looked
+            bounds.rounds.gave_up(0.0 if from_here is None else monotonic() - from_here)
         raise
     again = bounds.rounds.rest() if asks.left_out and short else None
     sql = statement("next_due", schema)
@@ -219,18 +224,25 @@ class _Before(NamedTuple):
 
 
 def _look(
-    connection: Connection, schema: str, worker: int, since: Millis, now: Millis | None
+    connection: Connection,
+    schema: str,
+    demand: Demand,
+    since: Millis,
+    now: Millis | None,
+    lanes: Lanes,
+    asks: Taking,
 ) -> _Before:
     """The first step of a claim: what is due becomes available, what has expired is cancelled, both
-    bounded."""
+    bounded. Its questions and those about the lanes go out together, one round trip for all."""
     sql = statement("look", schema)
-    ((of_jobs, of_due, known, closed, any_expired, any_due, moment),) = rows(
-        connection, sql, sql.values({"worker": worker, "now": now, "since": since})
-    )
+    answer = ask(connection, sql, sql.values({"worker": demand.worker, "now": now, "since": since}))
+    asks.ahead(lanes.begins(demand))
+    ((of_jobs, of_due, known, closed, any_expired, any_due, moment),) = answer()
     if not known:
         # Taken for dead, or the database is a new one. What it took would come back as a stranger's, a
         # crash counted each time. The outcomes of this turn are undone with it: they are sent again.
-        raise StoreRefused(f"worker {worker} is not known here (any more): register again")
+        raise StoreRefused(f"worker {demand.worker} is not known here (any more): register again")
+    asks.told(moment)
     expired: list[bytes] = []
     promoted = 0
     values = {"now": now, "limit": PROMOTE_LIMIT, "since": since}
@@ -240,6 +252,8 @@ def _look(
     if any_due:
         sql = statement("promote", schema)
         promoted = len(rows(connection, sql, sql.values(values)))
+    if any_expired or any_due:
+        asks.forget()  # there may be jobs, and lanes, that were none when it was asked
     return _Before(moment, frozenset(closed), expired, promoted, of_jobs, of_due)
 
 

@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import psycopg
+from psycopg.generators import execute
 
 from ...clock import monotonic
 from ...errors import SchemaMismatch, StoreError, StoreMissing, StoreRefused
 from .arrays import adapt
 from .place import Place, secrets_of
-from .sqlstate import error_of
+from .sqlstate import CONNECTION_LOST, error_of
 
 OLDEST_SERVER = 140_000
 NAME = "sidework"
@@ -65,7 +66,7 @@ class Sql(NamedTuple):
     text: bytes
     names: tuple[str, ...]
     answers: bool = True
-    """Whether rows come back."""
+    """Whether rows come back; else they are empty, as many as it wrote."""
 
     def values(self, given: dict[str, Any]) -> list[Any]:
         """The parameters in order."""
@@ -140,6 +141,21 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
     stall a worker, which would not notice that its lease runs out. Then it is closed."""
 
     patience: Patience | None = None
+    _kept: psycopg.Cursor[tuple[Any, ...]] | None = None
+
+    def kept(self) -> psycopg.Cursor[tuple[Any, ...]]:
+        """A cursor for statements whose rows are fetched at once: a new one each time costs 15 us."""
+        if self._kept is None:
+            self._kept = self.cursor(binary=True)
+        return self._kept
+
+    def tell(self, sql: bytes) -> None:
+        """Run statements without values whose rows nobody wants, in one round trip. Straight through libpq:
+        a ring costs a third of what it costs through a cursor, and everybody waits for rings."""
+        self.pgconn.send_query(sql)
+        for result in self.wait(execute(self.pgconn)):
+            if result.status == psycopg.pq.ExecStatus.FATAL_ERROR:
+                raise psycopg.errors.error_from_result(result)
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         limit = timeout
@@ -167,12 +183,19 @@ class Opened:
     mark: UUID | None
 
 
-def translate(error: psycopg.Error, place: Place) -> StoreError:
-    """What an error of psycopg means for whoever uses the store at ``place``; no secret is in it."""
+def translate(
+    error: psycopg.Error, place: Place, wrote_on: psycopg.Connection[Any] | None = None
+) -> StoreError:
+    """What an error of psycopg means for whoever uses the store at ``place``; no secret is in it.
+
+    ``wrote_on``: the connection that something to be stored was sent on. If it broke, only the answer may
+    be missing.
+    """
     text = (error.diag.message_primary or str(error)).strip()
     for secret in secrets_of(place.url):
         text = text.replace(secret, "***")
-    return error_of(error.sqlstate, text, place.shown)
+    broke = wrote_on is not None and (wrote_on.closed or wrote_on.broken)
+    return error_of(error.sqlstate or (CONNECTION_LOST if broke else None), text, place.shown)
 
 
 def connect(place: Place, patience: Patience, *, name: str = NAME) -> Connection:
@@ -284,7 +307,7 @@ def check_version(version: int | None, place: Place) -> None:
 
 def rows(connection: Connection, sql: Sql, values: Sequence[Any]) -> list[tuple[Any, ...]]:
     """Run one statement; its rows."""
-    return ask(connection, sql, values)()
+    return _rows_of(connection.kept().execute(sql.text, values), sql)
 
 
 Rows = Callable[[], list[tuple[Any, ...]]]
@@ -295,4 +318,8 @@ def ask(connection: Connection, sql: Sql, values: Sequence[Any]) -> Rows:
     """Have one statement run. On a connection in pipeline mode it goes out together with the next one whose
     rows are waited for."""
     cursor = connection.execute(sql.text, values, binary=True)
-    return cursor.fetchall if sql.answers else list
+    return lambda: _rows_of(cursor, sql)
+
+
+def _rows_of(cursor: psycopg.Cursor[tuple[Any, ...]], sql: Sql) -> list[tuple[Any, ...]]:
+    return cursor.fetchall() if sql.answers else [()] * cursor.rowcount

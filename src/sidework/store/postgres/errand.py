@@ -134,10 +134,11 @@ class Errands:
 
     def _elsewhere(self, connection: object, missing: StoreMissing | None) -> StoreRefused:
         where = str(callers.where(connection)) or "another database"
-        why = "" if missing is None else f" ({missing})"
+        place = self._session.place
+        why = "" if missing is None else f", which has no such tables in schema {place.schema!r}"
         return StoreRefused(
-            f"the connection is to {where}{why}, the jobs are in {self._session.place.shown}: "
-            "a transaction cannot span both"
+            f"the connection is to {where}{why}, the jobs are in {place.shown}: "
+            "a transaction cannot span both; pass a connection to the database of the jobs"
         )
 
 

@@ -13,10 +13,10 @@ from ...clock import Millis
 from ...errors import StoreError
 from ...job import NewJob, Verdict
 from . import bulk
-from .arrays import Bytes, Id, Texts, Uuids
+from .arrays import Bytes, Texts, Uuids
 from .connection import Connection, rows, statement
 from .errand import Errand, guarded
-from .rows import NEW_COLUMNS, columns_of
+from .rows import NEW_COLUMNS, columns_of, values_of
 
 APART_SECONDS = 0.5
 
@@ -34,15 +34,13 @@ def insert(
     """Store the jobs; a verdict for each (promise I12)."""
     if len(jobs) >= bulk.LEAST and copy(jobs, now):
         return ["stored"] * len(jobs)
-    columns = columns_of(jobs)
-    given: dict[str, Any]
     if len(jobs) == 1:
         sql = statement("insert_one", schema)
-        given = {name: values[0] for name, values in columns.items()}
-        given["id"] = Id(given["id"])
-    else:
-        sql = statement("insert", schema)
-        given = {name: NEW_COLUMNS[name](values) for name, values in columns.items()}
+        one = ask(sql, sql.values({**values_of(jobs[0]), "now": now}))
+        return ["stored"] if one else verdicts(ask, schema, jobs, [])
+    columns = columns_of(jobs)
+    sql = statement("insert", schema)
+    given = {name: NEW_COLUMNS[name](values) for name, values in columns.items()}
     stored = ask(sql, sql.values({**given, "now": now}))
     if len(stored) == len(jobs):
         return ["stored"] * len(jobs)

@@ -88,7 +88,7 @@ def migrate(
                 "sidework db migrate as its owner, or give the owner what --sql prints"
             ) from error
         except psycopg.Error as error:
-            raise translate(error, place) from error
+            raise translate(error, place, connection) from error
     return applied
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import threading
 
-from ...errors import StoreUnavailable
 from .connection import Opened, open_connection
 from .place import CONNECT_SECONDS, Place
+from .sqlstate import error_of
 
 
 class Opening:
@@ -46,9 +46,7 @@ class Opening:
     def wait(self, seconds: float) -> Opened:
         """The connection; ``StoreUnavailable`` when it is not there in time."""
         if not self._ended.wait(seconds):
-            raise StoreUnavailable(
-                f"{self._place.shown} cannot be reached: no connection within {seconds:.2g} s"
-            )
+            raise error_of(None, f"no connection within {seconds:.2g} s", self._place.shown)
         if self._error is not None:
             raise self._error
         assert self._opened is not None

@@ -24,7 +24,7 @@ from ...clock import monotonic
 from ...errors import StoreError
 from ...forking import forgets
 from .arrays import Texts
-from .bells import KINDS, MAX_IDS, Bell, Kind, channel, ids_in, payload_of
+from .bells import KINDS, Bell, Kind, channel, ids_in, payloads_of
 from .connection import Connection, Opened, open_connection, rows, statement
 from .place import Place
 from .session import leave
@@ -41,7 +41,7 @@ WATCH_FIRST, WATCH_MOST, WATCH_GROWTH = 0.002, 0.25, 1.5
 """Seconds until a stranger's open transaction is looked at again."""
 RETRY_FIRST, RETRY_MOST = 0.05, 0.5
 POLL_FIRST, POLL_MOST, POLL_GROWTH, POLL_HEARD = 0.05, 0.5, 1.3, 1.0
-"""Seconds between two looks for news without bells: after a change, and at most; and while they are heard."""
+"""Seconds between two looks for news without bells: after a find, and at most; and while they are heard."""
 IDLE_SECONDS = 10.0
 """A connection that nobody needs any more is kept for so long."""
 
@@ -106,7 +106,9 @@ class Pulse:
                 self._rings[kind] = None  # "look at everything" is said already, or is now
             else:
                 self._rings[kind] = [*(waiting or ()), *found] if found else None
-            self._start()
+            # Soon after a ring the thread looks by itself whether another has come (`_due`).
+            if self._thread is None or self._closing or not self._rang():
+                self._start()
 
     def watch(self, transaction: str) -> None:
         """Ring for work when a stranger's transaction, by its id, is committed."""
@@ -225,13 +227,17 @@ class Pulse:
             if now < self._retry_at:
                 return self._retry_at
             times = [*self._beats.values(), *(at for at, _ in self._watched.values())]
-            if self._rings:
+            if self._rings or self._rang():
                 times.append(self._rung_at + RING_SECONDS)
             if self._opened is not None:
                 times.append(
                     self._probed_at + PROBE_SECONDS if self._bells else self._used_at + IDLE_SECONDS
                 )
         return min(times, default=now + 60)
+
+    def _rang(self) -> bool:
+        """Whether it is too early for the next ring."""
+        return monotonic() < self._rung_at + RING_SECONDS
 
     def _open(self) -> Opened:
         if self._opened is None:
@@ -261,8 +267,7 @@ class Pulse:
             wanted: set[Kind] = {bell.kind for bell in self._bells}
         fresh = wanted - self._listens
         for kind in fresh:
-            name = channel(self._place.schema, kind).replace('"', '""')
-            connection.execute(f'LISTEN "{name}"'.encode())
+            connection.execute(f"LISTEN {self._quoted(kind)}".encode())
             self._listens.add(kind)
             # Whatever was rung while nobody listened is lost: look at everything.
             self._tell_all(kind)
@@ -337,15 +342,16 @@ class Pulse:
                     self._rings["work"] = None
 
     def _notify(self, connection: Connection, rings: dict[Kind, list[bytes] | None]) -> None:
-        names, payloads = [], []
-        for kind, ids in rings.items():
-            chunks = [None] if ids is None else _chunks(ids)
-            for chunk in chunks:
-                names.append(channel(self._place.schema, kind))
-                payloads.append("" if chunk is None else payload_of(chunk))
-        sql = b"SELECT pg_notify(name, payload) FROM unnest($1::text[], $2::text[]) AS ring (name, payload)"
-        connection.execute(sql, [Texts(names), Texts(payloads)], binary=True)
+        calls = [
+            f"NOTIFY {self._quoted(kind)}, '{payload}'"
+            for kind, ids in rings.items()
+            for payload in payloads_of(ids)
+        ]
+        connection.tell("; ".join(calls).encode())
         self._rung_at = monotonic()
+
+    def _quoted(self, kind: Kind) -> str:
+        return '"' + channel(self._place.schema, kind).replace('"', '""') + '"'
 
     def _hear(self, connection: Connection) -> None:
         connection.pgconn.consume_input()
@@ -381,13 +387,6 @@ def pulse_of(place: Place) -> Pulse:
         if pulse is None:
             pulse = _pulses[place.url] = Pulse(place)
         return pulse
-
-
-def _chunks(ids: list[bytes]) -> list[list[bytes] | None]:
-    """Ids for a notification each; a flood is told as one "look at everything"."""
-    if len(ids) > MAX_IDS * 4:
-        return [None]
-    return [ids[at : at + MAX_IDS] for at in range(0, len(ids), MAX_IDS)]
 
 
 def _forked() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 import msgspec
 
 from ...job import AttemptRow, Claimed, JobRow, NewJob
 from ...state import State
-from .arrays import BigInts, Bytes, Column, Ints, Texts, Uuids
+from .arrays import BigInts, Bytes, Column, Id, Ints, Texts, Uuids
 
 JOB_COLUMNS = (
     "id, task, lane, state, runner, priority, attempt, max_attempts, fence, crashes, "
@@ -65,6 +66,18 @@ def columns_of(jobs: Sequence[NewJob]) -> dict[str, list[Any]]:
     columns = {name: [getattr(job, name) for job in jobs] for name in NEW_COLUMNS}
     columns["tags"] = [tags_of(job) for job in jobs]
     return columns
+
+
+def values_of(job: NewJob) -> dict[str, Any]:
+    """One job as ``insert_one.sql`` takes it."""
+    return {
+        **dict(zip(NEW_COLUMNS, _FIELDS(job), strict=True)),
+        "id": Id(job.id),
+        "tags": tags_of(job),
+    }
+
+
+_FIELDS = attrgetter(*NEW_COLUMNS)
 
 
 def tags_of(job: NewJob) -> str:

@@ -79,14 +79,18 @@ class Session:
         connection that breaks under it is no error as long as another can be had."""
         if self.pooled:
             return self.write(lambda connection: rows(connection, sql, values), again=again)
-        return self._run(lambda connection: rows(connection, sql, values), again)
+        return self._run(lambda connection: rows(connection, sql, values), again=again)
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Run ``work``, which only reads."""
-        return self.write(work, again=True) if self.pooled else self._run(work, again=True)
+        return self._run(self._whole(work) if self.pooled else work, again=True, writes=False)
 
     def write(self, work: Callable[[Connection], T], *, again: bool = False) -> T:
         """Run ``work`` in one transaction; all of it is stored, or nothing. It may be called twice."""
+        return self._run(self._whole(work), again=again)
+
+    def _whole(self, work: Callable[[Connection], T]) -> Callable[[Connection], T]:
+        """``work`` as one transaction."""
 
         def whole(connection: Connection) -> T:
             connection.execute(b"BEGIN ISOLATION LEVEL READ COMMITTED")
@@ -100,7 +104,7 @@ class Session:
                 raise
             return result
 
-        return self._run(whole, again)
+        return whole
 
     def piped(self, work: Callable[[Connection], Callable[[], T]]) -> T:
         """As ``write``, in the protocol's pipeline mode: a statement whose rows nobody waits for costs no
@@ -145,12 +149,19 @@ class Session:
         assert result is not None  # else there was a failure
         return result
 
-    def _run(self, work: Callable[[Connection], T], again: bool) -> T:
+    def _run(self, work: Callable[[Connection], T], *, again: bool, writes: bool = True) -> T:
         tries, began = 0, monotonic()
+        lost: StoreError | None = None
         while True:
             tries += 1
             with self._lock:
-                connection, patience = self._open(), self._patience()
+                try:
+                    connection, patience = self._open(), self._patience()
+                except StoreError as away:
+                    # That another connection is not to be had says nothing of what was sent on the first.
+                    if lost is None:
+                        raise
+                    raise lost from away
                 try:
                     return work(connection)
                 except psycopg.Error as error:
@@ -161,9 +172,11 @@ class Session:
                     undone = (
                         error.sqlstate in AGAIN or (broken and again) or (demoted and tries == 1)
                     )
+                    ours = translate(error, self.place, connection if writes else None)
                     if not undone or tries >= TRIES or monotonic() - began >= patience:
-                        raise translate(error, self.place) from error
+                        raise ours from error
                     if broken:
+                        lost = ours if writes else None
                         # The second connection is asked at once, further ones with a pause for the
                         # server to come up again.
                         threading.Event().wait(0.0 if tries == 1 else 0.1 * tries)

@@ -24,14 +24,20 @@ _LOST: _Meaning = (
     "the connection to {place} failed ({message}): what was under way may be stored or not: "
     "look, or ask again",
 )
+_UNREACHED: _Meaning = (
+    StoreUnavailable,
+    "{place} cannot be reached ({message}): check host and port, and that the server runs",
+)
 _AWAY: _Meaning = (StoreUnavailable, "{place} is not taking work now ({message}): try again")
 _BUSY: _Meaning = (
     StoreUnavailable,
-    "another transaction is in the way in {place} ({message}): roll back and try again",
+    "another transaction is in the way in {place} ({message}): try again; a transaction of your own is to "
+    "be rolled back before",
 )
 _LOGIN: _Meaning = (
     StoreRefused,
-    "{place} refuses the login ({message}): check user and password, or pg_hba.conf",
+    "{place} refuses the login ({message}): check user and password, its right to CONNECT, or "
+    "pg_hba.conf",
 )
 _POOLER: _Meaning = (
     StoreRefused,
@@ -53,6 +59,9 @@ _DAMAGED: _Meaning = (
 )
 _OTHER: _Meaning = (StoreError, "{place}: {message}")
 
+CONNECTION_LOST = "08006"
+"""For a connection that broke after something was sent: psycopg has no SQLSTATE for it."""
+
 _MEANINGS: dict[str, _Meaning] = {
     "08": _LOST,
     "25P02": (
@@ -73,7 +82,8 @@ _MEANINGS: dict[str, _Meaning] = {
     "40003": _LOST,
     "42501": (
         StoreRefused,
-        "the role has no right to do this in {place} ({message}): grant it, or use another role",
+        "the role has no right to do this in {place} ({message}): use another role, or grant what "
+        "`sidework db check` names",
     ),
     "42703": _UNFIT,
     "42704": _UNFIT,
@@ -105,6 +115,7 @@ _AT_CONNECT: tuple[tuple[str, str], ...] = (
     ("no pg_hba.conf entry", "28000"),
     ("authentication failed", "28000"),
     ("is not permitted to log in", "28000"),
+    ("permission denied for database", "28000"),
     ("too many clients", "53300"),
     ("too many connections", "53300"),
     ("remaining connection slots", "53300"),
@@ -112,6 +123,10 @@ _AT_CONNECT: tuple[tuple[str, str], ...] = (
 )
 """libpq reports a refused connection without its SQLSTATE. These are the texts of a server that speaks
 English; in another language they count as "cannot be reached", with the server's own words."""
+
+_WRAPPING = re.compile(r"^(connection failed: )?(connection to server .* failed: FATAL:\s+)?")
+"""What psycopg and libpq put before a server's own words: which server it is, we say ourselves. Where no
+server answered, the address stays: it is what became of the host's name."""
 
 _NO_SUCH = re.compile(r'(role|database) "[^\n]*" does not exist')
 
@@ -125,7 +140,7 @@ _SECRETS = (
 def error_of(sqlstate: str | None, message: str, place: str) -> StoreError:
     """The error to raise for what a driver reported; ``place`` names the database in it.
 
-    ``sqlstate`` is None for what never got an answer from the server: no connection, or a lost one.
+    ``sqlstate`` is None for what never got an answer from the server: there was no connection.
     """
     line = one_line(message)
     kind, sentence = _meaning(sqlstate or _state_at_connect(line))
@@ -133,8 +148,8 @@ def error_of(sqlstate: str | None, message: str, place: str) -> StoreError:
 
 
 def one_line(message: str) -> str:
-    """The first line of a driver's message, without any password, and not endless."""
-    line = message.strip().partition("\n")[0].strip()
+    """The first line of a driver's message, without its wrapping and any password, and not endless."""
+    line = _WRAPPING.sub("", message.strip().partition("\n")[0].strip())
     for pattern, instead in _SECRETS:
         line = pattern.sub(instead, line)
     return line if len(line) <= 300 else line[:299] + "…"
@@ -142,7 +157,7 @@ def one_line(message: str) -> str:
 
 def _meaning(sqlstate: str | None) -> _Meaning:
     if sqlstate is None:
-        return (StoreUnavailable, "{place} cannot be reached: {message}")
+        return _UNREACHED
     for length in (5, 3, 2):
         if found := _MEANINGS.get(sqlstate[:length]):
             return found

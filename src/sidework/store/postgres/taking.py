@@ -5,13 +5,16 @@ Which of the two, ``rounds.py`` says; where to begin in the other case, ``bounds
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from ...clock import Millis, monotonic
 from ...job import Claimed, Runner
+from ..lanes import MOST_LANES
+from ..protocol import Demand
 from .arrays import BigInts, Column, Ints, Texts, Uuids
-from .bounds import Bounds, Part
-from .connection import Connection, rows, statement
+from .bounds import EVER, Bounds, Part
+from .connection import Connection, Rows, ask, rows, statement
 from .rows import claimed
 
 
@@ -22,25 +25,48 @@ class Taking:
         self,
         connection: Connection,
         schema: str,
-        worker: int,
+        demand: Demand,
         bounds: Bounds,
         now: Millis | None,
-        moment: Millis,
     ) -> None:
         self._connection = connection
         self._schema = schema
-        self._worker = worker
+        self._worker = demand.worker
+        self._runners = [runner for runner, places in demand.places.items() if places > 0]
+        self._served = demand.lanes
         self._bounds = bounds
         self._rounds = bounds.rounds
         self._now = now
-        self._moment = moment
+        self._moment: Millis = EVER
+        self._ahead: dict[str | None, Rows] = {}
+        self._told: dict[str | None, list[tuple[Any, ...]]] = {}
         self.whole = False
         """Whether any question was from the start."""
         self.seconds = 0.0
         """How long those took that were."""
+        self._asked_at = 0.0
         first = self._rounds.begin()
         self.left_out = self._rounds.slow and not first
         """Whether there may be jobs that no question was for."""
+
+    def ahead(self, begins: Iterable[str]) -> None:
+        """Ask what the lanes will ask first, on a connection in pipeline mode: the answers come with that
+        of the next statement that is waited for; then call ``told``."""
+        self._asked_at = monotonic()
+        if not self._rounds.slow:
+            self.whole = True
+            for after in [None] if self._served else begins:
+                self._ahead[after] = self._put(after)
+
+    def told(self, moment: Millis) -> None:
+        """The answers are there, and the time of this claim."""
+        self._moment = moment
+        if self._ahead:
+            self.seconds += monotonic() - self._asked_at
+
+    def forget(self) -> None:
+        """What was asked ahead may not hold any more."""
+        self._ahead.clear()
 
     def take(self, runner: Runner, lane: str, most: int) -> list[Claimed]:
         """Claim at most so many, in their order."""
@@ -64,19 +90,19 @@ class Taking:
 
     def has(self, runner: Runner, lane: str) -> bool:
         """Whether a lane may have available jobs of a runner."""
-
-        def ask() -> bool:
-            return bool(self._from_start("lane", lane=lane, runner=runner)[0][0])
-
         if not self._rounds.slow:
-            return ask()
-        return self._bounds.knows(runner, lane) or self._rounds.has(runner, lane, ask)
+            return (lane, runner) in self._answer(None)
+
+        def find() -> bool:
+            one = {"lanes": Texts([lane]), "runners": Texts([runner])}
+            return bool(self._from_start("lane", **one))
+
+        return self._bounds.knows(runner, lane) or self._rounds.has(runner, lane, find)
 
     def walk(self, runner: Runner, after: str, most: int) -> list[tuple[str, bool]]:
         """The next lanes, and whether they may have any of a runner."""
         if not self._rounds.slow:
-            found = self._from_start("lanes", runner=runner, after=after, most=most)
-            return [(lane, any_) for lane, any_ in found]
+            return [(lane, runner in runners) for lane, runners in self._answer(after)[:most]]
         known = self._bounds.lanes("")
         unknown = self._rounds.unknown(
             lambda begin, most: [
@@ -89,6 +115,25 @@ class Taking:
         )  # fmt: skip
         line = sorted({lane for lane in (*known, *unknown) if lane > after})[:most]
         return [(lane, self.has(runner, lane)) for lane in line]
+
+    def _answer(self, after: str | None) -> list[tuple[Any, ...]]:
+        """The lanes after a name, each with the runners that it has jobs for; or, of the lanes that are
+        served, the pairs. One answer for all runners: a hint, as a take finds out by itself."""
+        if after not in self._told:
+            self.whole, began = True, monotonic()
+            asked = self._ahead.pop(after, None) or self._put(after)
+            self._told[after] = asked()
+            self.seconds += monotonic() - began
+        return self._told[after]
+
+    def _put(self, after: str | None) -> Rows:
+        values: dict[str, Any] = {"runners": Texts(self._runners)}
+        if after is None:
+            sql, values["lanes"] = statement("lane", self._schema), Texts(self._served)
+        else:
+            sql = statement("lanes", self._schema)
+            values |= {"after": after, "most": MOST_LANES}
+        return ask(self._connection, sql, sql.values(values))
 
     def _from_start(self, verb: str, /, **values: Any) -> list[tuple[Any, ...]]:
         self.whole, began = True, monotonic()

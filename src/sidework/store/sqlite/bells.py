@@ -76,6 +76,7 @@ class Bell:
         self._path = ""
         self._pid = os.getpid()
         self._socket = _new_socket()
+        forgets(self)
         if self._socket is None or not socket_folder:
             return
         name = f"{kind}-{self._pid}-{secrets.token_hex(2)}"
@@ -90,6 +91,10 @@ class Bell:
             self._remove = weakref.finalize(self, _unlink_own, path, self._pid)
         except OSError:
             _unlink(unborn)
+
+    def forget_in_child(self) -> None:
+        """The socket is the parent's, and so is its name."""
+        self.close()
 
     def fileno(self) -> int:
         return -1 if self._socket is None else self._socket.fileno()

@@ -1,26 +1,28 @@
-"""The SQLite store: the protocol's verbs over one session, with inserts combined.
+"""The SQLite store: the protocol's verbs in its order. What comes in is checked here, and who waits for
+what was stored is told; the rest is each noun's.
+
+New jobs: ``inserts`` (what they send: ``inserting``). A worker's turn, recording and claiming: ``claims``
+(``claiming``). Workers and their deaths: ``roster``. Housekeeping: ``chores`` (``pruning``). What is done by
+hand: ``controls``. What callers write in: ``transactions``. All that write to the file do so through
+``session``.
 
 Enqueues never share a transaction with records; both take the same fair ticket.
 """
 
 from __future__ import annotations
 
-import functools
 import math
 import os
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 import apsw
 
 from ...clock import Millis, now_ms
 from ...crashpoint import reach
-from ...errors import StoreRefused
 from ...job import (
     AttemptRow,
-    Claimed,
     Copied,
     Held,
     Inserted,
@@ -28,29 +30,23 @@ from ...job import (
     JobRow,
     NewJob,
     QueueRow,
-    Runner,
     Verdict,
     WorkerRow,
 )
 from ...outcome import Outcome
 from .. import storable
-from ..combining import Combiner
-from ..lanes import Lanes
 from ..protocol import Demand, Finding, Listener, Turn
-from . import bells, callers, claiming, copying, inserting, looking, pruning, reading, upkeep
-from .connection import statement
+from . import bells, callers, copying, looking, reading, upkeep
+from .chores import Chores
+from .claims import Claims
+from .controls import Controls
+from .inserts import MOST_ROWS, Inserts
 from .place import check_place
 from .roster import Roster
-from .rows import insert_parameters
 from .session import Session
-
-T = TypeVar("T")
-
-MOST_ROWS = 500
-"""Rows that one write transaction takes at most, so that other writers wait a few ms, not more."""
+from .transactions import Transactions
 
 PACE_SECONDS = 0.1
-PROMOTE_LIMIT = 1000
 
 
 class SqliteStore:
@@ -65,19 +61,24 @@ class SqliteStore:
         # transactions of callers, whose length is theirs to choose.
         self._long = Session(self.path, create=create)
         self._callers = Session(self.path, create=create)
-        self._inside = set[int]()  # threads in a transaction of their own
-        self._inserts: Combiner[tuple[Sequence[NewJob], Millis | None], list[Inserted]] = Combiner(
-            self._insert_batch, lambda command: len(command[0]), MOST_ROWS
-        )
         self._bell_folder = bells.folder_for(self.path)
         self._ringer = bells.Ringer(self._bell_folder)
-        self._lanes = Lanes()
+        self._inserts = Inserts(self._session, self._ringer)
+        self._transactions = Transactions(self._callers)
+        self._controls = Controls(self._session)
+        self._claims = Claims(self._session)
         self._roster = Roster(self._session, self._moved)
+        self._chores = Chores(self._session, self._long)
 
     @property
     def url(self) -> str:
         """The URL that leads here from anywhere on this machine."""
         return f"sqlite:///{self.path}"
+
+    def hurry(self, seconds: float) -> None:
+        """Until it is closed, wait for others' locks no longer than this, all waits together."""
+        for session in (self._session, self._callers):
+            session.hurry(seconds)
 
     def close(self) -> None:
         """Close the connections; the next use opens them again."""
@@ -85,52 +86,62 @@ class SqliteStore:
             session.close()
         self._ringer.close()
 
-    def hurry(self, seconds: float) -> None:
-        """Until it is closed, wait for others' locks no longer than this, all waits together."""
-        for session in (self._session, self._callers):
-            session.hurry(seconds)
-
     # Jobs ---------------------------------------------------------------------------------------
 
     def insert(self, jobs: Sequence[NewJob], now: Millis | None = None) -> list[Inserted]:
         """Store the jobs, in transactions of at most ``MOST_ROWS``."""
-        self.outside()
+        self._transactions.outside()
         storable.check_jobs(jobs)
         done: list[Inserted] = []
         for start in range(0, len(jobs), MOST_ROWS):
             done += self._inserts.submit((jobs[start : start + MOST_ROWS], now))
         return done
 
-    def _insert_batch(
-        self, commands: Sequence[tuple[Sequence[NewJob], Millis | None]]
-    ) -> Sequence[list[Inserted] | BaseException]:
-        rows = [insert_parameters(job, _at(now)) for jobs, now in commands for job in jobs]
-        done: list[Verdict] = (
-            [self._insert_one(rows[0])] if len(rows) == 1 else self._insert_all(rows)
-        )
-        verdicts = iter(done)
-        reach("insert: committed")
-        self.ring_work()  # once for all who shared the commit
-        return [[Inserted(job.id, next(verdicts)) for job in jobs] for jobs, _ in commands]
+    def get(self, ids: Sequence[bytes]) -> list[JobRow | None]:
+        """The jobs of these ids, ``None`` where there is none."""
+        storable.check_ids(ids)
+        return self._session.read(lambda c: reading.get(c, ids))
 
-    def _insert_one(self, row: inserting.Row) -> Verdict:
-        reach("insert: before commit")
-        if self._session.write_one(statement("insert"), row) == 1:
-            return "stored"
-        return self._session.read(lambda connection: inserting.verdict_on_taken(connection, row))
+    def page(self, want: JobFilter, before: bytes | None, limit: int) -> list[JobRow]:
+        """Jobs that fit, by falling id, below ``before``."""
+        storable.check_filter(want)
+        storable.check_limit(limit)
+        if before is not None:
+            storable.check_id(before)
+        return self._long.read(lambda c: reading.page(c, want, before, limit))
 
-    def _insert_all(self, rows: Sequence[inserting.Row]) -> list[Verdict]:
-        def work(connection: apsw.Connection) -> list[Verdict]:
-            verdicts = insert(connection, rows)
-            reach("insert: before commit")
-            return verdicts
+    def attempts(self, job_id: bytes) -> list[AttemptRow]:
+        """The job's failed, crashed and cancelled attempts, oldest first."""
+        storable.check_id(job_id)
+        return self._session.read(lambda c: reading.attempts(c, job_id))
 
-        insert = inserting.insert_wide
-        try:
-            return self._session.write(work)
-        except inserting.SomeWereThere:
-            insert = inserting.insert
-            return self._session.write(work)
+    def cancel(self, job_id: bytes, note: str, now: Millis | None = None) -> str | None:
+        """Cancel a waiting job, or ask a running one; its state now, ``None`` when it was final."""
+        storable.check_id(job_id)
+        self._transactions.outside()
+        state = self._controls.cancel(job_id, storable.readable(note), _at(now))
+        if state == "cancelled":
+            self.ring_done([job_id])
+        elif state is not None:
+            self.ring_work()
+        return state
+
+    def retry(self, job_id: bytes, now: Millis | None = None) -> bool:
+        """Make a final job available again; False when it is not final."""
+        storable.check_id(job_id)
+        self._transactions.outside()
+        took = self._controls.retry(job_id, _at(now))
+        if took:
+            self.ring_work()
+        return took
+
+    def delete(self, job_id: bytes) -> bool:
+        """Remove a final job and its attempts; False when it is not final."""
+        storable.check_id(job_id)
+        self._transactions.outside()
+        return self._controls.delete(job_id)
+
+    # Transactions -------------------------------------------------------------------------------
 
     def insert_on(
         self, connection: Any, jobs: Sequence[NewJob], now: Millis | None = None
@@ -162,84 +173,13 @@ class SqliteStore:
     @contextmanager
     def transaction(self) -> Iterator[apsw.Connection]:
         """A connection inside a write transaction, for ``insert_on`` and tables of the caller's own."""
-        self.outside()
-        self._inside.add(threading.get_ident())
-        try:
-            with self._callers.transaction() as connection:
-                yield connection
-        finally:
-            self._inside.discard(threading.get_ident())
+        with self._transactions.open() as connection:
+            yield connection
         self.ring_work()
 
     def outside(self) -> None:
-        """``StoreRefused`` for a thread in a transaction of its own: that keeps all other writers
-        waiting, and so this thread, if it waited for one of them."""
-        if self._inside and threading.get_ident() in self._inside:
-            raise StoreRefused(
-                "this thread is in a transaction of the store: pass its connection "
-                "(options(connection=...)), or write and wait after the with block"
-            )
-
-    def get(self, ids: Sequence[bytes]) -> list[JobRow | None]:
-        """The jobs of these ids, ``None`` where there is none."""
-        storable.check_ids(ids)
-        return self._session.read(lambda connection: reading.get(connection, ids))
-
-    def page(self, want: JobFilter, before: bytes | None, limit: int) -> list[JobRow]:
-        """Jobs that fit, by falling id, below ``before``."""
-        storable.check_filter(want)
-        storable.check_limit(limit)
-        if before is not None:
-            storable.check_id(before)
-        return self._long.read(lambda connection: reading.page(connection, want, before, limit))
-
-    def attempts(self, job_id: bytes) -> list[AttemptRow]:
-        """The job's failed, crashed and cancelled attempts, oldest first."""
-        storable.check_id(job_id)
-        return self._session.read(lambda connection: reading.attempts(connection, job_id))
-
-    def cancel(self, job_id: bytes, note: str, now: Millis | None = None) -> str | None:
-        """Cancel a waiting job, or ask a running one; its state now, ``None`` when it was final."""
-        storable.check_id(job_id)
-        state: str | None = self._one(
-            statement("cancel"), id=job_id, note=storable.readable(note), now=_at(now)
-        )
-        if state == "cancelled":
-            self.ring_done([job_id])
-        elif state is not None:
-            self.ring_work()
-        return state
-
-    def retry(self, job_id: bytes, now: Millis | None = None) -> bool:
-        """Make a final job available again; False when it is not final."""
-        storable.check_id(job_id)
-        took = self._one(statement("retry"), id=job_id, now=_at(now)) is not None
-        if took:
-            self.ring_work()
-        return took
-
-    def delete(self, job_id: bytes) -> bool:
-        """Remove a final job and its attempts; False when it is not final."""
-        storable.check_id(job_id)
-
-        def work(connection: apsw.Connection) -> bool:
-            took = connection.execute(statement("delete"), {"id": job_id}).fetchone() is not None
-            if took:
-                connection.execute("DELETE FROM attempts WHERE job_id = ?", (job_id,))
-            return took
-
-        return self._write(work)
-
-    def _one(self, sql: str, **values: Any) -> Any:
-        def work(connection: apsw.Connection) -> Any:
-            row = connection.execute(sql, values).fetchone()
-            return None if row is None else row[0]
-
-        return self._write(work)
-
-    def _write(self, work: Callable[[apsw.Connection], T]) -> T:
-        self.outside()
-        return self._session.write(work)
+        """``StoreRefused`` for a thread in such a transaction."""
+        self._transactions.outside()
 
     # Claims -------------------------------------------------------------------------------------
 
@@ -250,39 +190,16 @@ class SqliteStore:
         storable.check_outcomes(outcomes)
         if demand is not None:
             storable.check_demand(demand)
-        moment = _at(now)
-
-        def work(connection: apsw.Connection) -> Turn:
-            took = claiming.record(connection, outcomes, moment)
-            if outcomes:
-                reach("turn: recorded, not committed")
-            claimed: list[Claimed] = []
-            short: frozenset[Runner] = frozenset()
-            if demand is not None:
-                bounds = {"now": moment, "limit": PROMOTE_LIMIT}
-                expired[:] = [row[0] for row in connection.execute(statement("expire"), bounds)]
-                connection.execute(statement("promote"), bounds).fetchall()
-                claimed, short = claiming.claim(connection, demand, self._lanes, moment)
-            if claimed:
-                reach("turn: claimed, not committed")
-            due = connection.execute(statement("next_due")).get
-            return Turn(took, claimed, short, None if due is None else due - moment)
-
-        expired: list[bytes] = []
-        turn = self._write(work)
-        reach("turn: committed")
-        if outcomes or expired:
-            self.ring_done([*(outcome.id for outcome in outcomes), *expired])
+        self._transactions.outside()
+        turn, moved = self._claims.turn(outcomes, demand, _at(now))
+        if moved:
+            self.ring_done(moved)
         return turn
 
     def cancelling(self, worker: int) -> list[bytes]:
         """Which running jobs of this worker someone asked to cancel."""
         storable.check_worker(worker)
-        return self._session.read(
-            lambda connection: [
-                row[0] for row in connection.execute(statement("cancelling"), {"worker": worker})
-            ]
-        )
+        return self._claims.cancelling(worker)
 
     def held(self, worker: int) -> list[Held] | None:
         """What this worker is believed to run; ``None`` when it has to register again."""
@@ -331,18 +248,20 @@ class SqliteStore:
     def switch(self, queue: str) -> QueueRow:
         """The queue's switch alone, whether it holds jobs or not."""
         storable.check_name(queue, "queue")
-        return self._session.read(lambda connection: reading.switch(connection, queue))
+        return self._session.read(lambda c: reading.switch(c, queue))
 
     def pause(self, queue: str, by: str, why: str, now: Millis | None = None) -> None:
         """Close the queue's lanes: what runs ends, nothing more is claimed."""
         storable.check_name(queue, "queue")
         by, why = storable.readable(by), storable.readable(why)
-        self._one(statement("pause"), name=queue, by=by, why=why, now=_at(now))
+        self._transactions.outside()
+        self._controls.pause(queue, by, why, _at(now))
 
     def resume(self, queue: str) -> bool:
         """Open the queue again; False when it was not paused."""
         storable.check_name(queue, "queue")
-        took = self._one(statement("resume"), name=queue) is not None
+        self._transactions.outside()
+        took = self._controls.resume(queue)
         self.ring_work()
         return took
 
@@ -352,25 +271,20 @@ class SqliteStore:
         """Whether the turn at this chore is ours; the next is ``every`` milliseconds from now."""
         storable.check_name(name, "chore")
         storable.check_moment(every, "every")
-        moment = _at(now)
-        # Looked at first: an idle worker takes no write lock to learn that nothing is due.
-        due: Any = self._session.read(
-            lambda c: c.execute("SELECT next_at FROM chores WHERE name = ?", (name,)).get
-        )
-        if due is not None and moment < due <= moment + every:
-            return False
-        values = {"name": name, "every": every, "now": moment}
-        return self._one(statement("turn"), **values) is not None
+        self._transactions.outside()
+        return self._chores.take_turn(name, every, _at(now))
 
     def promote(self, limit: int, now: Millis | None = None) -> int:
         """Make what is due available."""
         storable.check_limit(limit)
-        return len(self._many("promote", now=_at(now), limit=limit))
+        self._transactions.outside()
+        return self._chores.promote(limit, _at(now))
 
     def expire(self, limit: int, now: Millis | None = None) -> int:
         """Cancel what was not started in time."""
         storable.check_limit(limit)
-        ids = self._many("expire", now=_at(now), limit=limit)
+        self._transactions.outside()
+        ids = self._chores.expire(limit, _at(now))
         if ids:
             self.ring_done(ids)
         return len(ids)
@@ -379,25 +293,13 @@ class SqliteStore:
         """Delete final jobs past retention, at most ``limit``, in short transactions; how many."""
         storable.check_retention(retention)
         storable.check_limit(limit)
-        line = self._long.read(lambda c: pruning.line(c, retention, _at(now)))
-        gone = 0
-        while gone < limit:
-            most = min(MOST_ROWS, limit - gone)
-            step = self._write(functools.partial(pruning.step, before=line, limit=most))
-            gone += step
-            if step < most:
-                break
-        return gone
+        self._transactions.outside()
+        return self._chores.prune(retention, limit, _at(now))
 
     def checkpoint(self) -> None:
         """Bring the write-ahead log's content into the file, as far as readers allow."""
         self._long.read(upkeep.checkpoint)
         reach("checkpoint: done")
-
-    def _many(self, name: str, **values: Any) -> list[bytes]:
-        return self._write(
-            lambda connection: [row[0] for row in connection.execute(statement(name), values)]
-        )
 
     # Bells --------------------------------------------------------------------------------------
 
@@ -424,18 +326,6 @@ class SqliteStore:
 
     # Upkeep -------------------------------------------------------------------------------------
 
-    def info(self) -> dict[str, Any]:
-        """Sizes, counts and settings, for a person."""
-        return self._long.read(lambda connection: upkeep.info(connection, self.path))
-
-    def check(self) -> list[str]:
-        """What is wrong with the file; empty when nothing is."""
-        return self._long.read(upkeep.check)
-
-    def findings(self) -> list[Finding]:
-        """How the file looks from outside."""
-        return self._long.read(lambda connection: looking.findings(connection, self.path))
-
     def migrate(self) -> list[int]:
         """Nothing is left to do: whoever opens the file has migrated it."""
         self._long.read(lambda connection: None)
@@ -445,37 +335,53 @@ class SqliteStore:
         """No more than a remark."""
         return f"-- {self.path} migrates itself when it is opened: there is nothing to do\n"
 
+    def info(self) -> dict[str, Any]:
+        """Sizes, counts and settings, for a person."""
+        return self._long.read(lambda c: upkeep.info(c, self.path))
+
+    def check(self) -> list[str]:
+        """What is wrong; empty when nothing is."""
+        return self._long.read(upkeep.check)
+
+    def findings(self) -> list[Finding]:
+        """How the file looks from outside."""
+        return self._long.read(lambda c: looking.findings(c, self.path))
+
     def backup(self, target: str) -> None:
         """A consistent copy while everything runs; ``StoreRefused`` if the target exists."""
-        self._long.read(lambda connection: upkeep.backup(connection, target))
+        self._long.read(lambda c: upkeep.backup(c, target))
 
     def vacuum(self) -> None:
         """Give free pages back to the disk, in short transactions."""
-        while self._write(upkeep.vacuum_step):
+        self._transactions.outside()
+        while self._session.write(upkeep.vacuum_step):
             pass
         self.checkpoint()
+
+    # Copies -------------------------------------------------------------------------------------
 
     def dump(self, after: bytes | None, limit: int) -> list[Copied]:
         """Whole jobs by rising id, above ``after``."""
         storable.check_limit(limit)
         if after is not None:
             storable.check_id(after)
-        return self._long.read(lambda connection: copying.dump(connection, after, limit))
+        return self._long.read(lambda c: copying.dump(c, after, limit))
 
     def load(self, jobs: Sequence[Copied]) -> list[Verdict]:
-        """Store whole jobs as they are."""
-        self.outside()
+        """Store jobs as another store had them; a verdict for each."""
+        self._transactions.outside()
         storable.check_copied(jobs)
         verdicts = copying.load(self._long, jobs)
         self.ring_work()
         return verdicts
 
     def disown(self, jobs: Sequence[Copied], note: str, now: Millis | None = None) -> list[bool]:
-        """Cancel what waits and was not touched since it was read; which of them."""
+        """Cancel what waits and was not touched since another store read it; which of them."""
         storable.check_copied(jobs)
         note = storable.readable(note)
-        took = self._write(lambda connection: copying.disown(connection, jobs, note, _at(now)))
-        self.ring_done(copied.job.id for copied in jobs)
+        self._transactions.outside()
+        took = self._session.write(lambda c: copying.disown(c, jobs, note, _at(now)))
+        self.ring_done([one.job.id for one in jobs])
         return took
 
 

@@ -46,6 +46,21 @@ class Session:
         with _registry:
             _sessions.add(self)
 
+    def version(self) -> int:
+        """A number that changes with every row that anybody changes: by this connection (which SQLite's
+        own ``data_version`` leaves out), by another, or unseen while this one was closed."""
+
+        def ask(connection: apsw.Connection) -> int:
+            others: int = connection.pragma("data_version")
+            return (self._opened << 96) + (connection.total_changes() << 32) + others
+
+        return self.read(ask)
+
+    def read(self, work: Callable[[apsw.Connection], T]) -> T:
+        """Run ``work``, which only reads."""
+        with self._lock, self._border():
+            return work(self._open())
+
     def write(self, work: Callable[[apsw.Connection], T]) -> T:
         """Run ``work`` in one durable transaction; all of it is stored, or nothing."""
         with self._turn(), self._lock, self._border():
@@ -111,11 +126,6 @@ class Session:
         # Without a change nothing is written, so nothing goes over the doubtful.
         self._in_doubt = in_doubt and connection.total_changes() == changes
 
-    def read(self, work: Callable[[apsw.Connection], T]) -> T:
-        """Run ``work``, which only reads."""
-        with self._lock, self._border():
-            return work(self._open())
-
     @contextlib.contextmanager
     def _border(self) -> Iterator[None]:
         try:
@@ -125,22 +135,6 @@ class Session:
             if told is error:
                 raise
             raise told from error
-
-    def version(self) -> int:
-        """A number that changes with every row that anybody changes: by this connection (which SQLite's
-        own ``data_version`` leaves out), by another, or unseen while this one was closed."""
-
-        def ask(connection: apsw.Connection) -> int:
-            others: int = connection.pragma("data_version")
-            return (self._opened << 96) + (connection.total_changes() << 32) + others
-
-        return self.read(ask)
-
-    def hurry(self, seconds: float) -> None:
-        """Until it is closed, wait for others' locks no longer than this, all waits together; that of
-        another thread which waits already, too."""
-        self._leaves_at = monotonic() + seconds
-        self._ticket.timeout = seconds
 
     def _begin(self) -> apsw.Connection:
         """The connection, with the time set that a write may wait for its turn."""
@@ -216,6 +210,12 @@ class Session:
 
     def _replaced(self) -> bool:
         return _inode(self.path) not in (self._inode, None)
+
+    def hurry(self, seconds: float) -> None:
+        """Until it is closed, wait for others' locks no longer than this, all waits together; that of
+        another thread which waits already, too."""
+        self._leaves_at = monotonic() + seconds
+        self._ticket.timeout = seconds
 
     def close(self) -> None:
         """Close the connection; the next use opens it again, and is in no hurry."""

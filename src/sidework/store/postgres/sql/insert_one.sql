@@ -1,5 +1,5 @@
 -- insert.sql for one job, with plain values: the enqueue of a web request. A third of the server's work on
--- the other is the arrays.
+-- the other is the arrays. It returns nothing: how many it wrote, one or none, says as much.
 INSERT INTO sidework.jobs (id, task, lane, state, runner, priority, due_at, max_attempts, inserted_at,
                            expires_at, timeout, backoff, on_crash, tags, args)
 SELECT :id::uuid, :task, :lane,
@@ -9,4 +9,3 @@ SELECT :id::uuid, :task, :lane,
        :timeout::bigint, :backoff::bigint, :on_crash, :tags, :args::bytea
 FROM (SELECT :now AS moment OFFSET 0) AS clock
 ON CONFLICT (id) DO NOTHING
-RETURNING id

@@ -1,0 +1,62 @@
+"""Housekeeping: whose turn it is, and the steps of it. A row per chore, moved on by whoever takes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...clock import Millis
+from . import pruning
+from .bounds import EVER
+from .connection import Connection, numbered, statement
+from .inserts import MOST_ROWS
+from .session import Session
+
+
+class Chores:
+    """Of one store."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._schema = session.place.schema
+
+    def take_turn(self, name: str, every: Millis, now: Millis | None) -> bool:
+        """Whether the turn is ours; the next is ``every`` milliseconds from now."""
+        # Looked at first: an idle worker writes nothing to learn that nothing is due.
+        sql = numbered(
+            "SELECT next_at <= :now OR next_at > :now + :every::bigint "
+            "FROM sidework.chores WHERE name = :name",
+            self._schema,
+        )
+        values = {"name": name, "now": now, "every": every}
+        due = self._session.one(sql, sql.values(values), again=True)
+        if due and not due[0][0]:
+            return False
+        return bool(self._rows("turn", **values))
+
+    def promote(self, limit: int, now: Millis | None) -> int:
+        """Make what is due available; how many."""
+        return len(self._rows("promote", now=now, limit=limit, since=EVER))
+
+    def expire(self, limit: int, now: Millis | None) -> list[bytes]:
+        """Cancel what was not started in time; which."""
+        return [row[0] for row in self._rows("expire", now=now, limit=limit, since=EVER)]
+
+    def prune(self, retention: dict[str, int], limit: int, now: Millis | None) -> int:
+        """Delete final jobs past retention, at most ``limit``, in short transactions; how many."""
+        line = self._session.read(lambda c: pruning.line(c, self._schema, retention, now))
+        gone = 0
+        while gone < limit:
+            most = min(MOST_ROWS, limit - gone)
+
+            def step(connection: Connection, most: int = most) -> int:
+                return pruning.step(connection, self._schema, line, most)
+
+            deleted = self._session.write(step)
+            gone += deleted
+            if deleted < most:
+                break
+        return gone
+
+    def _rows(self, verb: str, **values: Any) -> list[tuple[Any, ...]]:
+        sql = statement(verb, self._schema)
+        return self._session.one(sql, sql.values(values))

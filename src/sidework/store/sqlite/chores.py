@@ -1,0 +1,60 @@
+"""Housekeeping: whose turn it is, and the steps of it. A row per chore, moved on by whoever takes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import apsw
+
+from ...clock import Millis
+from . import pruning
+from .connection import statement
+from .inserts import MOST_ROWS
+from .session import Session
+
+
+class Chores:
+    """Of one store; ``long`` is for what may take a while only to look."""
+
+    def __init__(self, session: Session, long: Session) -> None:
+        self._session = session
+        self._long = long
+
+    def take_turn(self, name: str, every: Millis, now: Millis) -> bool:
+        """Whether the turn is ours; the next is ``every`` milliseconds from now."""
+        # Looked at first: an idle worker takes no write lock to learn that nothing is due.
+        due: Any = self._session.read(
+            lambda c: c.execute("SELECT next_at FROM chores WHERE name = ?", (name,)).get
+        )
+        if due is not None and now < due <= now + every:
+            return False
+        return bool(self._rows("turn", name=name, every=every, now=now))
+
+    def promote(self, limit: int, now: Millis) -> int:
+        """Make what is due available; how many."""
+        return len(self._rows("promote", now=now, limit=limit))
+
+    def expire(self, limit: int, now: Millis) -> list[bytes]:
+        """Cancel what was not started in time; which."""
+        return [row[0] for row in self._rows("expire", now=now, limit=limit)]
+
+    def prune(self, retention: dict[str, int], limit: int, now: Millis) -> int:
+        """Delete final jobs past retention, at most ``limit``, in short transactions; how many."""
+        line = self._long.read(lambda c: pruning.line(c, retention, now))
+        gone = 0
+        while gone < limit:
+            most = min(MOST_ROWS, limit - gone)
+
+            def step(connection: apsw.Connection, most: int = most) -> int:
+                return pruning.step(connection, line, most)
+
+            deleted = self._session.write(step)
+            gone += deleted
+            if deleted < most:
+                break
+        return gone
+
+    def _rows(self, verb: str, **values: Any) -> list[tuple[Any, ...]]:
+        return self._session.write(
+            lambda connection: connection.execute(statement(verb), values).fetchall()
+        )

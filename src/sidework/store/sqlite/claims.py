@@ -1,0 +1,61 @@
+"""What a worker says and asks in one transaction: how attempts ended, and what it may run next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import apsw
+
+from ...clock import Millis
+from ...crashpoint import reach
+from ...job import Claimed, Runner
+from ...outcome import Outcome
+from ..lanes import Lanes
+from ..protocol import Demand, Turn
+from . import claiming
+from .connection import statement
+from .session import Session
+
+PROMOTE_LIMIT = 1000
+
+
+class Claims:
+    """Of one store, with its hint: whose turn it is among lanes."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.lanes = Lanes()
+
+    def turn(
+        self, outcomes: Sequence[Outcome], demand: Demand | None, now: Millis
+    ) -> tuple[Turn, list[bytes]]:
+        """Record, then claim; what it brought, and the ids of jobs that moved on by it."""
+        expired: list[bytes] = []
+
+        def work(connection: apsw.Connection) -> Turn:
+            took = claiming.record(connection, outcomes, now)
+            if outcomes:
+                reach("turn: recorded, not committed")
+            claimed: list[Claimed] = []
+            short: frozenset[Runner] = frozenset()
+            if demand is not None:
+                bounds = {"now": now, "limit": PROMOTE_LIMIT}
+                expired[:] = [row[0] for row in connection.execute(statement("expire"), bounds)]
+                connection.execute(statement("promote"), bounds).fetchall()
+                claimed, short = claiming.claim(connection, demand, self.lanes, now)
+            if claimed:
+                reach("turn: claimed, not committed")
+            due = connection.execute(statement("next_due")).get
+            return Turn(took, claimed, short, None if due is None else due - now)
+
+        turn = self._session.write(work)
+        reach("turn: committed")
+        return turn, [*(one.id for one in outcomes), *expired]
+
+    def cancelling(self, worker: int) -> list[bytes]:
+        """Which running jobs of this worker someone asked to cancel."""
+        return self._session.read(
+            lambda connection: [
+                row[0] for row in connection.execute(statement("cancelling"), {"worker": worker})
+            ]
+        )
