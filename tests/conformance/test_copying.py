@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 from msgspec.structs import replace
 
-from sidework.errors import StoreRefused
+from sidework.errors import BadValue, StoreRefused
 from sidework.ids import new_id
 from sidework.job import Copied, JobFilter
 from sidework.outcome import Failure, encode_failure
@@ -342,3 +342,29 @@ def test_a_store_that_was_moved_takes_none_back(bench: Bench) -> None:
     with pytest.raises(StoreRefused, match="copy into a new store"):
         copy(target, bench.store, lambda doing, done: None)
     assert [row.state for row in target.page(JobFilter(), None, 9)] == [State.AVAILABLE]
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [{"fence": 2**63 - 1}, {"attempt": 1, "max_attempts": 1}, {"crashes": 2**31 - 1}],
+    ids=lambda given: next(iter(given)),
+)
+def test_a_job_that_could_never_be_claimed_is_not_taken_over(
+    bench: Bench, damaged: dict[str, int]
+) -> None:
+    """It would fail each claim of its lane, and with it whatever its worker had to record."""
+    bench.put(lane="a")
+    (copied,) = everything(bench.store)
+    with pytest.raises(BadValue, match=next(iter(damaged))):
+        bench.store.load([replace(copied, job=replace(copied.job, id=new_id(), **damaged))])
+    assert len(bench.claim(lanes=("a",))) == 1
+
+
+def test_an_attempt_that_no_store_can_have_had_is_refused(bench: Bench) -> None:
+    """As a value: not by whatever breaks first on its way."""
+    claimed = bench.running(lane="a", max_attempts=3)
+    bench.record(outcome(claimed, "retry"))
+    (copied,) = everything(bench.store)
+    wrong = replace(copied.attempts[0], attempt=2**40)
+    with pytest.raises(BadValue, match="attempt"):
+        bench.store.load([replace(copied, attempts=(wrong,))])

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from ..errors import BadValue
 from ..job import Copied, JobFilter, NewJob
 from ..outcome import Outcome, clean
+from ..state import FINAL, State
 from .protocol import Demand
 
 LONGEST_NAME = 500
@@ -83,7 +84,8 @@ def check_demand(demand: Demand) -> None:
 
 
 def check_copied(jobs: Iterable[Copied]) -> None:
-    """``BadValue`` for the first that another store cannot have had."""
+    """``BadValue`` for the first that another store cannot have had. One whose next claim would not fit its
+    columns would fail every claim of its lane."""
     for one in jobs:
         job = one.job
         check_id(job.id)
@@ -94,12 +96,20 @@ def check_copied(jobs: Iterable[Copied]) -> None:
             check_text(tag, "tag")
         check_number(job.priority, "priority", -_SMALL, _SMALL - 1)
         check_number(job.max_attempts, "max_attempts", 1, _SMALL - 1)
-        check_number(job.attempt, "attempt", 0, job.max_attempts)
-        check_number(job.crashes, "crashes", 0, _SMALL - 1)
-        check_number(job.fence, "fence", 0, _BIG - 1)
+        waits = job.state not in (*FINAL, State.RUNNING)
+        most = job.max_attempts - waits
+        check_number(job.attempt, "attempt", 0, min(most, _SMALL - 2))
+        check_number(job.crashes, "crashes", 0, _SMALL // 2)
+        check_number(job.fence, "fence", 0, _BIG // 2)
         for name in ("inserted_at", "due_at", "started_at", "finished_at", "expires_at", "timeout"):
             check_moment(getattr(job, name), name)
         check_moment(one.backoff, "backoff")
+        for attempt in one.attempts:
+            check_number(attempt.attempt, "attempt", 1 - _SMALL, _SMALL - 1)
+            check_number(attempt.fence, "fence", 0, _BIG // 2)
+            check_moment(attempt.started_at, "started_at")
+            check_moment(attempt.finished_at, "finished_at")
+            check_worker(attempt.worker or 0)
 
 
 def check_filter(want: JobFilter) -> None:
