@@ -110,6 +110,13 @@ def test_doctor_without_an_app_says_so_once(shop: Place) -> None:
     assert told.returncode == 1
     (problem,) = [line for line in told.stdout.splitlines() if not line.startswith("ok")]
     assert "which app? give an app" in problem
+    assert "by --url or SIDEWORK_URL" in problem
+
+
+def test_a_url_that_is_set_to_nothing_is_not_set(shop: Place) -> None:
+    shop.url = ""
+    assert "which app? give an app" in shop.sidework("db", "info").stderr
+    assert "URL of the store is empty" in shop.sidework("db", "info", "--url", "").stderr
 
 
 def test_the_app_is_found_in_pyproject_from_below(shop: Place) -> None:

@@ -77,9 +77,12 @@ def test_outgrowing_a_store_is_one_command(shop: Place) -> None:
     assert f"moved to {new}" in ok(shop, "explain", job, "--app", "shop")
     late = ok(shop, "run", "shop:add", "2")  # by a program that still has the old URL
     assert json.loads(ok(shop, "db", "copy", "jobs.db", "new.db", "--json")) == {
-        "source": old, "target": new, "stored": 1, "present": 2, "disowned": 1, "left": 0,
-        "conflicts": [],
+        "source": old, "target": new, "stored": 1, "present": 2, "disowned": 1, "earlier": 1,
+        "left": 0, "conflicts": [],
     }  # fmt: skip
+    assert ok(shop, "db", "copy", "jobs.db", "new.db").endswith(
+        "0 jobs stored, 2 there before; 0 live ones run there from now on, 2 since an earlier run"
+    )
 
     shop.url = str(shop.folder / "new.db")
     shop.worker("shop", "--children", "1")

@@ -46,7 +46,9 @@ def test_the_result_is_the_one_given(jobs: Any, worker: Process, name: str) -> N
     assert (job.state, job.info().attempt, job.attempts()) == (State.COMPLETED, 1, [])
     assert jobs.plain.enqueue(1).result(timeout=10) == 1
     assert "lost its claim" not in worker.said
-    assert "WARNING" not in worker.said
+    # On a busy machine the first import of a driver may block the loop for long enough to be told.
+    warned = [line for line in worker.said.splitlines() if "WARNING" in line]
+    assert not [line for line in warned if "event loop" not in line]
 
 
 @pytest.mark.parametrize(

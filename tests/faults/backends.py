@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 
 from sidework.ids import new_id
-from sidework.store.postgres.bells import channel, payload_of
+from sidework.store.postgres.bells import channel, payloads_of
 from sidework.store.protocol import Listener
 from sidework.tasks.task import Bound
 
@@ -113,6 +113,8 @@ def _ring_again(bell: Listener, harness: psycopg.Connection[Any]) -> tuple[int, 
     while not any(id_ in payload for payload in bell.read()):
         if monotonic() > began + 30:
             break
-        harness.execute("SELECT pg_notify(%s, %s)", (channel(SCHEMA, "done"), payload_of([id_])))
+        harness.execute(
+            "SELECT pg_notify(%s, %s)", (channel(SCHEMA, "done"), payloads_of([id_])[0])
+        )
         pause(0.01)
     return len(killed), monotonic() - began

@@ -39,7 +39,7 @@ class Bug:
 SQL = "store/sqlite/sql/"
 PG = "store/postgres/"
 LOST = "tests/postgres/test_lost_replies.py"
-WORKER = "worker/worker.py"
+INBOX = "worker/inbox.py"
 SUPERVISOR = "worker/supervisor.py"
 HUNGER = "worker/hunger.py"
 BUGS = [
@@ -54,7 +54,7 @@ BUGS = [
     Bug("a rescue costs an attempt", SQL + "rescue.sql", "attempt = attempt - 1, ", ""),
     Bug("a claim ignores priority", SQL + "claim.sql", "ORDER BY priority DESC, due_at, id", "ORDER BY due_at, id"),
     Bug("a claim takes what runs", SQL + "claim.sql", "SET state = 'running', ", "SET state = 'available', "),
-    Bug("a pause closes nothing", "store/sqlite/lanes.py", "if has and lane not in paused", "if has"),
+    Bug("a pause closes nothing", "store/lanes.py", "if any_ and lane not in paused", "if any_"),
     Bug("final jobs can be cancelled", SQL + "cancel.sql", "'retryable', 'running')", "'retryable', 'running', 'completed')"),
     Bug("a poison job is never quarantined", SQL + "settle.sql", "OR (:alone AND crashes + 1 >= :max_crashes))\n            THEN", ")\n            THEN"),
     Bug("a taken id is overwritten", SQL + "insert.sql", "ON CONFLICT (id) DO NOTHING", "ON CONFLICT (id) DO UPDATE SET args = excluded.args"),
@@ -67,8 +67,8 @@ BUGS = [
     Bug("a dead child's jobs are forgotten", SUPERVISOR, "outcomes.append(outcome)", "outcome.kind == 'crashed' or outcomes.append(outcome)", (DEATHS + "test_a_killed_child_is_replaced_and_its_jobs_run_again",)),
     Bug("unstarted jobs of a dead child are forgotten", SUPERVISOR, "outcomes.append(outcome)", "outcome.note == 'its process died before it started' or outcomes.append(outcome)", (DEATHS + "test_what_a_killed_child_had_not_begun_is_handed_back",), (("worker/recorder.py", "if (job.id, job.fence) not in known", "if False"),)),
     Bug("children outlive their worker", "child/__main__.py", "die_with_parent(int(parent))", "pass", (DEATHS + "test_a_child_that_cannot_see_its_workers_end_dies_with_it",)),
-    Bug("a drain forgets what it cut short", SUPERVISOR, "outcomes.append(_cut_off(job, started=seq in peer.started))", "pass", (DEATHS + "test_a_drain_past_its_grace_hands_back_what_runs", DEATHS + "test_a_second_sigint_leaves_at_once")),
-    Bug("a drain forgets what it handed back", WORKER, 'self._recorder.add(released(job, note) for job in back if job)', "pass", (DEATHS + "test_sigterm_finishes_what_runs_and_hands_back_the_rest",)),
+    Bug("a drain forgets what it cut short", SUPERVISOR, "outcomes.append(_cut_short(job, STOPPED, started=seq in peer.started))", "pass", (DEATHS + "test_a_drain_past_its_grace_hands_back_what_runs", DEATHS + "test_a_second_sigint_leaves_at_once")),
+    Bug("a drain forgets what it handed back", INBOX, 'self._recorder.add(released(job, note) for job in back if job)', "pass", (DEATHS + "test_sigterm_finishes_what_runs_and_hands_back_the_rest",)),
     Bug("a timeout of a coroutine is not kept", "child/executor.py", "async with asyncio.timeout(self.timeout):", "async with asyncio.timeout(None):", (OUTCOMES + "test_a_coroutine_past_its_timeout_is_cancelled",)),
     Bug("the bells' safety net is gone", HUNGER, "if now - self._scanned >= SCAN_SECONDS:", "if False:", (DEATHS + "test_with_every_bell_cut_all_still_ends",), ((HUNGER, "if version != self._version:", "if False:"),)),
     Bug("the safety net is for idle workers only", HUNGER, "if len(self.runners) < len(RUNNERS) and", "if not self.runners and", (DEATHS + "test_bells_are_not_missed_while_other_places_are_taken",)),
@@ -86,7 +86,7 @@ BUGS = [
     Bug("PostgreSQL: a lost insert is said again with another id", PG + "inserts.py", "return self._session.one(sql, values, again=True)\n\n    def _copy", "from ...ids import new_id\n        from .arrays import Uuids\n        try:\n            return self._session.one(sql, values)\n        except Exception:\n            return self._session.one(sql, [Uuids([new_id()]) if isinstance(one, Uuids) else one for one in values])\n\n    def _copy", (LOST,)),
     Bug("PostgreSQL: a lost insert is told", PG + "inserts.py", "return self._session.one(sql, values, again=True)\n\n    def _copy", "return self._session.one(sql, values)\n\n    def _copy", (LOST,)),
     Bug("PostgreSQL: what the server undid is told", PG + "session.py", "undone = error.sqlstate in AGAIN or", "undone =", (LOST,)),
-    Bug("PostgreSQL: a pulse listens once in its life", PG + "pulse.py", "if not opened.pooled:\n                    for kind", "if not opened.pooled and not self._retry_at:\n                    for kind", (LOST,)),
+    Bug("PostgreSQL: a pulse listens once in its life", PG + "pulse.py", "self._listens.clear()\n            if opened.pooled", "if opened.pooled", (LOST,)),
 ]  # fmt: skip
 
 

@@ -137,6 +137,16 @@ def test_a_role_without_rights_ends_it(shop: Place, postgres: Running) -> None:
     postgres.psql("DROP ROLE intern")
 
 
+def test_a_role_that_may_not_connect_ends_it(shop: Place, postgres: Running) -> None:
+    base = sql.Identifier(psycopg.conninfo.conninfo_to_dict(shop.url)["dbname"])  # type: ignore[arg-type]
+    postgres.psql(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(base))
+    postgres.psql("CREATE ROLE outsider LOGIN")
+    url, shop.url = shop.url, shop.url.replace("//postgres@", "//outsider@")
+    ends(shop, "its right to CONNECT")
+    shop.url = url
+    postgres.psql("DROP ROLE outsider")
+
+
 def test_what_only_reads_ends_it(shop: Place, postgres: Running) -> None:
     migrate(shop.url)
     base = sql.Identifier(psycopg.conninfo.conninfo_to_dict(shop.url)["dbname"])  # type: ignore[arg-type]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
 from msgspec.structs import replace
 
-from sidework.errors import SideworkError
+from conftest import until
+from sidework.errors import SideworkError, StoreUnavailable
 from sidework.ids import new_id
 from sidework.job import NewJob
-from sidework.store.postgres import bulk
+from sidework.store.postgres import bulk, connection
 from sidework.store.postgres.engine import PostgresStore
 
 from .conftest import Database
@@ -96,3 +99,34 @@ def test_the_servers_clock_counts_for_many(store: PostgresStore) -> None:
     store.insert(many)
     (before,), after = stored(store, [single]), stored(store, many)[0]
     assert 0 <= after["inserted_at"] - before["inserted_at"] < 60_000
+
+
+def test_an_id_in_a_strangers_transaction_fails_nobody_elses_jobs(
+    server: Database, store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Callers who meet share a commit: one of them waits in vain for whoever has stored his id."""
+    monkeypatch.setitem(connection._SETTINGS, "lock_timeout", "1s")
+    taken = NewJob(new_id(), "m:f", b"\x01{}")
+    others = [NewJob(new_id(), "m:f", b"\x01{}") for _ in range(3)]
+    told: list[tuple[bytes, object]] = []
+
+    def enqueue(job: NewJob) -> None:
+        try:
+            told.append((job.id, store.insert([job])[0].verdict))
+        except StoreUnavailable as error:
+            told.append((job.id, type(error)))
+
+    with psycopg.connect(server.conninfo) as stranger:
+        store.insert_on(stranger, [taken])
+        store.migrate()  # connects anew
+        first = threading.Thread(target=enqueue, args=[taken])
+        first.start()
+        until(lambda: store._inserts._busy, "the first to lead, which waits")
+        threads = [threading.Thread(target=enqueue, args=[job]) for job in (taken, *others)]
+        for thread in threads:
+            thread.start()
+        until(lambda: len(store._inserts._line) == len(threads), "all others in line")
+        for thread in (first, *threads):
+            thread.join()
+        stranger.rollback()
+    assert dict(told) == {taken.id: StoreUnavailable, **{job.id: "stored" for job in others}}

@@ -25,6 +25,7 @@ from sidework.store.postgres.looking import (
     findings,
     table_settings,
 )
+from sidework.store.postgres.migrating import migrate
 from sidework.store.postgres.place import place_of
 from sidework.store.postgres.upkeep import EXACT
 from sidework.store.protocol import Finding
@@ -104,6 +105,12 @@ def test_the_advice_of_a_missing_setting_brings_it_back(host: Host) -> None:
         host.sql(one.advice)
     assert host.found() == []
     assert {"jobs", "attempts", "workers", "chores"} <= set(table_settings())
+
+
+def test_a_migration_that_is_due_is_told_without_the_settings_that_it_brings(host: Host) -> None:
+    host.sql("DROP SCHEMA sidework CASCADE")
+    migrate(place_of(host.url), migrations()[:-1])
+    assert [one.what for one in host.found()] == ["schema"]
 
 
 @pytest.mark.parametrize("setting", ["fsync", "full_page_writes", "autovacuum"])
@@ -244,6 +251,23 @@ def test_check_and_doctor_end_with_one_on_a_problem(host: Host, place: Place) ->
         assert told.returncode == 1
         assert "there is no schema 'sidework'" in told.stdout
         assert told.stderr == ""
+
+
+def test_what_was_found_is_told_though_the_content_cannot_be_read(host: Host, place: Place) -> None:
+    place.url = host.url
+    host.sql("ALTER TABLE sidework.jobs RESET (autovacuum_vacuum_threshold)")
+    host.sql(
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET statement_timeout = 2000', "
+        "current_database()); END $$"
+    )
+    with psycopg.connect(host.url) as holder:
+        holder.execute("LOCK TABLE sidework.jobs")
+        told = place.sidework("db", "check")
+    assert told.returncode == 1
+    assert told.stdout.startswith("--  autovacuum ")
+    assert told.stdout.endswith("whether anything is damaged could not be read\n")
+    assert "took too long" in told.stderr
+    assert len(told.stderr.splitlines()) == 1
 
 
 def test_rows_that_contradict_themselves_are_damage(host: Host, place: Place) -> None:

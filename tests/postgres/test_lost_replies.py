@@ -14,7 +14,7 @@ from servers.running import Running
 from sidework.errors import StoreUnavailable
 from sidework.job import JobFilter, NewJob
 from sidework.store.opening import open_store
-from sidework.store.postgres.bells import channel, payload_of
+from sidework.store.postgres.bells import channel, payloads_of
 from sidework.store.postgres.engine import PostgresStore
 
 
@@ -59,7 +59,7 @@ def test_a_bell_rings_again_after_its_connection_was_killed(
                 # Past the store's own pulse, which rings when it comes back, whoever listens.
                 postgres.psql(
                     "SELECT pg_notify(%s, %s)", channel("sidework", "done"),
-                    payload_of([bytes([n + 1] * 16)]), database=name,
+                    payloads_of([bytes([n + 1] * 16)])[0], database=name,
                 )  # fmt: skip
                 rung.extend(bell.read())
                 return any(bytes([n + 1] * 16) in payload for payload in rung)

@@ -57,7 +57,8 @@ def blocks(page: str, kind: str, heading: str) -> list[str]:
 
 
 class Roles:
-    """A database with the roles that the documentation makes, under names that nobody else has."""
+    """A database with the roles that the documentation makes, under names that nobody else has; made by
+    its owner, who is no superuser."""
 
     def __init__(self, postgres: Running) -> None:
         self.postgres = postgres
@@ -67,10 +68,13 @@ class Roles:
             re.sub(r"\bshop\w*", lambda name: f"{name[0]}_{self.tag}", text)
             for text in blocks("docs/operations.md", "sql", "### Roles")
         )
+        database = self.admin.partition("?")[0].rpartition("/")[2]
+        postgres.psql(f"CREATE ROLE host_{self.tag} LOGIN CREATEROLE")
+        postgres.psql(f'ALTER DATABASE "{database}" OWNER TO host_{self.tag}')
         self.sql(make)
 
     def sql(self, text: str) -> None:
-        with psycopg.connect(self.admin, autocommit=True) as connection:
+        with psycopg.connect(self.url("host"), autocommit=True) as connection:
             connection.execute(text)  # type: ignore[arg-type]
 
     def url(self, role: str) -> str:
@@ -78,7 +82,7 @@ class Roles:
 
     def close(self) -> None:
         self.postgres.drop_database(self.admin)
-        for role in ("shop_web", "shop", "shop_owner"):
+        for role in ("shop_web", "shop", "shop_owner", "host"):
             self.postgres.psql(f"DROP ROLE {role}_{self.tag}")
 
 

@@ -50,7 +50,7 @@ def test_lanes_that_are_empty_are_soon_known_to_be(store: PostgresStore, databas
     with pinned(database):
         claimer = with_dead(store, database, 120)
         assert any("thread" in claimer.turn(9).short for _ in range(10))
-        assert store._bounds.rounds.slow
+        assert store._claims._bounds.rounds.slow
 
 
 @pytest.mark.usefixtures("slow_looks")

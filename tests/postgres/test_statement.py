@@ -102,6 +102,7 @@ def test_a_sqlstate_means(sqlstate: str | None, kind: type[StoreError], words: s
         ("fe_sendauth: no password supplied", StoreRefused),
         ('FATAL:  role "ann" does not exist', StoreRefused),
         ('FATAL:  role "ann" is not permitted to log in', StoreRefused),
+        ('FATAL:  permission denied for database "shop"', StoreRefused),
         ('FATAL:  database "shop" does not exist', StoreMissing),
         ("FATAL:  sorry, too many clients already", StoreUnavailable),
         ("FATAL:  the database system is starting up", StoreUnavailable),

@@ -27,7 +27,10 @@ FORM = "postgresql://user:password@host:port/database"
         ("postgresql://u@h/db?password=hunter2&foo=1", ESCAPE),
         ("postgresql://u:a hunter2@h/db", ESCAPE),
         ("postgresql://u:hunter2@h:x/db", ESCAPE),
-        ("postgresql://h/db?lease=1s&password=hunter2", "at least 4s"),
+        (
+            "postgresql://h/db?lease=1s&password=hunter2",
+            "URL of the store: lease=1s: expected at least 4s",
+        ),
         ("postgresql://u:hunter2@h/db?lease=soon", "lease"),
         ("postgresql://u:hunter2@h/db?connect_timeout=hi", "whole seconds"),
         ('postgresql://u:hunter2@h/db?schema=a"b', "without quotes"),

@@ -22,15 +22,17 @@ if TYPE_CHECKING:
 
 _SAY = "give an app (module, module:app or path/to/file.py), or write it once into pyproject.toml: "
 _SAY += '[tool.sidework] app = "shop.jobs"'
+_OR_STORE = "; or name the store itself, by --url or SIDEWORK_URL"
 
 
-def chosen_apps(given: Sequence[str]) -> list[str]:
-    """The apps as given, else those of the nearest pyproject; ``AppNotFound`` when there are none."""
+def chosen_apps(given: Sequence[str], instead: str = "") -> list[str]:
+    """The apps as given, else those of the nearest pyproject; ``AppNotFound`` when there are none, with
+    what could be given ``instead``."""
     if given:
         return list(given)
     project = project_folder(Path.cwd())
     if project is None:
-        raise AppNotFound(f"which app? {_SAY}")
+        raise AppNotFound(f"which app? {_SAY}{instead}")
     path = project / "pyproject.toml"
     try:
         told = tomllib.loads(path.read_text("utf-8")).get("tool", {}).get("sidework", {})
@@ -38,7 +40,7 @@ def chosen_apps(given: Sequence[str]) -> list[str]:
         raise AppNotFound(f"{path} cannot be read: {wrong}") from None
     apps = told.get("app")
     if apps is None:
-        raise AppNotFound(f"which app? {_SAY}")
+        raise AppNotFound(f"which app? {_SAY}{instead}")
     apps = [apps] if isinstance(apps, str) else apps
     if not isinstance(apps, list) or not all(isinstance(one, str) for one in apps):
         raise AppNotFound(f"{path}: [tool.sidework] app is a text or a list of texts")
@@ -63,12 +65,12 @@ def chosen(app: str | None, url: str | None) -> tuple[Store, AppLike | None]:
     """The store of a URL or of an app, for commands that look: it is never made here. With it the
     app, where that is what led there."""
     if url is None and app is None:
-        url = os.environ.get("SIDEWORK_URL")
+        url = os.environ.get("SIDEWORK_URL") or None  # set to nothing is not set
     if url is not None:
         return open_store(absolute(url, os.getcwd()), create=False), None
     from ..tasks.finding import find_apps  # a worker, which runs no user code, does without
 
-    found = find_apps(chosen_apps([app] if app else []))
+    found = find_apps(chosen_apps([app] if app else [], _OR_STORE))
     return open_store(found.url, create=False), found
 
 

@@ -71,9 +71,10 @@ def _show(moved: Moved, as_json: bool) -> None:
         show_json({**asdict(moved), "conflicts": ids})
     else:
         click.echo(f"{moved.source} is copied to {moved.target}")
+        earlier = f", {moved.earlier:,} since an earlier run" if moved.earlier else ""
         click.echo(
             f"{counted(moved.stored, 'job')} stored, {moved.present:,} there before; "
-            f"{moved.disowned:,} live ones run there from now on"
+            f"{moved.disowned:,} live ones run there from now on{earlier}"
         )
     if ids:
         named = ", ".join(ids[:_NAMED]) + (" …" if len(ids) > _NAMED else "")

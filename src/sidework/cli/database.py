@@ -95,25 +95,26 @@ def check(store: Store, as_json: bool) -> None:
     """
     found = [one for one in store.findings() if one.advice or one.problem]
     problem = any(one.problem for one in found)
+    damage: list[str] = []
+    failure: StoreError | None = None
     try:
         damage = store.check()
     except StoreError as wrong:
-        # Of what was found already, this says no more.
-        if not problem:
-            raise
-        damage, unread = [], str(wrong)
-    else:
-        unread = ""
+        failure = wrong
     if as_json:
+        unread = str(failure or "")
         show_json({"damage": damage, "findings": [asdict(one) for one in found], "unread": unread})
     else:
         for line in damage:
             click.echo(f"!!  damaged: {line}")
         show_findings(found)
-        if unread:
+        if failure is not None:
             click.echo("whether anything is damaged could not be read")
         elif not damage:
             click.echo("nothing is damaged")
+    if failure is not None and not problem:
+        # Not before what was found: a hint may name what is in the way. A problem is itself the reason.
+        raise failure
     sys.exit(1 if damage or problem else 0)
 
 

@@ -45,7 +45,8 @@ Tell = Callable[[str, int], None]
 class Moved(Struct):
     """What a copy did, in jobs: stored now, found there, given up here, different there.
 
-    ``left`` are those that are live in the source still.
+    ``earlier`` are those that a run before this one has moved; ``left`` those that are live in the source
+    still.
     """
 
     source: str
@@ -53,6 +54,7 @@ class Moved(Struct):
     stored: int = 0
     present: int = 0
     disowned: int = 0
+    earlier: int = 0
     left: int = 0
     conflicts: list[bytes] = field(default_factory=list)
 
@@ -192,7 +194,10 @@ class _Copy:
             live = {copied.job.lane for copied in page if copied.job.state not in FINAL}
             for lane in live - self._held:
                 self._hold(lane)
-            yield [copied for copied in page if not copied.disowned]
+            kept = [copied for copied in page if not copied.disowned]
+            if doing == "copying":
+                self._report.earlier += len(page) - len(kept)
+            yield kept
             after = page[-1].job.id
             done += len(page)
             self._tell(doing, done)

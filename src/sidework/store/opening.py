@@ -29,6 +29,10 @@ def absolute(url: str, folder: str) -> str:
 
 def file_path(url: str) -> str | None:
     """The path of the file that a SQLite URL names (``sqlite:///shop.db`` or a bare path), else ``None``."""
+    if not url:
+        raise StoreRefused(
+            "the URL of the store is empty: write a path, or postgresql://user@host/database"
+        )
     if ":memory:" in url:
         raise StoreRefused(
             f"{shown(url)!r}: jobs in memory cannot be shared with a worker; name a file, in a temporary "

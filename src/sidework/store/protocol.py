@@ -61,9 +61,10 @@ class Demand(Struct, frozen=True):
 class Turn(Struct, frozen=True):
     """What one turn of a worker brought: a verdict per outcome, and the jobs claimed.
 
-    ``took[i]`` is False when outcome i lost its claim, and None when a transaction of the job's own that
-    is still open holds the row (only of one with ``in_transaction``): nothing was written, and it is to
-    be said again. ``short`` names the runners for which there was less to claim than was asked for.
+    ``took[i]`` is False when outcome i lost its claim, and None when a transaction that is still open
+    holds the row, of the job's own (with ``in_transaction``) or of a stranger who works on the tables:
+    nothing was written, and it is to be said again. ``short`` names the runners for which there was less
+    to claim than was asked for.
     ``due_in`` is the milliseconds until another look is worth it, by the store's clock, which is none of the
     worker's: the next waiting job becomes due, or what the engine's hints left out may be seen.
     """

@@ -12,7 +12,7 @@ import hashlib
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Literal
 
 from ...forking import forgets
@@ -34,10 +34,13 @@ def channel(schema: str, kind: Kind) -> str:
     return name
 
 
-def payload_of(ids: Iterable[bytes]) -> str:
-    """Ids as the text of a notification; none, or too many, mean "look at everything"."""
-    found = list(ids)
-    return base64.b64encode(b"".join(found)).decode() if len(found) <= MAX_IDS else ""
+def payloads_of(ids: list[bytes] | None) -> list[str]:
+    """The texts of the notifications that tell of these ids, letters and digits; none, or a flood, are told
+    as one "look at everything"."""
+    if ids is None or len(ids) > MAX_IDS * 4:
+        return [""]
+    chunks = (ids[at : at + MAX_IDS] for at in range(0, len(ids), MAX_IDS))
+    return [base64.b64encode(b"".join(chunk)).decode() for chunk in chunks]
 
 
 def ids_in(payload: str) -> bytes:

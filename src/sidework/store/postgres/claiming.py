@@ -28,17 +28,22 @@ PROMOTE_LIMIT = 500
 
 
 def record(
-    connection: Connection, schema: str, outcomes: Sequence[Outcome], now: Millis | None
+    connection: Connection,
+    schema: str,
+    outcomes: Sequence[Outcome],
+    now: Millis | None,
+    wary: bool,
 ) -> Callable[[], list[bool | None]]:
     """Write the outcomes. Called, what is returned waits for a verdict for each: False where the claim was
-    lost, None where a transaction of the job's own has its row."""
+    lost, None where a transaction of the job's own has its row; with ``wary`` of anybody's. That costs one
+    more statement, hence only after a turn that was not answered."""
     # Of one claim the first counts, as if they were written one after the other.
     first = {_token(one): one for one in reversed(outcomes)}
-    own = [one for one in first.values() if one.in_transaction]
-    free = _free(connection, schema, own) if own else {}
+    asked = {token: one for token, one in first.items() if wary or one.in_transaction}
+    free = _free(connection, schema, list(asked.values())) if asked else {}
     # In the order of their keys: two that record about the same jobs lock them in one order.
     line = sorted(
-        (one for one in first.values() if not one.in_transaction or free.get(_token(one))),
+        (one for token, one in first.items() if token not in asked or free.get(token)),
         key=_token,
     )
     done = [one for one in line if one.kind == "completed"]
@@ -52,7 +57,7 @@ def record(
         told: list[bool | None] = []
         for outcome in outcomes:
             token = _token(outcome)
-            held = outcome.in_transaction and free.get(token) is False
+            held = token in asked and free.get(token) is False
             told.append(None if held else token in took)
             took.discard(token)  # said twice, it landed once
         return told

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from ...clock import Millis
 from ...crashpoint import reach
+from ...errors import StoreUnavailable
 from ...outcome import Outcome
 from ..lanes import Lanes
 from ..protocol import Demand, Turn
@@ -23,6 +24,7 @@ class Claims:
         self._session = session
         self._schema = session.place.schema
         self.lanes, self._bounds = Lanes(), Bounds()
+        self._wary = False
 
     def turn(
         self, outcomes: Sequence[Outcome], demand: Demand | None, now: Millis | None
@@ -33,7 +35,7 @@ class Claims:
         def work(connection: Connection) -> Callable[[], Turn]:
             took: Callable[[], list[bool | None]] = list
             if outcomes:
-                took = claiming.record(connection, self._schema, outcomes, now)
+                took = claiming.record(connection, self._schema, outcomes, now, self._wary)
                 reach("turn: recorded, not committed")
             expired[:] = []
             if demand is None:
@@ -47,7 +49,13 @@ class Claims:
                 reach("turn: claimed, not committed")
             return lambda: Turn(took(), found.taken, found.short, found.due_in())
 
-        turn = self._session.piped(work)
+        try:
+            turn = self._session.piped(work)
+        except StoreUnavailable:
+            # Perhaps somebody has one of the rows locked, and all else waits with it.
+            self._wary = True
+            raise
+        self._wary = None in turn.took
         reach("turn: committed")
         moved = [one.id for one, took in zip(outcomes, turn.took, strict=True) if took is not None]
         return turn, [*moved, *expired]

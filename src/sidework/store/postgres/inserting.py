@@ -7,13 +7,18 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
+import psycopg
+
 from ...clock import Millis
+from ...errors import StoreError
 from ...job import NewJob, Verdict
 from . import bulk
 from .arrays import Bytes, Texts, Uuids
-from .connection import statement
+from .connection import Connection, rows, statement
 from .errand import Errand, guarded
 from .rows import NEW_COLUMNS, columns_of, values_of
+
+APART_SECONDS = 0.5
 
 Ask = Callable[[Any, list[Any]], list[tuple[Any, ...]]]
 """Runs a statement with its values; the rows."""
@@ -40,6 +45,27 @@ def insert(
     if len(stored) == len(jobs):
         return ["stored"] * len(jobs)
     return verdicts(ask, schema, jobs, [row[0] for row in stored])
+
+
+def may_be_of_one(error: StoreError) -> bool:
+    """Whether a batch may have failed for one of its callers' jobs: its id is in a stranger's open
+    transaction, or the server refuses what is in it."""
+    locked = isinstance(error.__cause__, psycopg.errors.LockNotAvailable)
+    return locked or type(error) is StoreError
+
+
+def apart(
+    schema: str, jobs: Sequence[NewJob], now: Millis | None
+) -> Callable[[Connection], list[Verdict]]:
+    """What stores one caller's part of a batch that failed, in a transaction. It has waited once for whoever
+    is in the way: now it makes the others of its batch wait no longer."""
+
+    def work(connection: Connection) -> list[Verdict]:
+        connection.execute(f"SET LOCAL lock_timeout = '{APART_SECONDS:g}s'".encode())
+        ask: Ask = lambda sql, values: rows(connection, sql, values)  # noqa: E731
+        return insert(ask, lambda *_: False, schema, jobs, now)
+
+    return work
 
 
 def verdicts(

@@ -7,6 +7,7 @@ from typing import Any
 
 from ...clock import Millis
 from ...crashpoint import reach
+from ...errors import StoreError
 from ...job import Inserted, NewJob
 from ..combining import Combiner
 from . import bulk, inserting
@@ -26,12 +27,32 @@ class Inserts(Combiner[Command, list[Inserted]]):
     """Of one store: submit a command, and it is stored together with those that wait."""
 
     def __init__(self, session: Session, pulse: Pulse) -> None:
-        super().__init__(self._together, lambda command: len(command[0]), MOST_ROWS)
+        super().__init__(self._batch, lambda command: len(command[0]), MOST_ROWS)
         self._session = session
         self._schema = session.place.schema
         self._pulse = pulse
 
-    def _together(self, commands: Sequence[Command]) -> Sequence[list[Inserted] | BaseException]:
+    def _batch(self, commands: Sequence[Command]) -> Sequence[list[Inserted] | BaseException]:
+        told: Sequence[list[Inserted] | BaseException]
+        try:
+            told = self._together(commands)
+        except StoreError as error:
+            if len(commands) == 1 or not inserting.may_be_of_one(error):
+                raise
+            told = [self._apart(command) for command in commands]
+        self._pulse.ring("work")  # once for all who shared the commit
+        return told
+
+    def _apart(self, command: Command) -> list[Inserted] | BaseException:
+        try:
+            jobs, now = command
+            apart = inserting.apart(self._schema, jobs, now)
+            verdicts = self._session.write(apart, again=True)
+            return [Inserted(job.id, verdict) for job, verdict in zip(jobs, verdicts, strict=True)]
+        except StoreError as error:
+            return error
+
+    def _together(self, commands: Sequence[Command]) -> list[list[Inserted]]:
         done: dict[int, list[Inserted]] = {}
         for now in dict.fromkeys(now for _, now in commands):  # one, but for tests
             same = {at: jobs for at, (jobs, moment) in enumerate(commands) if moment == now}
@@ -40,7 +61,6 @@ class Inserts(Combiner[Command, list[Inserted]]):
             for at, jobs in same.items():
                 done[at] = [Inserted(job.id, next(verdicts)) for job in jobs]
         reach("insert: committed")
-        self._pulse.ring("work")  # once for all who shared the commit
         return [done[at] for at in range(len(commands))]
 
     def _ask(self, sql: Sql, values: list[Any]) -> list[tuple[Any, ...]]:

@@ -181,15 +181,14 @@ class _Look:
             yield Finding("rights", f"role {facts['role']} lacks {what}", f"{grant};", problem=True)
         if not grants:
             yield Finding("rights", "all that workers and clients need")
+        version = len(migrations())
         if usage and "SELECT" in found["migrations"][2]:
-            yield from self._version()
-        yield from self._tables({name: options for name, (_, options, _) in found.items()})
+            sql = "SELECT coalesce(max(version), 0) FROM sidework.migrations"
+            ((version,),) = self._rows(in_schema(sql, schema))
+            yield self._version(version)
+        yield from self._tables({name: options for name, (_, options, _) in found.items()}, version)
 
-    def _version(self) -> Iterator[Finding]:
-        sql = in_schema(
-            "SELECT coalesce(max(version), 0) FROM sidework.migrations", self._place.schema
-        )
-        ((version,),) = self._rows(sql)
+    def _version(self, version: int) -> Finding:
         known = len(migrations())
         advice, problem = "", False
         if version < known:
@@ -200,12 +199,14 @@ class _Look:
             check_version(version, self._place)
         except StoreError:
             problem = True
-        yield Finding("schema", f"version {version}, this Sidework has {known}", advice, problem)
+        return Finding("schema", f"version {version}, this Sidework has {known}", advice, problem)
 
-    def _tables(self, options: dict[str, list[str]]) -> Iterator[Finding]:
-        """What the migrations set for each table, against what is set."""
+    def _tables(self, options: dict[str, list[str]], version: int) -> Iterator[Finding]:
+        """What the migrations up to this version set for each table, against what is set: a migration
+        that is due brings its own."""
         schema = _quoted(self._place.schema)
-        for table, wanted in table_settings().items():
+        wanted = table_settings(version)
+        for table in table_settings():
             has = dict(one.split("=", 1) for one in options.get(table, []))
             if has.get("autovacuum_enabled", "true") in ("false", "off", "0", "no"):
                 yield Finding(
@@ -214,7 +215,7 @@ class _Look:
                     f"ALTER TABLE {schema}.{table} RESET (autovacuum_enabled);",
                     problem=True,
                 )
-            lacks = {name: value for name, value in wanted.items() if name not in has}
+            lacks = {name: to for name, to in wanted.get(table, {}).items() if name not in has}
             if lacks and table in options:
                 given = ", ".join(f"{name} = {value}" for name, value in lacks.items())
                 yield Finding(
@@ -287,10 +288,10 @@ class _Look:
             )
 
 
-def table_settings() -> dict[str, dict[str, str]]:
-    """What the migrations set for the storage of each table."""
+def table_settings(version: int | None = None) -> dict[str, dict[str, str]]:
+    """What the migrations, up to a version or all, set for the storage of each table."""
     wanted: dict[str, dict[str, str]] = {}
-    for text in migrations():
+    for text in migrations()[:version]:
         for table, given in re.findall(r"ALTER TABLE sidework\.(\w+) SET \(([^)]*)\)", text):
             pairs = (one.split("=") for one in given.split(","))
             wanted.setdefault(table, {}).update(

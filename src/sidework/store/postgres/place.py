@@ -48,7 +48,9 @@ def place_of(url: str) -> Place:
     theirs = {"connect_timeout": str(CONNECT_SECONDS), **theirs, "client_encoding": "utf8"}
     schema = ours.get("schema", DEFAULT_SCHEMA)
     if not _SCHEMA.fullmatch(schema) or len(schema.encode()) > 63:
-        raise StoreRefused(f"schema={schema!r}: expected 1 to 63 bytes without quotes")
+        raise StoreRefused(
+            f"the URL of the store: schema={schema!r}: expected 1 to 63 bytes without quotes"
+        )
     conninfo = f"postgresql://{where}?{urlencode(theirs, quote_via=quote)}"
     _check(url, conninfo)
     return Place(url, shown(url), conninfo, schema, _lease(ours.get("lease")))
@@ -70,7 +72,7 @@ def _check(url: str, conninfo: str) -> None:
     if "@" in str(found.get("host") or ""):
         raise _unreadable(url, "there are two @")
     if not wait.lstrip("-").isdigit():
-        raise StoreRefused(f"connect_timeout={wait}: expected whole seconds")
+        raise StoreRefused(f"the URL of the store: connect_timeout={wait}: expected whole seconds")
 
 
 def _unreadable(url: str, why: str) -> StoreRefused:
@@ -88,7 +90,9 @@ def _lease(text: str | None) -> float:
     except BadValue as wrong:
         raise StoreRefused(f"the URL of the store: {wrong}") from None
     if lease < SHORTEST_LEASE:
-        raise StoreRefused(f"lease={text}: expected at least {SHORTEST_LEASE:g}s")
+        raise StoreRefused(
+            f"the URL of the store: lease={text}: expected at least {SHORTEST_LEASE:g}s"
+        )
     return lease
 
 

@@ -24,7 +24,7 @@ from ...clock import monotonic
 from ...errors import StoreError
 from ...forking import forgets
 from .arrays import Texts
-from .bells import KINDS, MAX_IDS, Bell, Kind, channel, ids_in, payload_of
+from .bells import KINDS, Bell, Kind, channel, ids_in, payloads_of
 from .connection import Connection, Opened, open_connection, rows, statement
 from .place import Place
 from .session import leave
@@ -342,12 +342,11 @@ class Pulse:
                     self._rings["work"] = None
 
     def _notify(self, connection: Connection, rings: dict[Kind, list[bytes] | None]) -> None:
-        calls = []
-        for kind, ids in rings.items():
-            name = self._quoted(kind)
-            for chunk in [None] if ids is None else _chunks(ids):
-                payload = "" if chunk is None else payload_of(chunk)  # letters and digits
-                calls.append(f"NOTIFY {name}, '{payload}'")
+        calls = [
+            f"NOTIFY {self._quoted(kind)}, '{payload}'"
+            for kind, ids in rings.items()
+            for payload in payloads_of(ids)
+        ]
         connection.tell("; ".join(calls).encode())
         self._rung_at = monotonic()
 
@@ -388,13 +387,6 @@ def pulse_of(place: Place) -> Pulse:
         if pulse is None:
             pulse = _pulses[place.url] = Pulse(place)
         return pulse
-
-
-def _chunks(ids: list[bytes]) -> list[list[bytes] | None]:
-    """Ids for a notification each; a flood is told as one "look at everything"."""
-    if len(ids) > MAX_IDS * 4:
-        return [None]
-    return [ids[at : at + MAX_IDS] for at in range(0, len(ids), MAX_IDS)]
 
 
 def _forked() -> None:

@@ -113,6 +113,11 @@ class Session:
         def whole(connection: Connection) -> T:
             try:
                 result = self._in_pipeline(connection, work)
+            except psycopg.Error:
+                # Statements behind the one that failed did not reach the server; the driver may hold them for
+                # prepared there, and would call them by names that do not exist, for ever.
+                connection.close()
+                raise
             except BaseException:
                 _undo(connection)
                 raise

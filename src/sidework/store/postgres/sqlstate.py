@@ -31,11 +31,13 @@ _UNREACHED: _Meaning = (
 _AWAY: _Meaning = (StoreUnavailable, "{place} is not taking work now ({message}): try again")
 _BUSY: _Meaning = (
     StoreUnavailable,
-    "another transaction is in the way in {place} ({message}): roll back and try again",
+    "another transaction is in the way in {place} ({message}): try again; a transaction of your own is to "
+    "be rolled back before",
 )
 _LOGIN: _Meaning = (
     StoreRefused,
-    "{place} refuses the login ({message}): check user and password, or pg_hba.conf",
+    "{place} refuses the login ({message}): check user and password, its right to CONNECT, or "
+    "pg_hba.conf",
 )
 _POOLER: _Meaning = (
     StoreRefused,
@@ -80,7 +82,8 @@ _MEANINGS: dict[str, _Meaning] = {
     "40003": _LOST,
     "42501": (
         StoreRefused,
-        "the role has no right to do this in {place} ({message}): grant it, or use another role",
+        "the role has no right to do this in {place} ({message}): use another role, or grant what "
+        "`sidework db check` names",
     ),
     "42703": _UNFIT,
     "42704": _UNFIT,
@@ -112,6 +115,7 @@ _AT_CONNECT: tuple[tuple[str, str], ...] = (
     ("no pg_hba.conf entry", "28000"),
     ("authentication failed", "28000"),
     ("is not permitted to log in", "28000"),
+    ("permission denied for database", "28000"),
     ("too many clients", "53300"),
     ("too many connections", "53300"),
     ("remaining connection slots", "53300"),
