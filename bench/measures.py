@@ -12,13 +12,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
 Measured = dict[str, float]
+IDLE_SECONDS = 20
+"""For which an idle worker is watched: its CPU is counted in hundredths of a second."""
 
 
 class Run:
@@ -156,6 +158,15 @@ def cpu_of(pid: int) -> float:
     """Seconds of CPU that a process has used, its start included."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def share_of_a_core(pids: Collection[int], seconds: float) -> float:
+    """Percent of one core that these processes use together, those that live as long."""
+    before, began = {pid: cpu_of(pid) for pid in pids}, time.perf_counter()
+    threading.Event().wait(seconds)
+    passed = time.perf_counter() - began
+    used = [cpu_of(pid) - was for pid, was in before.items() if Path(f"/proc/{pid}").exists()]
+    return 100 * sum(used) / passed
 
 
 def bare_commits(run: Run, count: int) -> Callable[[], float]:
@@ -386,8 +397,10 @@ def weight(run: Run) -> Measured:
             for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
             if line.startswith("Pss:")
         )
+        idle = share_of_a_core([process.pid, *map(int, children)], IDLE_SECONDS * run.size)
     return {"import, ms": ours - bare, "start to first result, s": start,
-            "worker and one child, MB": memory / 1024}  # fmt: skip
+            "worker and one child, MB": memory / 1024,
+            "idle worker and child, % of a core": idle}  # fmt: skip
 
 
 BENCHES: dict[str, Callable[[Run], Measured]] = {

@@ -18,7 +18,16 @@ from typing import Any
 
 import psycopg
 from bare import bare_commits, bare_copies
-from measures import HERE, OTHER, Measured, bare_processes, bare_turns, wait_until
+from measures import (
+    HERE,
+    IDLE_SECONDS,
+    OTHER,
+    Measured,
+    bare_processes,
+    bare_turns,
+    share_of_a_core,
+    wait_until,
+)
 from rivals import Failed, Rival
 from server import Databases
 
@@ -374,6 +383,11 @@ def weight(bench: Bench) -> Measured:
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
                 "AND pid <> pg_backend_pid()"
             )
+            own = {process.pid, *map(int, children)}
+            server = bench.databases.pids()
+            seconds = IDLE_SECONDS * run.size
+            told["idle worker and child, % of a core"] = share_of_a_core(own, seconds)
+            told["the server meanwhile, % of a core"] = share_of_a_core(server, seconds)
         told["connections of the worker"] -= 2  # this program's own: one of its store, one pulse
 
     def theirs(rival: Rival, url: str) -> Measured:

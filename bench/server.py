@@ -11,6 +11,7 @@ sys.path.append(
     str(Path(__file__).resolve().parent.parent / "tests")
 )  # last: it has a postgres of its own
 
+from servers.guardian import processes_of
 from servers.postgres import DEFAULTS, Server
 
 
@@ -29,6 +30,10 @@ class Databases:
             yield url.replace("@/", "@localhost/", 1)
         finally:
             self.server.drop_database(url)
+
+    def pids(self) -> set[int]:
+        """Of the server's processes."""
+        return {process.pid for process in processes_of(self.server.data)}
 
     def settle(self) -> None:
         """Write out what is dirty, so that one measure does not pay for the one before."""

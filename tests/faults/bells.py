@@ -102,7 +102,7 @@ def cut_bells(folder: Path, size: int, seed: int) -> Figures:
     share two connections of PgBouncer in transaction mode, which strangers hold at times. ``size`` jobs for
     each; half of them in transactions of the program's own."""
     draw = Random(seed)
-    figures: Figures = {"landed": 0, "jobs": 0, "in own transactions": 0}
+    figures: Figures = {"landed": 0, "jobs each": size, "in own transactions": 0}
     bad: list[str] = []
     ways = [straight]
     if (missing := why_not()) is not None:
@@ -117,7 +117,6 @@ def cut_bells(folder: Path, size: int, seed: int) -> Figures:
                 for name, part in parts.items():
                     waited = part.pickups()
                     bad += [f"{name}: {one}" for one in part.bad]
-                    figures["jobs"] += size
                     figures["in own transactions"] += part.on_own
                     figures[f"pickup p50 ms {name}"] = round(quantile(waited, 0.5) * 1000)
                     figures[f"pickup p99 ms {name}"] = round(quantile(waited, 0.99) * 1000)

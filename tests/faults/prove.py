@@ -29,7 +29,8 @@ _ROUND = {
 """Size of one round: after each the figures are kept, so that a cut run goes on."""
 
 _COUNTED = {
-    5: "jobs", 12: "poison jobs", 17: "seconds", 21: "jobs", 22: "seconds", 24: "jobs", 27: "examples",
+    5: "jobs", 12: "poison jobs", 17: "seconds", 21: "jobs", 22: "seconds", 23: "jobs each",
+    24: "jobs", 27: "examples",
 }  # fmt: skip
 """What a row's size counts, where it is not the faults that landed."""
 

@@ -1,8 +1,9 @@
-"""Rows 17 and 31: several writers on one file, and forks of a program that has it open."""
+"""Rows 17 and 31: several writers on one file, and forks of a program that has its store open."""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -11,7 +12,8 @@ from pathlib import Path
 from sidework.ids import id_text
 
 from . import checker
-from .field import Field, Figures
+from .field import Field, Figures, until
+from .ground import Engine, Ground
 
 WRITER = """
 import sys, time
@@ -48,42 +50,70 @@ def eight_writers(folder: Path, size: int, seed: int) -> Figures:
 
 
 def forks(folder: Path, size: int, seed: int) -> Figures:
-    """Row 31: forks of a program with the store open, others enqueueing meanwhile in a thread."""
+    """Row 31: forks of a program with the store open, which waits for a job meanwhile and enqueues in a
+    thread, both engines. ``size`` forks, half of them on each."""
+    figures: Figures = {"acknowledged": 0, "landed": size}
+    bad: list[str] = []
+    engines: dict[Engine, int] = {"sqlite": size - size // 2, "postgres": size // 2}
+    for engine, count in engines.items():
+        place = folder / engine
+        place.mkdir()
+        with Ground(engine) as ground, Field(place, url=ground.store(place)) as field:
+            told, wrong = _forks(field, count)
+            rows = field.rows()
+            bad += [*wrong, *checker.missing(told, rows), *checker.unasked([], rows, told)]
+            bad += field.app.store.check()
+        figures["acknowledged"] += len(told)
+    return {**figures, "bad": bad}
+
+
+def _forks(field: Field, count: int) -> tuple[list[str], list[str]]:
+    """What was acknowledged, and what was wrong."""
     told: list[str] = []
     bad: list[str] = []
-    with Field(folder) as field:
-        store, task = field.app.store, field.load.work
-        stop = threading.Event()
+    store, task = field.app.store, field.load.work
+    stop = threading.Event()
+    awaited = task.options(delay="1h").enqueue(0)
+    told.append(awaited.id)
 
-        def others() -> None:
-            while not stop.is_set():
+    def others() -> None:
+        while not stop.is_set():
+            job = task.bind(0).job
+            store.insert([job])
+            told.append(id_text(job.id))
+
+    threads = [threading.Thread(target=others), threading.Thread(target=awaited.wait)]
+    for thread in threads:
+        thread.start()
+    for _ in range(count):
+        read, write = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
                 job = task.bind(0).job
                 store.insert([job])
-                told.append(id_text(job.id))
-
-        thread = threading.Thread(target=others)
-        thread.start()
-        for _ in range(size):
-            read, write = os.pipe()
-            pid = os.fork()
-            if pid == 0:
-                code = 1
-                try:
-                    job = task.bind(0).job
-                    store.insert([job])
-                    os.write(write, id_text(job.id).encode())
-                    code = 0
-                finally:
-                    os._exit(code)
-            os.close(write)
-            if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0:
-                told.append(os.read(read, 36).decode())
-            else:
-                bad.append("a forked program could not enqueue")
-            os.close(read)
-        stop.set()
+                os.write(write, id_text(job.id).encode())
+                code = 0
+            finally:
+                os._exit(code)
+        os.close(write)
+        if (code := _ended(pid)) == 0:
+            told.append(os.read(read, 36).decode())
+        else:
+            bad.append(f"a forked program could not enqueue: {code}")
+        os.close(read)
+    stop.set()
+    awaited.cancel()
+    for thread in threads:
         thread.join()
-        rows = field.rows()
-        bad += [*checker.missing(told, rows), *checker.unasked([], rows, told)]
-        bad += store.check()
-    return {"acknowledged": len(told), "landed": size, "bad": bad}
+    return told, bad
+
+
+def _ended(pid: int) -> int:
+    """The exit code of a child; of one that hangs, be it in the fork itself, -9."""
+    try:
+        until(lambda: os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT), "its end", 20)
+    except TimeoutError:
+        os.kill(pid, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
