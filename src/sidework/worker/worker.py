@@ -186,7 +186,8 @@ class Worker:
             self._retry_wait = RETRY_FIRST
         except StoreError as error:
             waiting = len(self._recorder.waiting)
-            log.error("the store did not take it, %d outcomes wait: %s", waiting, error)
+            kept = f" {waiting} outcomes are kept until it does." if waiting else ""
+            log.error("the store does not answer as it should: %s.%s", error, kept)
             self._retry_at = monotonic() + self._retry_wait
             self._retry_wait = min(RETRY_MOST, self._retry_wait * 2)
 
