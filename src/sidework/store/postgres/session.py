@@ -181,8 +181,8 @@ class Session:
                         # server to come up again.
                         threading.Event().wait(0.0 if tries == 1 else 0.1 * tries)
                 except BaseException:
-                    # A signal's handler that raises (a program's own timeout) leaves a statement under way: the
-                    # driver cancels it for Control-C only, and would take no other one any more.
+                    # A signal's handler that raises (a program's own timeout) leaves a statement under way:
+                    # the driver cancels it for Control-C only, and would take no other one any more.
                     if connection.closed or not _is_idle(connection):
                         self._shut()
                     raise
