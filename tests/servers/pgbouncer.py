@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -95,7 +96,10 @@ class PgBouncer:
         def ready() -> bool:
             if self.process.poll() is not None:
                 raise RuntimeError(f"PgBouncer did not start:\n{self.log.read_text()[-2000:]}")
-            return os.path.exists(self.endpoint.path)
+            with socket.socket(socket.AF_UNIX) as caller:
+                return (
+                    caller.connect_ex(self.endpoint.path) == 0
+                )  # the file is there before it listens
 
         until(ready, "PgBouncer")
         return self
