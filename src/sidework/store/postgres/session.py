@@ -118,7 +118,7 @@ class Session:
 
         def whole(connection: Connection) -> T:
             if self.pooled:
-                return self._whole(lambda connection: work(connection)())(connection)
+                return self._whole(work)(connection)()
             try:
                 result = self._in_pipeline(connection, work)
             except psycopg.Error:
