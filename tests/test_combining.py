@@ -10,11 +10,12 @@ from types import FrameType
 import pytest
 
 from conftest import PATIENCE, until
+from sidework.errors import StoreError
 from sidework.store.combining import Combiner
 
 
-class Interrupt(BaseException):
-    """As Ctrl-C: for the main thread, in whatever it does."""
+class Interrupt(Exception):
+    """A program's own timeout, as Ctrl-C: for the main thread, in whatever it does."""
 
 
 class Runner:
@@ -143,7 +144,7 @@ def test_an_error_of_the_batch_is_raised_at_each_caller() -> None:
     def run(commands: Sequence[int]) -> list[int]:
         entered.set()
         assert go.wait(PATIENCE)
-        raise ValueError(f"all {len(commands)}")
+        raise StoreError(f"all {len(commands)}")
 
     combiner = Combiner[int, int](run, lambda _: 1, 10)
     told: list[str] = []
@@ -151,7 +152,7 @@ def test_an_error_of_the_batch_is_raised_at_each_caller() -> None:
     def call() -> None:
         try:
             combiner.submit(1)
-        except ValueError as error:
+        except StoreError as error:
             told.append(str(error))
 
     threads = [later(call)]

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from conftest import until
+from servers.running import Running
 from sidework.clock import monotonic
 from sidework.ids import new_id
 from sidework.job import NewJob
@@ -63,3 +64,30 @@ def test_a_transaction_that_a_failover_has_lost_stops_no_bell(store: PostgresSto
     until(bell.read, "the bell")
     assert store._pulse._opened is opened
     bell.close()
+
+
+def test_a_heart_without_bells_rests_between_its_beats(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long nothing else was done on its connection."""
+    monkeypatch.setattr(pulse, "IDLE_SECONDS", 0.0)
+    store.register("host", 1, ())
+    until(lambda: store._pulse._opened is not None, "its connection")
+    assert store._pulse._due() > monotonic() + 1
+
+
+def test_the_last_ring_goes_out_though_the_connection_was_lost_before(
+    store: PostgresStore, postgres: Running, database: str
+) -> None:
+    """Only a server that was not to be had for the next one is not waited for at the end."""
+    with psycopg.connect(database, autocommit=True) as other:
+        other.execute('LISTEN "sidework:work"')
+        store.insert([NewJob(new_id(), "m:f", b"\x01{}")])
+        assert list(other.notifies(timeout=30, stop_after=1))
+        postgres.kill_backends(
+            "application_name = 'sidework pulse' AND datname = %s", other.info.dbname
+        )
+        until(lambda: store._pulse._opened is None, "the loss")
+        store.insert([NewJob(new_id(), "m:f", b"\x01{}")])
+        store.close()
+        assert list(other.notifies(timeout=5, stop_after=1))

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar, cast
 
+from ..errors import SideworkError
 from ..forking import forgets
 
 LOST_SECONDS = 1.0
@@ -41,8 +42,9 @@ class Combiner(Generic[C, R]):
     """Runs commands of callers in batches; ``run`` gets them in order, gives a result for each.
 
     A result may be an exception: it is raised at its caller only. ``weigh`` says how much of ``cap``
-    a command takes of its batch; a command heavier than that goes alone. When a leader is interrupted
-    (Ctrl-C) the commands of others run again, so a command must bear to be run twice.
+    a command takes of its batch; a command heavier than that goes alone. An error that ``run`` raises is
+    everybody's if it is one of ours. Any other is the leader's alone (Ctrl-C, what a signal's handler
+    raises): the commands of others run again, so a command must bear to be run twice.
     """
 
     def __init__(
@@ -125,11 +127,12 @@ class Combiner(Generic[C, R]):
         results: Sequence[R | BaseException]
         try:
             own, *results = self._run([command, *(seat.command for seat in batch)])
-        except Exception as error:  # noqa: BLE001 - raised at each caller
+        except SideworkError as error:
             own = error
             results = [error] * len(batch)
         except BaseException:
-            # Meant for this thread alone: the others stay first in the line, and one of them leads.
+            # Control-C, or a program's own timeout: meant for this thread alone. The others stay first in the
+            # line, and one of them leads.
             with self._guard:
                 self._line.extendleft(reversed(batch))
             raise

@@ -35,8 +35,8 @@ def channel(schema: str, kind: Kind) -> str:
 
 
 def payloads_of(ids: list[bytes] | None) -> list[str]:
-    """The texts of the notifications that tell of these ids, letters and digits; none, or a flood, are told
-    as one "look at everything"."""
+    """The texts of the notifications that tell of these ids, in base64, hence without quotes; none, or a
+    flood, are told as one "look at everything"."""
     if ids is None or len(ids) > MAX_IDS * 4:
         return [""]
     chunks = (ids[at : at + MAX_IDS] for at in range(0, len(ids), MAX_IDS))

@@ -11,8 +11,8 @@ released, rescued or retried keep an old place, those of a transaction that comm
 others', and lanes that this store has never taken from are not known to it. The next look from the start
 sees them all, and they come first in it. So promise I6 holds as it is worded: priority, then time, then id,
 *among the rows a claim can see*; and nothing waits more than a second longer for its lane's turn, since a
-claim that came back short under a bound says when the next round is due. Without slowness there are no bounds
-at all.
+claim that came back short under a bound says when the next round is due. Longer it is only where the server
+does not even answer looks from the start (``rounds.MOST_REST``). Without slowness there are no bounds.
 """
 
 from __future__ import annotations

@@ -155,11 +155,8 @@ def claim(
     lanes: Lanes,
     bounds: Bounds,
     now: Millis | None,
-    *,
-    alone: bool,
 ) -> Found:
-    """Take what the demand has places for, shared evenly among open lanes. ``alone``: no record was sent
-    before it, whose locks the first answer may wait for."""
+    """Take what the demand has places for, shared evenly among open lanes."""
     began, due_whole, since = monotonic(), bounds.all_due, bounds.since()
     looked: float | None = None
     asks = Taking(connection, schema, demand, bounds, now)
@@ -168,10 +165,13 @@ def claim(
         looked = monotonic()
         taken, short = lanes.share(demand, before.closed, asks.has, asks.walk, asks.take)
     except Exception:
-        if asks.whole:
-            from_here = began if alone else looked
-            bounds.rounds.gave_up(0.0 if from_here is None else monotonic() - from_here)
+        if looked is None:
+            # It waited for a lock, or for the lanes: next time they are asked one after the other.
+            bounds.rounds.together = False
+        elif asks.whole:
+            bounds.rounds.gave_up(monotonic() - looked)
         raise
+    bounds.rounds.together = True
     again = bounds.rounds.rest() if asks.left_out and short else None
     sql = statement("next_due", schema)
     answer = ask(connection, sql, sql.values({"since": since, "now": now}))

@@ -41,9 +41,7 @@ class Claims:
             if demand is None:
                 due = claiming.due_in(connection, self._schema, self._bounds, now)
                 return lambda: Turn(took(), [], frozenset(), due())
-            found = claiming.claim(
-                connection, self._schema, demand, self.lanes, self._bounds, now, alone=not outcomes
-            )
+            found = claiming.claim(connection, self._schema, demand, self.lanes, self._bounds, now)
             expired[:] = found.expired
             if found.taken:
                 reach("turn: claimed, not committed")

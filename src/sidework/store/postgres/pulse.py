@@ -70,6 +70,7 @@ class Pulse:
         self._trusted: dict[int, float] = {}
         self._rung_at = self._probed_at = self._used_at = 0.0
         self._retry_at, self._retry_wait = 0.0, RETRY_FIRST
+        self._away = False  # no connection was to be had when it was last tried
         self.hears = False
 
     def forget_in_child(self) -> None:
@@ -181,8 +182,7 @@ class Pulse:
     def _ended(self) -> bool:
         """Whether it is to end; then it has, and another thread may begin."""
         with self._lock:
-            tried = self._opened is None and self._retry_at > 0.0
-            if not self._closing or (self._rings and not tried):
+            if not self._closing or (self._rings and not self._away):
                 return False
             opened, self._opened = self._opened, None
             ends, self._thread = (self._wake_read, self._wake_write), None
@@ -229,10 +229,12 @@ class Pulse:
             times = [*self._beats.values(), *(at for at, _ in self._watched.values())]
             if self._rings or self._rang():
                 times.append(self._rung_at + RING_SECONDS)
-            if self._opened is not None:
-                times.append(
-                    self._probed_at + PROBE_SECONDS if self._bells else self._used_at + IDLE_SECONDS
-                )
+            if self._opened is not None and self._bells:
+                times.append(self._probed_at + PROBE_SECONDS)
+            elif (
+                self._opened is not None and not times
+            ):  # else somebody needs it, however idle it was
+                times.append(self._used_at + IDLE_SECONDS)
         return min(times, default=now + 60)
 
     def _rang(self) -> bool:
@@ -249,7 +251,7 @@ class Pulse:
             )
             connection = opened.connection
             connection.add_notify_handler(self._heard)
-            self._opened, self._probed_at = opened, monotonic()
+            self._opened, self._probed_at, self._away = opened, monotonic(), False
             self._used_at = self._probed_at
             self._listens.clear()
             if opened.pooled and not self._told_of_pooler:
@@ -275,7 +277,7 @@ class Pulse:
 
     def _lost(self) -> None:
         opened, self._opened = self._opened, None
-        self.hears = False
+        self.hears, self._away = False, opened is None
         if opened is not None:
             opened.connection.close()
         self._retry_at = monotonic() + self._retry_wait * random.uniform(0.5, 1.0)

@@ -32,6 +32,9 @@ class Rounds:
     def __init__(self) -> None:
         self.slow = False
         """Whether there are rounds, and with them bounds."""
+        self.together = True
+        """Whether a claim asks the lanes along with its first question. Not after one whose first answer did
+        not come: whatever it waited for, it was not to be told from the lanes."""
         self._began = self._ends = 0.0
         self._dead, self._seconds = 0, 0.0
         self._seen: set[tuple[Runner, str]] = set()

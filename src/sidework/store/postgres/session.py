@@ -118,7 +118,7 @@ class Session:
 
         def whole(connection: Connection) -> T:
             if self.pooled:
-                return self._whole(lambda connection: work(connection)())(connection)
+                return self._whole(work)(connection)()
             try:
                 result = self._in_pipeline(connection, work)
             except psycopg.Error:
@@ -187,7 +187,9 @@ class Session:
                         # server to come up again.
                         threading.Event().wait(0.0 if tries == 1 else 0.1 * tries)
                 except BaseException:
-                    if connection.closed:
+                    # A signal's handler that raises (a program's own timeout) leaves a statement under way:
+                    # the driver cancels it for Control-C only, and would take no other one any more.
+                    if connection.closed or not _is_idle(connection):
                         self._shut()
                     raise
 
@@ -287,10 +289,12 @@ def _undo(connection: Connection) -> None:
     try:
         if connection.pgconn.pipeline_status != psycopg.pq.PipelineStatus.OFF:
             connection.close()  # interrupted (Control-C) while its pipeline ended
-        if (
-            not connection.closed
-            and connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE
-        ):
+        if not connection.closed and not _is_idle(connection):
             connection.execute(b"ROLLBACK")
     except psycopg.Error:
         connection.close()
+
+
+def _is_idle(connection: Connection) -> bool:
+    """Whether it is in no transaction and no statement."""
+    return connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE

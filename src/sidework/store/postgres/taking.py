@@ -53,7 +53,7 @@ class Taking:
         """Ask what the lanes will ask first, on a connection in pipeline mode: the answers come with that
         of the next statement that is waited for; then call ``told``."""
         self._asked_at = monotonic()
-        if not self._rounds.slow:
+        if self._rounds.together and not self._rounds.slow:
             self.whole = True
             for after in [None] if self._served else begins:
                 self._ahead[after] = self._put(after)
