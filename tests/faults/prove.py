@@ -144,7 +144,7 @@ def _sum(rounds: list[dict[str, Any]]) -> str:
         if name.startswith("min/"):
             told.append(f"{name} {min(values)}")
         elif "p50" in name:
-            told.append(f"{name} {median(values)}")
+            told.append(f"{name} {round(median(values), 3):g}")
         elif any(word in name for word in ("p99", "longest")):
             told.append(f"{name} {max(values)}")
         else:
