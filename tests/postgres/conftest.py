@@ -9,6 +9,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from servers.running import Running
+from sidework.store.postgres.engine import PostgresStore
 
 
 class Database:
@@ -37,3 +38,12 @@ def server(postgres: Running) -> Iterator[Database]:
     url = postgres.new_database()
     yield Database(url)
     postgres.drop_database(url)
+
+
+@pytest.fixture
+def store(database: str) -> Iterator[PostgresStore]:
+    """A store with its tables, on a database of the test's own."""
+    made = PostgresStore(database)
+    made.migrate()
+    yield made
+    made.close()

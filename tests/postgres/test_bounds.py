@@ -20,14 +20,6 @@ from sidework.store.protocol import Demand, Turn
 DEAD = MOST_DEAD * 3
 
 
-@pytest.fixture
-def store(database: str) -> Iterator[PostgresStore]:
-    made = PostgresStore(database)
-    made.migrate()
-    yield made
-    made.close()
-
-
 @contextmanager
 def pinned(url: str) -> Iterator[None]:
     """A transaction that keeps every row which ends from now on."""

@@ -19,14 +19,6 @@ class Late(Exception):
 
 
 @pytest.fixture
-def store(database: str) -> Iterator[PostgresStore]:
-    made = PostgresStore(database)
-    made.migrate()
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def late() -> Iterator[None]:
     """Raised as soon as the server is waited for."""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import psycopg
 import pytest
 
@@ -14,14 +12,6 @@ from sidework.ids import new_id
 from sidework.job import NewJob
 from sidework.store.postgres import pulse
 from sidework.store.postgres.engine import PostgresStore
-
-
-@pytest.fixture
-def store(database: str) -> Iterator[PostgresStore]:
-    made = PostgresStore(database)
-    made.migrate()
-    yield made
-    made.close()
 
 
 def test_nobody_needs_it_it_gives_its_connection_back_and_waits(

@@ -3,8 +3,6 @@ standby: it is not kept, or workers and programs would be refused until they are
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import psycopg
 import pytest
 from psycopg import sql
@@ -16,14 +14,6 @@ from sidework.job import NewJob
 from sidework.outcome import Outcome
 from sidework.store.postgres.engine import PostgresStore
 from sidework.store.protocol import Demand
-
-
-@pytest.fixture
-def store(database: str) -> Iterator[PostgresStore]:
-    made = PostgresStore(database)
-    made.migrate()
-    yield made
-    made.close()
 
 
 def set_read_only(postgres: Running, url: str, value: str) -> None:

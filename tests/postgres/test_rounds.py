@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from servers.waiting import until
@@ -15,14 +13,6 @@ from sidework.store.postgres.rounds import MOST_DEAD, WHOLE_SECONDS, Rounds
 from .test_bounds import Claimer, jobs, pinned
 
 PATIENCE = WHOLE_SECONDS + 2
-
-
-@pytest.fixture
-def store(database: str) -> Iterator[PostgresStore]:
-    made = PostgresStore(database)
-    made.migrate()
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 
 import psycopg
 import pytest
@@ -13,14 +12,6 @@ from sidework.ids import new_id
 from sidework.job import NewJob
 from sidework.state import State
 from sidework.store.postgres.engine import PostgresStore
-
-
-@pytest.fixture
-def store(database: str) -> Iterator[PostgresStore]:
-    made = PostgresStore(database)
-    made.migrate()
-    yield made
-    made.close()
 
 
 def job() -> NewJob:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from sidework.errors import StoreError
@@ -12,14 +10,6 @@ from sidework.job import Claimed, NewJob
 from sidework.outcome import Outcome
 from sidework.store.postgres.engine import PostgresStore
 from sidework.store.protocol import Demand
-
-
-@pytest.fixture
-def store(database: str) -> Iterator[PostgresStore]:
-    made = PostgresStore(database)
-    made.migrate()
-    yield made
-    made.close()
 
 
 def completed(job: Claimed, attempt: int) -> Outcome:
