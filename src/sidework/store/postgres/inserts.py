@@ -33,15 +33,15 @@ class Inserts(Combiner[Command, list[Inserted]]):
         self._pulse = pulse
 
     def _batch(self, commands: Sequence[Command]) -> Sequence[list[Inserted] | BaseException]:
-        told: Sequence[list[Inserted] | BaseException]
         try:
-            told = self._together(commands)
+            return self._together(commands)
         except StoreError as error:
             if len(commands) == 1 or not inserting.may_be_of_one(error):
                 raise
-            told = [self._apart(command) for command in commands]
-        self._pulse.ring("work")  # once for all who shared the commit
-        return told
+            return [self._apart(command) for command in commands]
+        finally:
+            # Once for all who shared the commit; also after an error, behind which they may be stored.
+            self._pulse.ring("work")
 
     def _apart(self, command: Command) -> list[Inserted] | BaseException:
         try:
