@@ -265,7 +265,7 @@ def interrupt_once_blocked(url: str) -> None:
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
                 "AND wait_event_type = 'Lock'"
             ).fetchone()
-            return row is not None and row[0] == 1
+            return row is not None and row[0] >= 1
 
         until(blocked, "a statement that waits")
     os.kill(os.getpid(), signal.SIGINT)
