@@ -41,7 +41,7 @@ ROWS: dict[int, tuple[Callable[[Path, int, int], Figures], int, int, str]] = {
         500,
         "50,000 jobs, 500 kills: 0 lost, recovery p99 ≤ lease + 1 s",
     ),
-    3: (crash_points, 12, 340, "10 times all points, both engines, each shown to be hit"),
+    3: (crash_points, 20, 340, "10 times all points, both engines, each shown to be hit"),
     4: (killed_producers, 5, 5000, "5,000 kills: 0 violations"),
     5: (lost_replies, 400, 50_000, "50,000 jobs, 5 % of all replies: 0 double, 0 lost"),
     6: (
@@ -97,7 +97,7 @@ ROWS: dict[int, tuple[Callable[[Path, int, int], Figures], int, int, str]] = {
         "500 each: 0 stuck, pickup p99 ≤ poll + 100 ms",
     ),
     24: (conflicts, 400, 50_000, "50,000 jobs, 1 % of all statements: 0 surface"),
-    27: (hostile_values, 15, 2000, "2,000 examples: identical or a typed refusal, no process dies"),
+    27: (hostile_values, 25, 2000, "2,000 examples: identical or a typed refusal, no process dies"),
     31: (forks, 20, 1000, "1,000 forks: 0 acknowledged lost, 0 corrupt"),
     32: (outages, 1, 20, "20 of 3 leases: 0 rescues of living workers, held results land"),
     34: (
@@ -108,7 +108,7 @@ ROWS: dict[int, tuple[Callable[[Path, int, int], Figures], int, int, str]] = {
     ),
     35: (
         ends_in_postgres_transactions,
-        2,
+        3,
         500,
         "500 kills: 0 effects lost, doubled or without their job",
     ),
