@@ -52,15 +52,15 @@ PACE_SECONDS = 0.1
 class SqliteStore:
     """The embedded engine on the file at ``path`` (absolute)."""
 
-    def __init__(self, path: str, *, create: bool = True) -> None:
+    def __init__(self, path: str, *, create: bool = True, durable: bool = True) -> None:
         self.path = os.path.abspath(path)
         check_place(self.path)
-        self._session = Session(self.path, create=create)
+        self._session = Session(self.path, create=create, durable=durable)
         self._session.read(lambda connection: None)  # refused here, not at the first job
         # For what may take seconds, so that it keeps no job of this process waiting; and for
         # transactions of callers, whose length is theirs to choose.
-        self._long = Session(self.path, create=create)
-        self._callers = Session(self.path, create=create)
+        self._long = Session(self.path, create=create, durable=durable)
+        self._callers = Session(self.path, create=create, durable=durable)
         self._bell_folder = bells.folder_for(self.path)
         self._ringer = bells.Ringer(self._bell_folder)
         self._inserts = Inserts(self._session, self._ringer)
