@@ -17,7 +17,9 @@ _MOST_SHOWN = 10
 class Call:
     """A task and the arguments that a test names: those it leaves out may be anything."""
 
-    def __init__(self, task: Task[Any, Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def __init__(
+        self, task: Task[Any, Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
         if not isinstance(task, Task):
             raise TypeError(f"{task!r} is not a task: give what @app.task has made")
         self._task = task

@@ -1,9 +1,9 @@
 """Takes jobs from the store one after the other and runs them in the test's process: turn, run, turn.
 
-What decides how a job ends is what decides it in a worker: the store's verbs and the child's ``Attempt``. The
-order of things is written once, as generators that give an attempt and take its outcome; ``here`` and ``there``
-run those, for plain tests and for coroutines. One attempt runs at a time, but for those that wait for another
-job: what they wait for runs meanwhile, in their place.
+What decides how a job ends is what decides it in a worker: the store's verbs and the child's ``Attempt``.
+The order of things is written once, as generators that give an attempt and take its outcome; ``here`` and
+``there`` run those, for plain tests and for coroutines. One attempt runs at a time, but for those that wait
+for another job: what they wait for runs meanwhile, in their place.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..child.executor import Attempt, Lost, attempt_of
 from ..clock import Millis
 from ..errors import SideworkError
 from ..info import JobInfo
-from ..job import RUNNERS, Claimed, JobFilter
+from ..job import RUNNERS, Claimed, JobFilter, Runner
 from ..outcome import Outcome
 from ..state import FINAL, State
 from ..store.protocol import Demand, Store
@@ -32,7 +32,7 @@ from .faults import Faults
 T = TypeVar("T")
 Steps = Generator[Attempt, Outcome, T]
 
-_LOOK = 200
+_LOOK = 50
 """Waiting jobs of which the very next is told exactly; of more, one runner's are taken after the other's."""
 _STEP = 500
 
@@ -50,6 +50,9 @@ class Driver:
         self._runner: asyncio.Runner | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._driving = threading.Lock()
+        self._ran: list[
+            JobInfo
+        ] = []  # since it was last asked to run, by whom it was waited for too
 
     def close(self) -> None:
         """Leave the store; what was under way (a test that was interrupted) goes back."""
@@ -68,11 +71,11 @@ class Driver:
 
     # What is to happen --------------------------------------------------------------------------
 
-    def next(self) -> Steps[JobInfo | None]:
-        """Run the next job; as it stands then, ``None`` when nothing is due."""
+    def next(self) -> Steps[bool]:
+        """Run the next job; False when nothing is due."""
         job = self._claim()
         if job is None:
-            return None
+            return False
         attempt = attempt_of(job, self._app.registry)
         outcome = attempt
         if isinstance(attempt, Attempt):
@@ -84,40 +87,43 @@ class Driver:
             self._teller.settled(outcome, bool(took))
         self._faults.reraise()
         (row,) = self._store.get([job.id])
-        return None if row is None else JobInfo(row)
+        if row is not None:
+            self._ran.append(JobInfo(row))
+        return True
 
     def until(self, job_id: bytes) -> Steps[None]:
         """Run jobs until this one is final, or nothing is due any more."""
-        while not self.is_final(job_id) and (yield from self.next()) is not None:
+        while not self.is_final(job_id) and (yield from self.next()):
             pass
 
     def drain(self, limit: int, within: Millis) -> Steps[list[JobInfo]]:
         """Run jobs until nothing is due, moving on to what becomes due within so many milliseconds."""
-        ran: list[JobInfo] = []
+        self._ran = []
         end = self._clock.millis + within
         while True:
-            if len(ran) >= limit:
-                self._refuse_endless(ran)
-            info = yield from self.next()
-            if info is not None:
-                ran.append(info)
-                continue
-            due = self._next_due()
-            if due is None or due > end:
-                return ran
-            self._clock.millis = max(due, self._clock.millis)
+            if len(self._ran) >= limit:
+                self._refuse_endless()
+            if not (yield from self.next()):
+                due = self._next_due()
+                if due is None or due > end:
+                    return self._ran
+                self._clock.millis = max(due, self._clock.millis)
 
     def is_final(self, job_id: bytes) -> bool:
         """Whether it has ended, or is gone."""
         (row,) = self._store.get([job_id])
         return row is None or row.state in FINAL
 
-    def _refuse_endless(self, ran: list[JobInfo]) -> None:
-        counted = Counter(info.task for info in ran).most_common(3)
+    def last(self) -> JobInfo | None:
+        """The job that ran last, as it stood then."""
+        return self._ran[-1] if self._ran else None
+
+    def _refuse_endless(self) -> None:
+        counted = Counter(info.task for info in self._ran).most_common(3)
         most = ", ".join(f"{task} {times} times" for task, times in counted)
         raise SideworkError(
-            f"drain() ran {len(ran)} jobs and does not come to an end ({most}): does one enqueue itself, or "
-            "snooze for no time? Say limit= to let it run more"
+            f"drain() ran {len(self._ran)} jobs and does not come to an end ({most}): does one enqueue "
+            "itself, or snooze for no time? Say limit= to let it run more"
         )
 
     # Which job is next --------------------------------------------------------------------------
@@ -128,6 +134,7 @@ class Driver:
         self._store.expire(_STEP)
         rows = self._store.page(JobFilter(states=(State.AVAILABLE,)), None, _LOOK)
         rows.sort(key=lambda row: (-row.priority, row.due_at, row.id))
+        lines: dict[tuple[Runner, tuple[str, ...]], None]
         lines = dict.fromkeys((row.runner, (row.lane,)) for row in rows)
         if len(rows) == _LOOK:
             lines = dict.fromkeys((runner, ()) for runner in RUNNERS)
@@ -198,3 +205,12 @@ class Driver:
             attempt.begun = True
             return attempt.failed(Lost())
         return task.result()
+
+
+def on_a_loop() -> bool:
+    """Whether this is a coroutine's thread, which must not be blocked."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -19,7 +19,7 @@ class Faults:
     """What the next attempts of a task raise instead of running."""
 
     def __init__(self, leave: tuple[type[BaseException], ...]) -> None:
-        self._leave = (KeyboardInterrupt, *leave)
+        self._leave: tuple[type[BaseException], ...] = (KeyboardInterrupt, *leave)
         self._planned: dict[str, deque[Error]] = {}
         self._left: BaseException | None = None
 
@@ -37,7 +37,9 @@ class Faults:
         planned = self._planned.get(attempt.task.name)
         error = planned.popleft() if planned else None
         task = copy.copy(attempt.task)
-        task.function = self._coroutine(task, error) if task.is_coroutine else self._plain(task, error)
+        task.function = (
+            self._coroutine(task, error) if task.is_coroutine else self._plain(task, error)
+        )
         attempt.task = task
         return attempt
 

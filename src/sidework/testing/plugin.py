@@ -22,7 +22,9 @@ _WHICH = (
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The setting ``sidework_app``."""
-    parser.addini("sidework_app", "the Sidework app under test: module, module:app or a path", "string")
+    parser.addini(
+        "sidework_app", "the Sidework app under test: module, module:app or a path", "string"
+    )
 
 
 @pytest.fixture(scope="session")

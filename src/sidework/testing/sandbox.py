@@ -6,7 +6,6 @@ is flushed to the disk. There is no worker, no other process and no waiting.
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 from datetime import datetime
 from types import TracebackType
@@ -26,7 +25,7 @@ from ..tasks.importing import refuse_at_import
 from ..tasks.task import Task
 from .calls import Call
 from .clock import Clock, Timed
-from .driver import Driver, Steps, T
+from .driver import Driver, Steps, T, on_a_loop
 from .faults import Error, Faults
 from .waiting import Waiting
 
@@ -64,6 +63,7 @@ class Sandbox:
         try:
             url = absolute(self._url or "jobs.db", self._folder.name)
             self._store = cast(Store, Timed(open_store(url, durable=False), self._clock))
+            self._store.migrate()
             self._driver = Driver(app, self._store, self._clock, self._faults)
         except BaseException:
             self._folder.cleanup()
@@ -97,7 +97,7 @@ class Sandbox:
         return self._clock.now
 
     def move(self, duration: Duration) -> datetime:
-        """Let so much time pass, like ``"1h 30m"``; what is due then runs when it is told to. The new time."""
+        """Let so much time pass, like ``"1h 30m"``; the new time. Nothing runs by itself."""
         self._clock.move(duration)
         return self.now
 
@@ -110,11 +110,11 @@ class Sandbox:
 
     def run_next(self) -> JobInfo:
         """Run the next job that is due; the job after that attempt. ``SideworkError`` when none is."""
-        return self._one(self._here(self._driver.next()))
+        return self._last(self._here(self._driver.next()))
 
     async def arun_next(self) -> JobInfo:
         """``run_next`` for coroutines."""
-        return self._one(await self._there(self._driver.next()))
+        return self._last(await self._there(self._driver.next()))
 
     def run(self, job: JobHandle[Any]) -> JobInfo:
         """Run what is due, in its order, until this job has ended. ``SideworkError`` when it does not:
@@ -173,9 +173,12 @@ class Sandbox:
             rows += page
         return rows[::-1]
 
-    def _one(self, info: JobInfo | None) -> JobInfo:
-        if info is None:
-            raise SideworkError(f"no job is due at {self.now:%Y-%m-%d %H:%M:%S} UTC: {self._waits()}")
+    def _last(self, ran: bool) -> JobInfo:
+        info = self._driver.last()
+        if not ran or info is None:
+            raise SideworkError(
+                f"no job is due at {self.now:%Y-%m-%d %H:%M:%S} UTC: {self._waits()}"
+            )
         return info
 
     def _ended(self, job: JobHandle[Any]) -> JobInfo:
@@ -190,17 +193,18 @@ class Sandbox:
         """What there is that does not run now."""
         live = [JobInfo(row) for row in self._rows() if not self._driver.is_final(row.id)]
         told = "; ".join(
-            f"{info.task} is {info.state}, due at {info.due_at:%Y-%m-%d %H:%M:%S} UTC" for info in live[:3]
+            f"{info.task} is {info.state}, due at {info.due_at:%Y-%m-%d %H:%M:%S} UTC"
+            for info in live[:3]
         )
         return f"{told}{' …' if len(live) > 3 else ''}" or "none is waiting"
 
     def _here(self, steps: Steps[T]) -> T:
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            with self._driver:
-                return self._driver.here(steps)
-        raise SideworkError("this is a coroutine: use await sidework.arun(…), arun_next() or adrain()")
+        if on_a_loop():
+            raise SideworkError(
+                "this is a coroutine: use await sidework.arun(…), arun_next() or adrain()"
+            )
+        with self._driver:
+            return self._driver.here(steps)
 
     async def _there(self, steps: Steps[T]) -> T:
         with self._driver:

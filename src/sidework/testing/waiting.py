@@ -16,7 +16,7 @@ from ..job import JobRow
 from ..state import FINAL, State
 from ..store.protocol import Store
 from ..tasks.context import RunningJob, current_job
-from .driver import Driver
+from .driver import Driver, on_a_loop
 
 Waited = Future[JobRow | None]
 
@@ -42,16 +42,14 @@ class Waiting:
         except SideworkError:
             future.set_exception(SideworkError(self._nobody(row)))
             return future
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
+        if on_a_loop():
+            task = asyncio.create_task(self._drive(job_id, future, waits))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        else:
             with waits.parked():
                 self._driver.here(self._driver.until(job_id))
             self._answer(job_id, future, waits)
-        else:
-            task = loop.create_task(self._drive(job_id, future, waits))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
         return future
 
     def forget(self, job_id: bytes, future: Waited) -> None:

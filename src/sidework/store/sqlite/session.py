@@ -204,9 +204,7 @@ class Session:
                     "it before that; from here on the file that has its place is used"
                 )
             return self._connection
-        self._connection = open_connection(
-            self.path, create=self._create, durable=self._durable
-        )
+        self._connection = open_connection(self.path, create=self._create, durable=self._durable)
         self._pid, self._inode, self._in_doubt = os.getpid(), _inode(self.path), False
         self._opened += 1
         return self._connection
