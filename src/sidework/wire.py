@@ -30,10 +30,6 @@ class TaskInfo(Struct, array_like=True, frozen=True):
     stops: bool
 
 
-LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
-"""Of a worker and of its children, whose lines come out of one place."""
-
-
 # Worker to child ------------------------------------------------------------------------------
 
 

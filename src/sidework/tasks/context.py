@@ -208,5 +208,6 @@ def _on_a_loop() -> bool:
         return False
 
 
+get_current = _current.get
 set_current = _current.set
 reset_current = _current.reset

@@ -60,6 +60,7 @@ class Worker:
         on_ready: Callable[[], None] = lambda: None,
         *,
         waits: bool = True,
+        each_at: int = logging.DEBUG,
     ) -> None:
         self._crew = crew
         self._open_store = open_store
@@ -68,7 +69,7 @@ class Worker:
         self._on_ready = on_ready
         self._waits = waits  # for a store that is not there, or does not answer, at the start
         self._dispatcher = Dispatcher(crew)
-        self._teller = Teller()
+        self._teller = Teller(each_at)
         self._supervisor = Supervisor(crew, self._teller)
         self._guard = Guard(crew, self._supervisor)
         self._recorder = Recorder(self._teller)
