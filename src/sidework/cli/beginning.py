@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -77,7 +78,7 @@ def init(folder: Path) -> None:
             click.echo(f"wrote {folder / name}")
     except OSError as error:
         raise SideworkError(f"cannot write into {folder}: {error.strerror or error}") from None
-    there = "" if folder == Path() else f"cd {folder} && "
+    there = "" if folder == Path() else f"cd {shlex.quote(str(folder))} && "
     click.echo("\nNow, in two terminals:\n")
     click.echo(f"  {there}sidework dev jobs")
     click.echo(f"  {there}sidework run jobs:greet world --wait")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import logging
@@ -89,7 +90,8 @@ def worker(
     def ready() -> None:
         log.info("ready for %s", ", ".join(specs))
         if dev is not None:
-            dev.send(b"ready")
+            with contextlib.suppress(OSError):
+                dev.send(b"ready")  # gone: then this worker drains
 
     try:
         specs = chosen_apps(apps)
@@ -123,7 +125,8 @@ def _open_existing(url: str) -> Store:
 
 def _outlived(parent: socket.socket, stop: Callable[[], None]) -> None:
     """Drain when the process at the other end is gone, however it ended."""
-    parent.recv(1)
+    with contextlib.suppress(OSError):  # a reset is an end as well
+        parent.recv(1)
     stop()
 
 
