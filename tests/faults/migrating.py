@@ -138,7 +138,8 @@ class Versions(Field):
 
 def migrations_under_load(folder: Path, size: int, seed: int) -> Figures:
     """Row 16: migrations while workers and programs of schema N−1 are at work, which then go on beside
-    those of N. Half of ``size`` from the last version to this one, half to one that is made up, which takes a table for itself."""
+    those of N. Half of ``size`` from the last version to this one, half to one that is made up, which takes
+    a table for itself."""
     draw = random.Random(seed)
     server = shared(newest())
     landed = jobs = 0
