@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import apsw
+import msgspec
 
 from ...job import AttemptRow
 from ...note import NoteRow, Notes
@@ -62,33 +63,28 @@ class Journal:
         return None if row is None else (row[0], int(row[1]))
 
 
+_FORGOTTEN = (
+    f"INSERT OR IGNORE INTO notes ({NOTE_COLUMNS}) "
+    "SELECT job_id, max(fence), 0, 'cut', :at, x'30' FROM notes WHERE job_id = :id AND fence < :fence"
+)
+
+
 def write(connection: apsw.Connection, told: Sequence[Notes]) -> None:
     """Store what running jobs told, and drop what they say; of a lost claim nothing."""
     for one in told:
-        held: Any = connection.execute(statement("holds"), (one.id, one.fence)).get
-        if held:
-            _write(connection, one)
-
-
-def _write(connection: apsw.Connection, one: Notes) -> None:
-    at = one.notes[-1].at if one.notes else 0
-    if one.first:
-        # Kept are the notes of this claim and of the last one before it that told anything.
-        sql = "SELECT max(fence) FROM notes WHERE job_id = ? AND fence < ?"
-        last: Any = connection.execute(sql, (one.id, one.fence)).get
-        if last is not None:
-            connection.execute("DELETE FROM notes WHERE job_id = ? AND fence < ?", (one.id, last))
+        claim = {"id": one.id, "fence": one.fence, "at": one.notes[-1].at if one.notes else 0}
+        if one.first:
+            connection.execute(statement("note_forget"), claim)
             if connection.changes():
-                connection.execute(statement("note"), (one.id, last, 0, CUT, at, b"0"))
-    connection.executemany(
-        "DELETE FROM notes WHERE job_id = ? AND fence = ? AND number = ?",
-        [(one.id, one.fence, number) for number in one.drops],
-    )
-    rows: list[tuple[bytes, int, int, str, int, bytes]]
-    rows = [(one.id, one.fence, note.number, note.kind, note.at, note.body) for note in one.notes]
-    if one.cut:
-        rows.append((one.id, one.fence, 0, CUT, at, b"%d" % one.cut))
-    connection.executemany(statement("note"), rows)
+                connection.execute(_FORGOTTEN, claim)
+        for number in one.drops:
+            connection.execute(statement("note_drop"), {**claim, "number": number})
+        for note in one.notes:
+            values = {**claim, **msgspec.structs.asdict(note)}
+            connection.execute(statement("note"), values)
+        if one.cut:
+            values = {**claim, "number": 0, "kind": CUT, "body": b"%d" % one.cut}
+            connection.execute(statement("note"), values)
 
 
 def _chapter(connection: apsw.Connection, since: Since) -> Chapter | None:
