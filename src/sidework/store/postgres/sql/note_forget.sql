@@ -1,5 +1,6 @@
 -- A claim tells its first: kept are its notes and those of the last one before it that told anything. What
 -- is gone leaves a row that says so.
+-- Unlike on SQLite, where a second statement in the transaction leaves it, one statement, and for many.
 WITH claim AS MATERIALIZED (
     SELECT job.id, (SELECT max(fence) FROM sidework.notes WHERE job_id = job.id AND fence < job.fence) AS last
     FROM unnest(:id::uuid[], :fence::bigint[]) AS told (id, fence)

@@ -1,5 +1,4 @@
 -- A claim tells its first: kept are its notes and those of the last one before it that told anything.
--- Unlike on PostgreSQL, where one statement leaves the row that says so, another does.
 DELETE FROM notes
 WHERE job_id = :id AND fence < (SELECT max(fence) FROM notes WHERE job_id = :id AND fence < :fence)
   AND EXISTS (SELECT 1 FROM jobs WHERE id = :id AND fence = :fence)
