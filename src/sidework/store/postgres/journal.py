@@ -73,15 +73,21 @@ class Journal:
 def write(connection: Connection, schema: str, told: Sequence[Notes]) -> None:
     """Store what running jobs told, and drop what they say; of a lost claim nothing. Nothing of it is
     waited for: it fails with the transaction."""
+    # Of one claim as one: what its later words drop of the earlier ones is never stored.
+    claims: dict[tuple[bytes, int], Notes] = {}
+    for one in told:
+        earlier = claims.get((one.id, one.fence))
+        claims[one.id, one.fence] = one if earlier is None else earlier.then(one)
+    told = list(claims.values())
     first = [one for one in told if one.first]
     if first:
         sql = statement("note_forget", schema)
-        claims = {
+        begun = {
             "id": Uuids(one.id for one in first),
             "fence": BigInts(one.fence for one in first),
             "at": max((note.at for one in first for note in one.notes), default=0),
         }
-        ask(connection, sql, sql.values(claims))
+        ask(connection, sql, sql.values(begun))
     drops = [(one.id, one.fence, number) for one in told for number in one.drops]
     if drops:
         sql = statement("note_drop", schema)
