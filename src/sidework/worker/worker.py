@@ -165,7 +165,7 @@ class Worker:
         late = self._retry_at - monotonic()
         if late > 0:
             return min(late, 0.1)
-        if self._recorder.waiting or self._demand() is not None:
+        if self._recorder.has_news or self._demand() is not None:
             return 0.0
         return self._hunger.patience()
 
@@ -200,7 +200,7 @@ class Worker:
 
     def _record_and_claim(self, store: Store) -> None:
         demand = self._demand()
-        if not self._recorder.waiting and demand is None:
+        if not self._recorder.has_news and demand is None:
             return
         turn = self._recorder.turn(store, demand)
         self._hunger.learn(turn, claimed=demand is not None)
@@ -352,7 +352,7 @@ class Worker:
     def _say_goodbye(self, store: Store) -> None:
         self._recorder.look(math.inf)  # what is held even now is left to a rescue
         try:
-            while self._recorder.waiting:
+            while self._recorder.has_news:
                 self._recorder.turn(store, None)
             store.retire(self._worker)
         except StoreError as error:

@@ -32,6 +32,7 @@ from ...job import (
     Verdict,
     WorkerRow,
 )
+from ...note import Notes
 from ...outcome import Outcome
 from .. import storable
 from ..protocol import Demand, Finding, Listener, Turn
@@ -41,6 +42,7 @@ from .claims import Claims
 from .controls import Controls
 from .errand import Errands
 from .inserts import MOST_ROWS, Inserts
+from .journal import Journal
 from .long import Long
 from .place import place_of
 from .polling import Polling
@@ -71,6 +73,7 @@ class PostgresStore:
         self._errands = Errands(self._session)
         self._claims = Claims(self._session)
         self._roster = Roster(self._session, self._pulse, self._place, self._moved)
+        self.journal = Journal(self._session)
         self._chores = Chores(self._session)
 
     @property
@@ -186,14 +189,19 @@ class PostgresStore:
     # Claims -------------------------------------------------------------------------------------
 
     def turn(
-        self, outcomes: Sequence[Outcome], demand: Demand | None, now: Millis | None = None
+        self,
+        outcomes: Sequence[Outcome],
+        demand: Demand | None,
+        now: Millis | None = None,
+        notes: Sequence[Notes] = (),
     ) -> Turn:
-        """Record the outcomes and claim what the demand has places for, in one transaction."""
+        """Record notes and outcomes and claim what the demand has places for, in one transaction."""
         storable.check_outcomes(outcomes)
+        storable.check_notes(notes)
         if demand is not None:
             storable.check_demand(demand)
         self._transactions.outside()
-        turn, moved = self._claims.turn(outcomes, demand, now)
+        turn, moved = self._claims.turn(outcomes, demand, now, notes)
         if turn.claimed:
             self._polling.hurry()  # where there was one, there may be more
         if moved:

@@ -33,6 +33,7 @@ from ...job import (
     Verdict,
     WorkerRow,
 )
+from ...note import Notes
 from ...outcome import Outcome
 from .. import storable
 from ..protocol import Demand, Finding, Listener, Turn
@@ -41,6 +42,7 @@ from .chores import Chores
 from .claims import Claims
 from .controls import Controls
 from .inserts import MOST_ROWS, Inserts
+from .journal import Journal
 from .place import check_place
 from .roster import Roster
 from .session import Session
@@ -68,6 +70,7 @@ class SqliteStore:
         self._controls = Controls(self._session)
         self._claims = Claims(self._session)
         self._roster = Roster(self._session, self._moved)
+        self.journal = Journal(self._session)
         self._chores = Chores(self._session, self._long)
 
     @property
@@ -184,14 +187,19 @@ class SqliteStore:
     # Claims -------------------------------------------------------------------------------------
 
     def turn(
-        self, outcomes: Sequence[Outcome], demand: Demand | None, now: Millis | None = None
+        self,
+        outcomes: Sequence[Outcome],
+        demand: Demand | None,
+        now: Millis | None = None,
+        notes: Sequence[Notes] = (),
     ) -> Turn:
-        """Record the outcomes and claim what the demand has places for, in one transaction."""
+        """Record notes and outcomes and claim what the demand has places for, in one transaction."""
         storable.check_outcomes(outcomes)
+        storable.check_notes(notes)
         if demand is not None:
             storable.check_demand(demand)
         self._transactions.outside()
-        turn, moved = self._claims.turn(outcomes, demand, _at(now))
+        turn, moved = self._claims.turn(outcomes, demand, _at(now), notes)
         if moved:
             self.ring_done(moved)
         return turn
