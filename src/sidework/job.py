@@ -91,12 +91,13 @@ class NewJob(Struct, frozen=True):
         return len(self.parents)
 
 
-Verdict = Literal["stored", "present", "conflict"]
-"""What became of a ``NewJob``: stored now, stored before (same id and content), or refused."""
+Verdict = Literal["stored", "present", "conflict", "unique"]
+"""What became of a ``NewJob``: stored now, stored before (same id and content), refused since its id is
+another job's, or not needed: another job holds its unique key."""
 
 
 class Inserted(Struct, frozen=True):
-    """The answer to one ``NewJob``."""
+    """The answer to one ``NewJob``: its id; with ``unique`` that of the job which holds the key."""
 
     id: bytes
     verdict: Verdict

@@ -23,6 +23,7 @@ RIGHTS = {
     "jobs": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "attempts": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "queues": ("SELECT", "INSERT", "UPDATE"),
+    "paused_tasks": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "workers": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "chores": ("SELECT", "INSERT", "UPDATE"),
 }

@@ -12,7 +12,8 @@ WITH first AS MATERIALIZED (
     ORDER BY priority DESC, due_at, id LIMIT :limit::bigint
     FOR UPDATE SKIP LOCKED)
 UPDATE sidework.jobs SET state = 'running', fence = fence + 1, attempt = attempt + 1, worker = :worker::bigint,
-                         started_at = :now, expires_at = NULL, note = NULL
+                         started_at = :now, expires_at = NULL, note = NULL,
+                         unique_key = CASE unique_until WHEN 'started' THEN NULL ELSE unique_key END
 WHERE id = ANY (ARRAY(SELECT id FROM first))
 RETURNING id, fence, attempt, max_attempts, task, lane, runner, priority, due_at, timeout, backoff,
           on_crash, args, context

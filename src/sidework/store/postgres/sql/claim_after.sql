@@ -28,7 +28,8 @@ WITH first AS MATERIALIZED (
             FOR UPDATE SKIP LOCKED) AS known) AS found
     LIMIT :limit::bigint)
 UPDATE sidework.jobs SET state = 'running', fence = fence + 1, attempt = attempt + 1, worker = :worker::bigint,
-                         started_at = :now, expires_at = NULL, note = NULL
+                         started_at = :now, expires_at = NULL, note = NULL,
+                         unique_key = CASE unique_until WHEN 'started' THEN NULL ELSE unique_key END
 WHERE id = ANY (ARRAY(SELECT id FROM first))
 RETURNING id, fence, attempt, max_attempts, task, lane, runner, priority, due_at, timeout, backoff,
           on_crash, args, context

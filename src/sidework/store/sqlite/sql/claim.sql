@@ -2,7 +2,8 @@
 -- here (promise I1). RETURNING has no order: the caller sorts. An expiry is for what never started:
 -- it is lifted here, or it would cancel a job that waits for its retry.
 UPDATE jobs SET state = 'running', fence = fence + 1, attempt = attempt + 1, worker = :worker,
-                started_at = :now, expires_at = NULL, note = NULL
+                started_at = :now, expires_at = NULL, note = NULL,
+                unique_key = CASE unique_until WHEN 'started' THEN NULL ELSE unique_key END
 WHERE id IN (SELECT id FROM jobs INDEXED BY jobs_available
              WHERE state = 'available' AND lane = :lane AND runner = :runner
                AND (expires_at IS NULL OR expires_at > :now)
