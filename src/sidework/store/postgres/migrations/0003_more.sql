@@ -37,6 +37,8 @@ CREATE TABLE sidework.notes (
 -- A limit of the jobs of a queue that run at a time, over all workers. Those that run are counted: a state
 -- cannot leak. The index of them says of which queue they are, too, so that nobody else pays for it.
 ALTER TABLE sidework.queues ADD COLUMN most integer;
+-- What the code of a worker said last: what a person sets stands until the code says something else.
+ALTER TABLE sidework.queues ADD COLUMN declared integer;
 DROP INDEX sidework.jobs_running;
 CREATE INDEX jobs_running ON sidework.jobs (worker, lane) WHERE state = 'running';
 

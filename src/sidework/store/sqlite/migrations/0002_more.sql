@@ -36,6 +36,8 @@ CREATE TABLE notes (
 -- A limit of the jobs of a queue that run at a time, over all workers. Those that run are counted: a state
 -- cannot leak. The index of them says of which queue they are, too, so that nobody else pays for it.
 ALTER TABLE queues ADD COLUMN most INTEGER;
+-- What the code of a worker said last: what a person sets stands until the code says something else.
+ALTER TABLE queues ADD COLUMN declared INTEGER;
 DROP INDEX jobs_running;
 CREATE INDEX jobs_running ON jobs (worker, lane) WHERE state = 'running';
 
