@@ -17,7 +17,16 @@ from ..forking import forgets
 from ..handle import JobHandle
 from ..ids import id_text, parse_id
 from ..info import JobInfo
-from ..job import Inserted, JobFilter, NewJob, OnCrash, OnPartition, Runner, check_queue
+from ..job import (
+    Inserted,
+    JobFilter,
+    NewJob,
+    OnCrash,
+    OnPartition,
+    Runner,
+    UniqueUntil,
+    check_queue,
+)
 from ..outcome import Outcome
 from ..retry import Backoff
 from ..state import State
@@ -29,6 +38,7 @@ from ..tasks.naming import module_name
 from ..tasks.registry import AppLike, Registry
 from ..tasks.signals import Observer, SignalKind
 from ..tasks.task import Bound, Exceptions, Task, checked_options
+from ..tasks.unique import UniqueBy
 from ..url import shown
 from .declaring import TaskDecorator
 from .handle import Handle
@@ -152,6 +162,8 @@ class Sidework(AppLike):
         on_crash: OnCrash = "rescue",
         on_partition: OnPartition = "run",
         runner: Runner | None = None,
+        unique: UniqueBy = False,
+        unique_until: UniqueUntil | None = None,
     ) -> TaskDecorator: ...
 
     def task(self, function: Any = None, *, name: str | None = None, **options: Any) -> Any:
@@ -164,6 +176,9 @@ class Sidework(AppLike):
         ``on_partition``: ``"stop"`` ends an attempt whose worker is cut off from the store before
         another may run its job; a thread is only told (``current_job().should_stop``).
         ``runner``: ``"loop"``, ``"thread"`` or ``"process"`` (a process of its own per running job).
+        ``unique``: what makes a job the only one: a parameter's name, several, a function of the arguments,
+        or True for all. While one is there, enqueue gives its handle (``handle.existing``).
+        ``unique_until``: ``"final"`` (the default), or ``"started"``: another may be enqueued from then on.
         """
         unknown = set(options) - set(_TASK_DEFAULTS)
         if unknown:
@@ -211,12 +226,12 @@ class Sidework(AppLike):
     def submit(self, job: NewJob, returns: Any, connection: Any) -> Handle[Any]:
         """Store a job that a task has made; on ``connection`` when one is given."""
         (inserted,) = self._insert([job], connection)
-        return Handle(self, inserted.id, returns)
+        return Handle(self, inserted.id, returns, existing=inserted.verdict == "unique")
 
     async def asubmit(self, job: NewJob, returns: Any, connection: Any) -> Handle[Any]:
         """``submit`` for coroutines: the event loop goes on, and callers that meet share a commit."""
         (inserted,) = await self._ainsert([job], connection)
-        return Handle(self, inserted.id, returns)
+        return Handle(self, inserted.id, returns, existing=inserted.verdict == "unique")
 
     def finish_on(self, connection: Any, outcome: Outcome) -> bool:
         """Store a running job's own end on its connection; False when its claim was lost."""
@@ -261,7 +276,8 @@ class Sidework(AppLike):
             return self._gatherer
 
     def enqueue_many(self, bound: Iterable[Bound[R]]) -> int:
-        """Store many jobs, streamed in chunks of 500, each chunk durable by itself; how many.
+        """Store many jobs, streamed in chunks of 500, each chunk durable by itself; how many. Those whose
+        unique key another job holds are not counted.
 
         When the id of one is taken (``JobConflict``), the chunks before it and the rest of its own
         are stored, as the error says. Jobs that were bound with a ``connection`` are there when its
@@ -270,8 +286,7 @@ class Sidework(AppLike):
         stored = 0
         for chunk, connection in _chunks(bound):
             with _telling(stored):
-                self._insert(chunk, connection)
-            stored += len(chunk)
+                stored += _counted(self._insert(chunk, connection))
         return stored
 
     async def aenqueue_many(self, bound: Iterable[Bound[R]]) -> int:
@@ -279,8 +294,7 @@ class Sidework(AppLike):
         stored = 0
         for chunk, connection in _chunks(bound):
             with _telling(stored):
-                await self._ainsert(chunk, connection)
-            stored += len(chunk)
+                stored += _counted(await self._ainsert(chunk, connection))
         return stored
 
     def transaction(self) -> AbstractContextManager[Any]:
@@ -353,6 +367,8 @@ _TASK_DEFAULTS: dict[str, Any] = {
     "on_crash": "rescue",
     "on_partition": "run",
     "runner": None,
+    "unique": False,
+    "unique_until": None,
 }
 
 
@@ -365,6 +381,10 @@ def _accepted(inserted: list[Inserted]) -> list[Inserted]:
                 "an id names one job for ever"
             )
     return inserted
+
+
+def _counted(inserted: list[Inserted]) -> int:
+    return sum(one.verdict != "unique" for one in inserted)
 
 
 def _chunks(bound: Iterable[Bound[Any]]) -> Iterator[tuple[list[NewJob], Any]]:

@@ -12,7 +12,7 @@ import functools
 from collections.abc import Iterable, Sequence
 
 from ..errors import BadValue
-from ..job import Copied, JobFilter, NewJob
+from ..job import MOST_LIMIT, Copied, JobFilter, NewJob
 from ..note import NOTE_KINDS, Notes
 from ..outcome import Outcome, clean
 from ..state import FINAL, State
@@ -101,7 +101,7 @@ def check_demand(demand: Demand) -> None:
     check_worker(demand.worker)
     for lane in demand.lanes:
         check_text(lane, "lane")
-    for places in demand.places.values():
+    for places in (*demand.places.values(), *demand.most.values()):
         check_number(places, "places", -_BIG, _SMALL - 1)
 
 
@@ -196,6 +196,11 @@ def check_pid(pid: int) -> None:
 def check_limit(limit: int) -> None:
     """``BadValue`` for what cannot be a number of rows."""
     check_number(limit, "limit", 0, _BIG - 1)
+
+
+def check_most(most: int | None) -> None:
+    """``BadValue`` for what cannot be how many jobs run at a time."""
+    check_number(1 if most is None else most, "limit", 1, MOST_LIMIT)
 
 
 def check_retention(retention: dict[str, int]) -> None:
