@@ -2,7 +2,7 @@
 
 Values first, then the verbs: ``Jobs``, ``Transactions``, ``Claims``, ``Workers``, ``Queues``, ``Chores``,
 ``Bells``, ``Upkeep``, ``Copies``, and ``Store``, which is all of them. What each does is said at the engines,
-whose verbs stand in this order.
+whose verbs stand in this order. ``store.periodics`` is a noun of its own (``periodics.py``).
 
 Every verb is atomic and durable when it returns. ``now`` moves time in tests; without it the
 engine's own clock counts. Errors are ``StoreError``s, and ``BadValue`` for what no store takes
@@ -33,6 +33,7 @@ from ..job import (
     WorkerRow,
 )
 from ..outcome import Outcome
+from .periodics import Periodics
 
 RETENTION: dict[str, int] = {
     "completed_age": 24 * 3600 * 1000,
@@ -223,5 +224,7 @@ class Store(Jobs, Transactions, Claims, Workers, Queues, Chores, Bells, Upkeep, 
 
     @property
     def url(self) -> str: ...
+    @property
+    def periodics(self) -> Periodics: ...
     def hurry(self, seconds: float) -> None: ...
     def close(self) -> None: ...

@@ -42,6 +42,7 @@ from .controls import Controls
 from .errand import Errands
 from .inserts import MOST_ROWS, Inserts
 from .long import Long
+from .periodics import Periodics
 from .place import place_of
 from .polling import Polling
 from .pulse import pulse_of
@@ -72,6 +73,7 @@ class PostgresStore:
         self._claims = Claims(self._session)
         self._roster = Roster(self._session, self._pulse, self._place, self._moved)
         self._chores = Chores(self._session)
+        self.periodics = Periodics(self._session, self.workers, self.ring_work, self.outside)
 
     @property
     def url(self) -> str:

@@ -25,6 +25,7 @@ RIGHTS = {
     "queues": ("SELECT", "INSERT", "UPDATE"),
     "workers": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "chores": ("SELECT", "INSERT", "UPDATE"),
+    "periodics": ("SELECT", "INSERT", "UPDATE"),
 }
 """Every table of ours, and what workers and clients do with it."""
 

@@ -41,6 +41,7 @@ from .chores import Chores
 from .claims import Claims
 from .controls import Controls
 from .inserts import MOST_ROWS, Inserts
+from .periodics import Periodics
 from .place import check_place
 from .roster import Roster
 from .session import Session
@@ -69,6 +70,7 @@ class SqliteStore:
         self._claims = Claims(self._session)
         self._roster = Roster(self._session, self._moved)
         self._chores = Chores(self._session, self._long)
+        self.periodics = Periodics(self._session, self.workers, self.ring_work, self.outside)
 
     @property
     def url(self) -> str:
