@@ -6,8 +6,8 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 from uuid import UUID
 
 from ..codec import TypeHooks
@@ -32,6 +32,7 @@ from ..retry import Backoff
 from ..state import State
 from ..store.opening import absolute, open_store
 from ..store.protocol import RETENTION
+from ..tasks.declaring import Clock, PeriodicOptions
 from ..tasks.importing import refuse_at_import
 from ..tasks.middleware import Around, Middleware
 from ..tasks.naming import module_name
@@ -40,6 +41,7 @@ from ..tasks.signals import Observer, SignalKind
 from ..tasks.task import Bound, Exceptions, Task, checked_options
 from ..tasks.unique import UniqueBy
 from ..url import shown
+from .chunks import in_chunks, telling
 from .declaring import TaskDecorator
 from .handle import Handle
 from .waiter import Waiter
@@ -51,8 +53,8 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
-_CHUNK = 500
 _PAGE = 200
 
 
@@ -80,6 +82,7 @@ class Sidework(AppLike):
         if file is not None and not os.path.exists(file):
             file = None  # typed in, or read from a pipe: there is no module to import
         self.module = module_name(frame.f_globals.get("__name__", "__main__"))
+        self.modules = (self.module,)
         self.file = None if file is None else os.path.abspath(file)
         folder = os.getcwd() if self.file is None else os.path.dirname(self.file)
         stem = "app" if self.file is None else os.path.splitext(os.path.basename(self.file))[0]
@@ -199,6 +202,26 @@ class Sidework(AppLike):
 
         return declare if function is None else declare(function)
 
+    def periodic(
+        self, cron: str | None = None, /, **options: Unpack[PeriodicOptions]
+    ) -> Callable[[T], T]:
+        """Declare that a task is enqueued by the clock; above or below ``@app.task``, as often as wanted.
+
+        ``cron``: minute, hour, day of month, month, day of week, by the clock on the wall in ``tz`` (UTC);
+        or ``every`` so long, counted from ``start``, else from 1970 in UTC. ``args``, ``kwargs``: of the
+        task. ``name``: by default the task's and the schedule. ``misfire``: of the ticks that nobody fired
+        in time ``"once"`` makes up for the last one, ``"all"`` for each (the last 500), ``"skip"`` for none.
+        ``overlap``: while the job of the tick before is live ``"skip"`` leaves a tick out, ``"queue"`` has
+        it wait. ``jitter``: a job becomes due up to so much later. ``start``, ``end``: no ticks outside.
+        """
+        clock = Clock(self.module, cron, options)
+
+        def declare(target: T) -> T:
+            self.registry.clock(target, clock)
+            return target
+
+        return declare
+
     def register_type(
         self, kind: type[R], *, encode: Callable[[R], Any], decode: Callable[[Any], R]
     ) -> None:
@@ -284,16 +307,16 @@ class Sidework(AppLike):
         owner commits.
         """
         stored = 0
-        for chunk, connection in _chunks(bound):
-            with _telling(stored):
+        for chunk, connection in in_chunks(bound):
+            with telling(stored):
                 stored += _counted(self._insert(chunk, connection))
         return stored
 
     async def aenqueue_many(self, bound: Iterable[Bound[R]]) -> int:
         """``enqueue_many`` for coroutines: the event loop goes on between and during chunks."""
         stored = 0
-        for chunk, connection in _chunks(bound):
-            with _telling(stored):
+        for chunk, connection in in_chunks(bound):
+            with telling(stored):
                 stored += _counted(await self._ainsert(chunk, connection))
         return stored
 
@@ -385,35 +408,6 @@ def _accepted(inserted: list[Inserted]) -> list[Inserted]:
 
 def _counted(inserted: list[Inserted]) -> int:
     return sum(one.verdict != "unique" for one in inserted)
-
-
-def _chunks(bound: Iterable[Bound[Any]]) -> Iterator[tuple[list[NewJob], Any]]:
-    """Jobs in the order given, as many as go into one transaction, each with their connection."""
-    chunk: list[NewJob] = []
-    connection: Any = None
-    for one in bound:
-        if not isinstance(one, Bound):
-            raise BadValue(
-                f"{one!r} is not bound: enqueue_many takes task.bind(...), which stores nothing yet"
-            )
-        if chunk and (len(chunk) == _CHUNK or one.connection is not connection):
-            yield chunk, connection
-            chunk = []
-        connection = one.connection
-        chunk.append(one.job)
-    if chunk:
-        yield chunk, connection
-
-
-@contextmanager
-def _telling(stored: int) -> Iterator[None]:
-    """A conflict among many jobs says what became of the others."""
-    try:
-        yield
-    except JobConflict as conflict:
-        raise JobConflict(
-            f"{conflict}; the other jobs of its chunk are stored, and the {stored} before them"
-        ) from None
 
 
 def _several(given: str | Iterable[str]) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
 """What every engine does, grouped by noun; the rest of Sidework sees only this.
 
 Values first, then the verbs: ``Jobs``, ``Transactions``, ``Claims``, ``Workers``, ``Queues``, ``Limits``,
-``Chores``, ``Bells``, ``Upkeep``, ``Copies``, and ``Store``, which is all of them; ``journal`` has a file of
-its own. What each does is said at the engines, whose verbs stand in this order.
+``Chores``, ``Bells``, ``Upkeep``, ``Copies``, and ``Store``, which is all of them; ``journal`` and
+``periodics`` have a file each. What each does is said at the engines, whose verbs stand in this order.
 
 Every verb is atomic and durable when it returns. ``now`` moves time in tests; without it the
 engine's own clock counts. Errors are ``StoreError``s, and ``BadValue`` for what no store takes
@@ -36,6 +36,7 @@ from ..job import (
 from ..note import Notes
 from ..outcome import Outcome
 from .journal import Journal
+from .periodics import Periodics
 
 RETENTION: dict[str, int] = {
     "completed_age": 24 * 3600 * 1000,
@@ -255,5 +256,7 @@ class Store(Jobs, Transactions, Claims, Workers, Queues, Chores, Bells, Upkeep, 
     def journal(self) -> Journal: ...
     @property
     def limits(self) -> Limits: ...
+    @property
+    def periodics(self) -> Periodics: ...
     def hurry(self, seconds: float) -> None: ...
     def close(self) -> None: ...

@@ -3,8 +3,8 @@ what was stored is told; the rest is each noun's.
 
 New jobs: ``inserts`` (what they send: ``inserting``). A worker's turn, recording and claiming: ``claims``
 (``claiming``). Workers and their deaths: ``roster``. Housekeeping: ``chores`` (``pruning``). What is done by
-hand: ``controls``; what narrows queues and holds back tasks: ``limits``. What callers write in: ``transactions``. All
-that write to the file do so through ``session``.
+hand: ``controls``; what narrows queues: ``limits``. What callers write in: ``transactions``. All that
+write to the file do so through ``session``.
 
 Enqueues never share a transaction with records; both take the same fair ticket.
 """
@@ -44,6 +44,7 @@ from .controls import Controls
 from .inserts import MOST_ROWS, Inserts
 from .journal import Journal
 from .limits import Limits
+from .periodics import Periodics
 from .place import check_place
 from .roster import Roster
 from .session import Session
@@ -74,6 +75,7 @@ class SqliteStore:
         self.journal = Journal(self._session)
         self.limits = Limits(self._session, self._transactions.outside, self.ring_work)
         self._chores = Chores(self._session, self._long)
+        self.periodics = Periodics(self._session, self.workers, self.ring_work, self.outside)
 
     @property
     def url(self) -> str:
