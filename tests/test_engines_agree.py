@@ -368,15 +368,15 @@ class Pair(RuleBasedStateMachine):
     @rule(data=st.data(), limit=LIMIT, note=TEXT)
     def copies(self, data: Any, limit: int, note: str) -> None:
         after = data.draw(st.one_of(st.none(), st.just(self.any_id(data))))
-        self.both(lambda store, _, __: store.dump(after, limit))
-        told = self.both(lambda store, _, __: store.dump(None, 1000))
+        self.both(lambda store, _, __: store.copies.dump(after, limit))
+        told = self.both(lambda store, _, __: store.copies.dump(None, 1000))
         refused = data.draw(st.integers(0, 9)) == 0  # one that runs has all refused
         copied = [one for one in told if refused or one.job.state is not State.RUNNING]
         some = data.draw(st.lists(st.sampled_from(copied), max_size=4)) if copied else []
         changed = [self.changed(data, one) for one in some]
-        self.both(lambda store, _, __: store.load(changed))
+        self.both(lambda store, _, __: store.copies.load(changed))
         if data.draw(st.booleans()):
-            self.both(lambda store, _, __: store.disown(changed, note, self.now))
+            self.both(lambda store, _, __: store.copies.disown(changed, note, self.now))
 
     def changed(self, data: Any, one: Copied) -> Copied:
         """The job, or one like it under an id of its own, or what could not be."""

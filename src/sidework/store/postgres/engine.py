@@ -22,24 +22,23 @@ from ...clock import Millis
 from ...errors import StoreRefused
 from ...job import (
     AttemptRow,
-    Copied,
     Held,
     Inserted,
     JobFilter,
     JobRow,
     NewJob,
     QueueRow,
-    Verdict,
     WorkerRow,
 )
 from ...note import Notes
 from ...outcome import Outcome
 from .. import storable
 from ..protocol import Demand, Finding, Listener, Turn
-from . import copying, looking, migrating, reading, upkeep
+from . import looking, migrating, reading, upkeep
 from .chores import Chores
 from .claims import Claims
 from .controls import Controls
+from .copying import Copies
 from .errand import Errands
 from .inserts import MOST_ROWS, Inserts
 from .journal import Journal
@@ -75,6 +74,9 @@ class PostgresStore:
         self._errands = Errands(self._session)
         self._claims = Claims(self._session)
         self._roster = Roster(self._session, self._pulse, self._place, self._moved)
+        self.copies = Copies(
+            self._session, self._long, self._transactions.outside, self._moved, self.ring_done
+        )
         self.journal = Journal(self._session)
         self.limits = Limits(self._session, self._transactions.outside, self.ring_work)
         self._chores = Chores(self._session)
@@ -374,31 +376,3 @@ class PostgresStore:
     def vacuum(self) -> None:
         """Give dead rows' room back for new ones, beside everything that runs."""
         self._long.read(lambda c: upkeep.vacuum(c, self._place))
-
-    # Copies -------------------------------------------------------------------------------------
-
-    def dump(self, after: bytes | None, limit: int) -> list[Copied]:
-        """Whole jobs by rising id, above ``after``."""
-        storable.check_limit(limit)
-        if after is not None:
-            storable.check_id(after)
-        return self._long.read(lambda c: copying.dump(c, self._schema, after, limit))
-
-    def load(self, jobs: Sequence[Copied]) -> list[Verdict]:
-        """Store jobs as another store had them; a verdict for each."""
-        self._transactions.outside()
-        storable.check_copied(jobs)
-        verdicts = copying.load(self._session, self._schema, jobs)
-        if "stored" in verdicts:
-            self._moved([one.job.id for one in jobs])
-        return verdicts
-
-    def disown(self, jobs: Sequence[Copied], note: str, now: Millis | None = None) -> list[bool]:
-        """Cancel what waits and was not touched since another store read it; which of them."""
-        storable.check_copied(jobs)
-        note = storable.readable(note)
-        self._transactions.outside()
-        took = self._session.write(lambda c: copying.disown(c, self._schema, jobs, note, now))
-        if any(took):
-            self.ring_done([one.job.id for one in jobs])
-        return took
