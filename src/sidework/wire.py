@@ -76,11 +76,12 @@ ToChild = Run | Cancel | TakeBack | Hold | Ping | Stop
 
 
 class Hello(Struct, tag="hello", array_like=True, frozen=True):
-    """The child has imported the app: where its store is and which tasks it knows."""
+    """The child has imported the app: where its store is, which tasks it knows and how queues are limited."""
 
     url: str
     tasks: list[TaskInfo]
     retention: dict[str, int]
+    limits: dict[str, int] = {}
 
 
 class ImportFailed(Struct, tag="importfailed", array_like=True, frozen=True):

@@ -36,7 +36,9 @@ def test_no_more_run_than_the_limit(bench: Bench) -> None:
     assert {job.id for job in turn.claimed} <= set(ids)
 
 
-@pytest.mark.parametrize("kind", ["completed", "retry", "discarded", "cancelled", "snoozed", "crashed"])
+@pytest.mark.parametrize(
+    "kind", ["completed", "retry", "discarded", "cancelled", "snoozed", "crashed"]
+)
 def test_every_end_makes_room(bench: Bench, kind: str) -> None:
     bench.store.limits.limit("default", 1)
     bench.put(max_attempts=5)

@@ -51,7 +51,10 @@ def test_among_many_each_key_is_held_once(bench: Bench, count: int) -> None:
     plain = [new() for _ in range(5)]
     told = bench.store.insert([*jobs, *plain], NOW)
     firsts = [jobs[0].id, held, jobs[2].id]
-    assert [one.id for one in told] == [*(firsts[n % 3] for n in range(count)), *(p.id for p in plain)]
+    assert [one.id for one in told] == [
+        *(firsts[n % 3] for n in range(count)),
+        *(p.id for p in plain),
+    ]
     assert [one.verdict for one in told].count("stored") == 2 + len(plain)
     assert [one.verdict for one in told].count("unique") == count - 2
 
@@ -89,7 +92,9 @@ def test_in_a_transaction_of_the_caller(bench: Bench) -> None:
         assert bench.store.insert_on(connection, [job], NOW) == [Inserted(first, "unique")]
 
 
-@pytest.mark.parametrize("kind", ["completed", "discarded", "cancelled", "retry", "snoozed", "released"])
+@pytest.mark.parametrize(
+    "kind", ["completed", "discarded", "cancelled", "retry", "snoozed", "released"]
+)
 def test_the_key_is_held_until_the_end(bench: Bench, kind: str) -> None:
     held = holder(bench)
     (job,) = bench.claim()
@@ -152,7 +157,8 @@ def test_a_job_is_not_loaded_over_another_of_its_key(bench: Bench) -> None:
     assert target.load([copied]) == ["stored"]
     assert target.load([copied]) == ["present"]
     (there,) = target.get([held])
-    assert there is not None and (there.unique_key, there.unique_until) == (KEY, "final")
+    assert there is not None
+    assert (there.unique_key, there.unique_until) == (KEY, "final")
     assert target.cancel(held, "x", NOW) == "cancelled"
     other = new(unique_key=KEY, unique_until="final")
     assert target.insert([other], NOW)[0].verdict == "stored"

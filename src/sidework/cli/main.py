@@ -16,6 +16,7 @@ COMMANDS = {
     "jobs": ("jobs", "jobs"),
     "explain": ("explain", "explain"),
     "queues": ("queues", "queues"),
+    "tasks": ("tasks", "tasks"),
     "workers": ("workers", "workers"),
     "db": ("database", "database"),
     "doctor": ("doctor", "doctor"),

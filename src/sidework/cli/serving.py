@@ -15,7 +15,7 @@ import click
 from ..duration import seconds
 from ..errors import BadValue, JobCancelled, JobFailed, SideworkError
 from ..handle import JobHandle
-from ..job import check_queue
+from ..job import parse_queues
 from ..state import State
 from ..store.opening import load_engine, open_store
 from ..store.protocol import Store
@@ -29,7 +29,11 @@ _NEGATIVE = re.compile(r"-(\d|\.\d)").match
 
 @click.command(short_help="Run the jobs of an app until stopped.")
 @click.argument("apps", metavar="[APP]...", nargs=-1)
-@click.option("--queues", default="", help="Only these queues, separated by commas.")
+@click.option(
+    "--queues",
+    default="",
+    help="Only these queues, separated by commas; mail=10: at most 10 of its jobs at a time.",
+)
 @click.option("--children", type=click.IntRange(1, 256), default=os.cpu_count() or 1,
               show_default=True, help="Processes that run the jobs.")  # fmt: skip
 @click.option(
@@ -63,11 +67,16 @@ def worker(
     level = logging.getLevelNamesMapping()[log_level.upper()]
     logging.basicConfig(level=level, format=LOG_FORMAT)
     specs = chosen_apps(apps)
-    lanes = tuple(check_queue(one.strip()) for one in queues.split(",") if one.strip())
+    lanes, widths = parse_queues(one for one in queues.split(",") if one.strip())
     crew = Crew(specs, children, children, concurrency, threads, level)
     log = logging.getLogger("sidework.worker")
     working = Worker(
-        crew, _open_existing, lanes, grace, lambda: log.info("ready for %s", ", ".join(specs))
+        crew,
+        _open_existing,
+        lanes,
+        grace,
+        lambda: log.info("ready for %s", ", ".join(specs)),
+        widths=widths,
     )
     signal.signal(
         signal.SIGCHLD, signal.SIG_DFL

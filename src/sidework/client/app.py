@@ -25,7 +25,7 @@ from ..job import (
     OnPartition,
     Runner,
     UniqueUntil,
-    check_queue,
+    parse_queues,
 )
 from ..outcome import Outcome
 from ..retry import Backoff
@@ -39,6 +39,7 @@ from ..tasks.task import Bound, Exceptions, Task, checked_options
 from ..tasks.unique import UniqueBy
 from ..url import shown
 from .handle import Handle
+from .switches import Switches
 from .waiter import Waiter
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ _CHUNK = 500
 _PAGE = 200
 
 
-class Sidework(AppLike):
+class Sidework(Switches, AppLike):
     """An app: its tasks and the store of their jobs.
 
     ``url``: ``sqlite:///jobs.db`` (relative to the folder of the module that makes the app),
@@ -316,8 +317,8 @@ class Sidework(AppLike):
         """
         from .embedded import EmbeddedWorker
 
-        lanes = tuple(check_queue(queue) for queue in _several(queues))
-        return EmbeddedWorker(self, lanes, threads, concurrency)
+        lanes, widths = parse_queues(_several(queues))
+        return EmbeddedWorker(self, lanes, threads, concurrency, widths)
 
 
 _TASK_DEFAULTS: dict[str, Any] = {

@@ -1,8 +1,8 @@
 """What every engine does, grouped by noun; the rest of Sidework sees only this.
 
 Values first, then the verbs: ``Jobs``, ``Transactions``, ``Claims``, ``Workers``, ``Queues``, ``Limits``,
-``Chores``, ``Bells``, ``Upkeep``, ``Copies``, and ``Store``, which is all of them. What each does is said at the engines,
-whose verbs stand in this order.
+``Chores``, ``Bells``, ``Upkeep``, ``Copies``, and ``Store``, which is all of them. What each does is said at
+the engines, whose verbs stand in this order.
 
 Every verb is atomic and durable when it returns. ``now`` moves time in tests; without it the
 engine's own clock counts. Errors are ``StoreError``s, and ``BadValue`` for what no store takes
@@ -162,11 +162,13 @@ class Queues(Protocol):
 
 
 class Limits(Protocol):
-    """What narrows a queue or holds back a task, for all workers. ``limit``: so many jobs of the queue run at a
-    time, whoever claims them (promise I11; None: any number). ``declare`` is the same from code: it counts
-    when it differs from what was declared last, so that what a person sets stands. ``running`` is how many
-    run now. A paused task's jobs are set aside as claims come to them; ``bring_back`` gives back at most so
-    many of tasks that are open again: ``resume`` begins with it, and a chore goes on."""
+    """What narrows a queue or holds back a task, for all workers.
+
+    ``limit``: so many jobs of the queue run at a time, whoever claims them (promise I11; None: any number).
+    ``declare`` is the same from code: it counts when it differs from what was declared last, so that what a
+    person sets stands. ``running`` is how many run now. A paused task's jobs are set aside as claims come to
+    them; ``bring_back`` gives back at most so many of tasks that are open again: ``resume`` does it, and a
+    chore for a ``resume`` that was cut short."""
 
     def limit(self, queue: str, most: int | None) -> None: ...
     def declare(self, queue: str, most: int) -> bool: ...

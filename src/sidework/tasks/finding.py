@@ -59,6 +59,8 @@ def find_apps(specs: Sequence[str]) -> AppLike:
             )
         for name in app.registry.names():
             registry.add(app.registry.get(name))
+        for queue, most in app.registry.limits.items():
+            registry.limit(queue, most)
     return Several(first.url, registry, first.retention)
 
 

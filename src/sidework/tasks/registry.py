@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeGuard
 
-from ..errors import BadTask, TaskNotFound
+from ..errors import BadTask, BadValue, TaskNotFound
 from .task import Task
 
 
@@ -13,6 +13,8 @@ class Registry:
 
     def __init__(self) -> None:
         self._tasks: dict[str, Task[Any, Any, Any]] = {}
+        self.limits: dict[str, int] = {}
+        """How many jobs of a queue run at a time, as declared (``app.queue``)."""
 
     def add(self, task: Task[Any, Any, Any]) -> None:
         """Declare a task; ``BadTask`` when another function has its name."""
@@ -20,6 +22,14 @@ class Registry:
         if known is not None and not _same_source(known, task):
             raise BadTask(f"two tasks are called {task.name!r}: give one of them name='...'")
         self._tasks[task.name] = task
+
+    def limit(self, queue: str, most: int) -> None:
+        """Declare a limit; ``BadValue`` when another one was."""
+        if self.limits.setdefault(queue, most) != most:
+            raise BadValue(
+                f"queue {queue} is declared twice, with limit={self.limits[queue]} and limit={most}: "
+                "keep one"
+            )
 
     def find(self, name: str) -> Task[Any, Any, Any] | None:
         """The task of that name, if there is one."""

@@ -153,7 +153,9 @@ class Task(Generic[P, R, C]):
         until = options.get("unique_until", own.unique_until)
         if by is False:
             if "unique_until" in options or (own.unique is False and until is not None):
-                raise BadValue(f"{self.name}: unique_until needs unique, which says what the key is")
+                raise BadValue(
+                    f"{self.name}: unique_until needs unique, which says what the key is"
+                )
             return None
         return Unique(self.name, self.signature, self.hooks, by, until or "final")
 
