@@ -32,6 +32,9 @@ from .state import State
 if TYPE_CHECKING:
     from .client.app import Sidework
     from .tasks.context import RunningJob, current_job
+    from .tasks.middleware import HandedJob, Handover, Middleware
+    from .tasks.progress import emit, progress, track
+    from .tasks.signals import Signal
 
 __version__ = "0.1.0"
 
@@ -42,18 +45,22 @@ __all__ = [
     "BadValue",
     "ClaimLost",
     "Discard",
+    "HandedJob",
+    "Handover",
     "JobCancelled",
     "JobConflict",
     "JobFailed",
     "JobHandle",
     "JobInfo",
     "JobNotFound",
+    "Middleware",
     "NotCommitted",
     "Retry",
     "RunningJob",
     "SchemaMismatch",
     "Sidework",
     "SideworkError",
+    "Signal",
     "Snooze",
     "State",
     "StoreDamaged",
@@ -64,9 +71,23 @@ __all__ = [
     "TaskNotFound",
     "WaitTimeout",
     "current_job",
+    "emit",
+    "progress",
+    "track",
 ]
 
-_LATE = {"Sidework": "client.app", "current_job": "tasks.context", "RunningJob": "tasks.context"}
+_LATE = {
+    "Sidework": "client.app",
+    "current_job": "tasks.context",
+    "RunningJob": "tasks.context",
+    "HandedJob": "tasks.middleware",
+    "Handover": "tasks.middleware",
+    "Middleware": "tasks.middleware",
+    "Signal": "tasks.signals",
+    "emit": "tasks.progress",
+    "progress": "tasks.progress",
+    "track": "tasks.progress",
+}
 
 
 def __getattr__(name: str) -> Any:

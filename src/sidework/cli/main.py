@@ -11,6 +11,8 @@ import click
 from ..errors import SideworkError
 
 COMMANDS = {
+    "init": ("beginning", "init"),
+    "dev": ("developing", "dev"),
     "worker": ("serving", "worker"),
     "run": ("serving", "run"),
     "jobs": ("jobs", "jobs"),
@@ -18,9 +20,11 @@ COMMANDS = {
     "queues": ("queues", "queues"),
     "tasks": ("tasks", "tasks"),
     "workers": ("workers", "workers"),
+    "top": ("top", "top"),
     "db": ("database", "database"),
     "doctor": ("doctor", "doctor"),
     "demo": ("demo", "demo"),
+    "completion": ("completing", "completion"),
 }
 
 

@@ -6,8 +6,8 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 from uuid import UUID
 
 from ..codec import TypeHooks
@@ -32,12 +32,17 @@ from ..retry import Backoff
 from ..state import State
 from ..store.opening import absolute, open_store
 from ..store.protocol import RETENTION
+from ..tasks.declaring import Clock, PeriodicOptions
 from ..tasks.importing import refuse_at_import
+from ..tasks.middleware import Around, Middleware
 from ..tasks.naming import module_name
 from ..tasks.registry import AppLike, Registry
+from ..tasks.signals import Observer, SignalKind
 from ..tasks.task import Bound, Exceptions, Task, checked_options
 from ..tasks.unique import UniqueBy
 from ..url import shown
+from .chunks import in_chunks, telling
+from .declaring import TaskDecorator
 from .handle import Handle
 from .switches import Switches
 from .waiter import Waiter
@@ -49,8 +54,8 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
-_CHUNK = 500
 _PAGE = 200
 
 
@@ -78,12 +83,14 @@ class Sidework(Switches, AppLike):
         if file is not None and not os.path.exists(file):
             file = None  # typed in, or read from a pipe: there is no module to import
         self.module = module_name(frame.f_globals.get("__name__", "__main__"))
+        self.modules = (self.module,)
         self.file = None if file is None else os.path.abspath(file)
         folder = os.getcwd() if self.file is None else os.path.dirname(self.file)
         stem = "app" if self.file is None else os.path.splitext(os.path.basename(self.file))[0]
         self.url = absolute(url or os.environ.get("SIDEWORK_URL") or f"{stem}.sidework.db", folder)
         self.registry = Registry()
         self.hooks = TypeHooks()
+        self.around = Around()
         self.retention = dict(RETENTION)
         if keep_completed is not None:
             self.retention["completed_age"] = round(
@@ -93,6 +100,9 @@ class Sidework(Switches, AppLike):
             kept = round(seconds(keep_failed, "keep_failed") * 1000)
             self.retention["cancelled_age"] = self.retention["discarded_age"] = kept
         self._lock = threading.Lock()
+        # Where the store and the waiter come from; a test puts its own here (``testing``).
+        self._opens: Callable[[str], Store] = open_store
+        self._waits: Callable[[Store], Waiter] = Waiter
         self._store: Store | None = None
         self._waiter: Waiter | None = None
         self._gatherer: Gatherer | None = None
@@ -111,7 +121,7 @@ class Sidework(Switches, AppLike):
             return store
         with self._lock:
             if self._store is None:
-                self._store = open_store(self.url)
+                self._store = self._opens(self.url)
             return self._store
 
     @property
@@ -120,7 +130,7 @@ class Sidework(Switches, AppLike):
         store = self.store
         with self._lock:
             if self._waiter is None:
-                self._waiter = Waiter(store)
+                self._waiter = self._waits(store)
             return self._waiter
 
     def close(self) -> None:
@@ -186,17 +196,54 @@ class Sidework(Switches, AppLike):
                 checked_options(function, **{**_TASK_DEFAULTS, **options}),
                 self.hooks,
                 self,
+                self.around,
             )
             self.registry.add(made)
             return made
 
         return declare if function is None else declare(function)
 
+    def periodic(
+        self, cron: str | None = None, /, **options: Unpack[PeriodicOptions]
+    ) -> Callable[[T], T]:
+        """Declare that a task is enqueued by the clock; above or below ``@app.task``, as often as wanted.
+
+        ``cron``: minute, hour, day of month, month, day of week, by the clock on the wall in ``tz`` (UTC);
+        or ``every`` so long, counted from ``start``, else from 1970 in UTC. ``args``, ``kwargs``: of the
+        task. ``name``: by default the task's and the schedule. ``misfire``: of the ticks that nobody fired
+        in time ``"once"`` makes up for the last one, ``"all"`` for each (the last 500), ``"skip"`` for none.
+        ``overlap``: while the job of the tick before is live ``"skip"`` leaves a tick out, ``"queue"`` has
+        it wait. ``jitter``: a job becomes due up to so much later. ``start``, ``end``: no ticks outside.
+        """
+        clock = Clock(self.module, cron, options)
+
+        def declare(target: T) -> T:
+            self.registry.clock(target, clock)
+            return target
+
+        return declare
+
     def register_type(
         self, kind: type[R], *, encode: Callable[[R], Any], decode: Callable[[Any], R]
     ) -> None:
         """Store values of an own type as ``encode(value)``, read back by ``decode(stored)``."""
         self.hooks.register(kind, encode, decode)
+
+    def use(self, middleware: Middleware) -> None:
+        """Put a ``Middleware`` around handing over and around attempts: the first one used is outermost."""
+        self.around.use(middleware)
+
+    def on(self, kind: SignalKind) -> Callable[[Observer], Observer]:
+        """Declare an observer of what happens in this process: ``"enqueued"``, and where attempts run
+        ``"started"`` and ``"ended"``. It gets a ``Signal``; an error of its own is logged."""
+
+        observers = self.around.signals.of(kind)
+
+        def declare(observer: Observer) -> Observer:
+            observers.append(observer)
+            return observer
+
+        return declare
 
     # Handing over -------------------------------------------------------------------------------
 
@@ -220,6 +267,12 @@ class Sidework(Switches, AppLike):
 
     def _insert(self, jobs: list[NewJob], connection: Any) -> list[Inserted]:
         refuse_at_import("enqueues a job")
+        if self.around.enqueues:
+            with self.around.handing(jobs) as jobs:
+                return self._store_jobs(jobs, connection)
+        return self._store_jobs(jobs, connection)
+
+    def _store_jobs(self, jobs: list[NewJob], connection: Any) -> list[Inserted]:
         store = self.store
         if connection is None:
             return _accepted(store.insert(jobs))
@@ -227,6 +280,12 @@ class Sidework(Switches, AppLike):
 
     async def _ainsert(self, jobs: list[NewJob], connection: Any) -> list[Inserted]:
         refuse_at_import("enqueues a job")
+        if self.around.enqueues:
+            with self.around.handing(jobs) as jobs:
+                return await self._astore_jobs(jobs, connection)
+        return await self._astore_jobs(jobs, connection)
+
+    async def _astore_jobs(self, jobs: list[NewJob], connection: Any) -> list[Inserted]:
         if connection is None:
             self.store.outside()  # asked on this thread: the gatherer's own is in no transaction
             return _accepted(await self._gather().insert(jobs))
@@ -249,16 +308,16 @@ class Sidework(Switches, AppLike):
         owner commits.
         """
         stored = 0
-        for chunk, connection in _chunks(bound):
-            with _telling(stored):
+        for chunk, connection in in_chunks(bound):
+            with telling(stored):
                 stored += _counted(self._insert(chunk, connection))
         return stored
 
     async def aenqueue_many(self, bound: Iterable[Bound[R]]) -> int:
         """``enqueue_many`` for coroutines: the event loop goes on between and during chunks."""
         stored = 0
-        for chunk, connection in _chunks(bound):
-            with _telling(stored):
+        for chunk, connection in in_chunks(bound):
+            with telling(stored):
                 stored += _counted(await self._ainsert(chunk, connection))
         return stored
 
@@ -337,20 +396,6 @@ _TASK_DEFAULTS: dict[str, Any] = {
 }
 
 
-class TaskDecorator:
-    """What ``@app.task(...)`` with options is to a type checker."""
-
-    @overload
-    def __call__(
-        self, function: Callable[P, Coroutine[Any, Any, R]], /
-    ) -> Task[P, R, Coroutine[Any, Any, R]]: ...
-    @overload
-    def __call__(self, function: Callable[P, R], /) -> Task[P, R, R]: ...
-    def __call__(self, function: Any, /) -> Any:
-        """Never called: the decorator is a plain function."""
-        raise AssertionError
-
-
 def _accepted(inserted: list[Inserted]) -> list[Inserted]:
     """The answers, none of which is a refusal; else ``JobConflict``."""
     for one in inserted:
@@ -364,35 +409,6 @@ def _accepted(inserted: list[Inserted]) -> list[Inserted]:
 
 def _counted(inserted: list[Inserted]) -> int:
     return sum(one.verdict != "unique" for one in inserted)
-
-
-def _chunks(bound: Iterable[Bound[Any]]) -> Iterator[tuple[list[NewJob], Any]]:
-    """Jobs in the order given, as many as go into one transaction, each with their connection."""
-    chunk: list[NewJob] = []
-    connection: Any = None
-    for one in bound:
-        if not isinstance(one, Bound):
-            raise BadValue(
-                f"{one!r} is not bound: enqueue_many takes task.bind(...), which stores nothing yet"
-            )
-        if chunk and (len(chunk) == _CHUNK or one.connection is not connection):
-            yield chunk, connection
-            chunk = []
-        connection = one.connection
-        chunk.append(one.job)
-    if chunk:
-        yield chunk, connection
-
-
-@contextmanager
-def _telling(stored: int) -> Iterator[None]:
-    """A conflict among many jobs says what became of the others."""
-    try:
-        yield
-    except JobConflict as conflict:
-        raise JobConflict(
-            f"{conflict}; the other jobs of its chunk are stored, and the {stored} before them"
-        ) from None
 
 
 def _several(given: str | Iterable[str]) -> tuple[str, ...]:

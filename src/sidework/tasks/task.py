@@ -31,6 +31,7 @@ from ..job import (
     check_queue,
 )
 from ..retry import Backoff, check_backoff
+from .middleware import Around
 from .naming import task_name
 from .signature import Signature
 from .unique import Unique, UniqueBy
@@ -97,6 +98,7 @@ class Task(Generic[P, R, C]):
         options: TaskOptions,
         hooks: TypeHooks,
         app: Enqueuer,
+        around: Around,
     ) -> None:
         self.function = function
         self.name = task_name(function) if name is None else name
@@ -105,6 +107,7 @@ class Task(Generic[P, R, C]):
         self.signature = Signature(function, self.name, hooks)
         self.hooks = hooks
         self.app = app
+        self.around = around
         try:
             self.unique({})
         except BadValue as wrong:

@@ -32,6 +32,7 @@ from ...job import (
     Verdict,
     WorkerRow,
 )
+from ...note import Notes
 from ...outcome import Outcome
 from .. import storable
 from ..protocol import Demand, Finding, Listener, Turn
@@ -41,8 +42,10 @@ from .claims import Claims
 from .controls import Controls
 from .errand import Errands
 from .inserts import MOST_ROWS, Inserts
+from .journal import Journal
 from .limits import Limits
 from .long import Long
+from .periodics import Periodics
 from .place import place_of
 from .polling import Polling
 from .pulse import pulse_of
@@ -72,8 +75,10 @@ class PostgresStore:
         self._errands = Errands(self._session)
         self._claims = Claims(self._session)
         self._roster = Roster(self._session, self._pulse, self._place, self._moved)
+        self.journal = Journal(self._session)
         self.limits = Limits(self._session, self._transactions.outside, self.ring_work)
         self._chores = Chores(self._session)
+        self.periodics = Periodics(self._session, self.workers, self.ring_work, self.outside)
 
     @property
     def url(self) -> str:
@@ -188,14 +193,19 @@ class PostgresStore:
     # Claims -------------------------------------------------------------------------------------
 
     def turn(
-        self, outcomes: Sequence[Outcome], demand: Demand | None, now: Millis | None = None
+        self,
+        outcomes: Sequence[Outcome],
+        demand: Demand | None,
+        now: Millis | None = None,
+        notes: Sequence[Notes] = (),
     ) -> Turn:
-        """Record the outcomes and claim what the demand has places for, in one transaction."""
+        """Record notes and outcomes and claim what the demand has places for, in one transaction."""
         storable.check_outcomes(outcomes)
+        storable.check_notes(notes)
         if demand is not None:
             storable.check_demand(demand)
         self._transactions.outside()
-        turn, moved = self._claims.turn(outcomes, demand, now)
+        turn, moved = self._claims.turn(outcomes, demand, now, notes)
         if turn.claimed:
             self._polling.hurry()  # where there was one, there may be more
         if moved:

@@ -51,3 +51,25 @@ CREATE TABLE sidework.paused_tasks (
     why  text   NOT NULL
 );
 CREATE INDEX jobs_aside ON sidework.jobs (task, priority DESC, due_at, id) WHERE state = 'blocked' AND pending = 0;
+
+-- What is enqueued by the clock (periodic.py). next_at: its next tick; NULL with a look_at: the first after that.
+CREATE TABLE sidework.periodics (
+    name       text    PRIMARY KEY COLLATE "C",
+    app        text    NOT NULL COLLATE "C",
+    spec       bytea   NOT NULL,
+    digest     text    NOT NULL COLLATE "C",
+    timing     text    NOT NULL COLLATE "C",
+    version    bigint  NOT NULL DEFAULT 0,
+    next_at    bigint,
+    look_at    bigint,
+    moved_at   bigint  NOT NULL,
+    last_at    bigint,
+    last_job   uuid,
+    paused_at  bigint,
+    paused_by  text,
+    paused_why text,
+    retired_at bigint
+);
+CREATE INDEX periodics_look ON sidework.periodics (look_at) WHERE paused_at IS NULL AND retired_at IS NULL;
+-- Which periodics a worker's code declares, JSON: name to digest.
+ALTER TABLE sidework.workers ADD COLUMN declares text;

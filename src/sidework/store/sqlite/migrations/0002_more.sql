@@ -50,3 +50,25 @@ CREATE TABLE paused_tasks (
     why  TEXT    NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX jobs_aside ON jobs (task, priority DESC, due_at, id) WHERE state = 'blocked' AND pending = 0;
+
+-- What is enqueued by the clock (periodic.py). next_at: its next tick; NULL with a look_at: the first after that.
+CREATE TABLE periodics (
+    name       TEXT    PRIMARY KEY,
+    app        TEXT    NOT NULL,
+    spec       BLOB    NOT NULL,
+    digest     TEXT    NOT NULL,
+    timing     TEXT    NOT NULL,
+    version    INTEGER NOT NULL DEFAULT 0,
+    next_at    INTEGER,
+    look_at    INTEGER,
+    moved_at   INTEGER NOT NULL,
+    last_at    INTEGER,
+    last_job   BLOB,
+    paused_at  INTEGER,
+    paused_by  TEXT,
+    paused_why TEXT,
+    retired_at INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX periodics_look ON periodics (look_at) WHERE paused_at IS NULL AND retired_at IS NULL;
+-- Which periodics a worker's code declares, JSON: name to digest.
+ALTER TABLE workers ADD COLUMN declares TEXT;
