@@ -21,17 +21,8 @@ import psycopg
 from ...clock import Millis
 from ...errors import StoreRefused
 from ...job import (
-    AttemptRow,
-    Copied,
-    Held,
-    Inserted,
-    JobFilter,
-    JobRow,
-    NewJob,
-    QueueRow,
-    Verdict,
-    WorkerRow,
-)
+    AttemptRow, Copied, Held, Inserted, JobFilter, JobRow, NewJob, QueueRow, Verdict, WorkerRow,
+)  # fmt: skip
 from ...note import Notes
 from ...outcome import Outcome
 from .. import storable

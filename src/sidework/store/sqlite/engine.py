@@ -22,17 +22,8 @@ import apsw
 from ...clock import Millis, now_ms
 from ...crashpoint import reach
 from ...job import (
-    AttemptRow,
-    Copied,
-    Held,
-    Inserted,
-    JobFilter,
-    JobRow,
-    NewJob,
-    QueueRow,
-    Verdict,
-    WorkerRow,
-)
+    AttemptRow, Copied, Held, Inserted, JobFilter, JobRow, NewJob, QueueRow, Verdict, WorkerRow,
+)  # fmt: skip
 from ...note import Notes
 from ...outcome import Outcome
 from .. import storable
