@@ -192,6 +192,8 @@ class Pair(RuleBasedStateMachine):
             expires_in=data.draw(ordinary(st.sampled_from([None, 15]), SPAN)),
             on_crash=data.draw(st.sampled_from(["rescue", "rescue", "discard"])),
             tags=data.draw(ordinary(st.just(()), TAGS)),
+            unique_key=data.draw(ordinary(st.sampled_from([None, None, "k", "l"]), TEXT)),
+            unique_until=data.draw(st.sampled_from(["started", "final"])),
         )
 
     def any_id(self, data: Any) -> bytes:
@@ -243,15 +245,18 @@ class Pair(RuleBasedStateMachine):
             )
         )
         lanes = tuple(data.draw(ordinary(st.sampled_from([(), ("mail",), ("b", "mail")]), TAGS)))
+        most = data.draw(
+            ordinary(st.sampled_from([{}, {}, {"mail": 1}]), st.just({"mail": -(2**63)}))
+        )
         who = self.who(data)
 
         def ask(store: Store, workers: list[int], _: Any) -> Any:
-            demand = Demand(who(workers), places, lanes) if claims else None
+            demand = Demand(who(workers), places, lanes, most) if claims else None
             told = store.turn(outcomes, demand, self.now)
-            return list(told.took), told.claimed, told.short, told.due_in
+            return list(told.took), told.claimed, told.short, told.due_in, told.limited
 
         told = self.both(ask)
-        if len(told) == 4:
+        if len(told) == 5:
             self.claims += told[1]
 
     def outcome(self, data: Any) -> Outcome:
@@ -343,6 +348,26 @@ class Pair(RuleBasedStateMachine):
     def resume(self, queue: str) -> None:
         self.both(lambda store, _, __: store.resume(queue))
         self.both(lambda store, _, __: store.switch(queue))
+
+    @rule(
+        queue=LANE, most=st.one_of(st.sampled_from([None, 1, 2, 2]), NUMBER), declared=st.booleans()
+    )
+    def limit(self, queue: str, most: int | None, declared: bool) -> None:
+        if declared and most is not None:
+            self.both(lambda store, _, __: store.limits.declare(queue, most))
+        else:
+            self.both(lambda store, _, __: store.limits.limit(queue, most))
+        self.both(lambda store, _, __: (store.switch(queue), store.limits.running(queue)))
+
+    @rule(task=TASK, by=TEXT, why=TEXT)
+    def pause_task(self, task: str, by: str, why: str) -> None:
+        self.both(lambda store, _, __: store.limits.pause(task, by, why, self.now))
+        self.both(lambda store, _, __: store.limits.paused())
+
+    @rule(task=TASK, limit=LIMIT)
+    def resume_task(self, task: str, limit: int) -> None:
+        self.both(lambda store, _, __: store.limits.resume(task))
+        self.both(lambda store, _, __: store.limits.bring_back(limit))
 
     @rule(name=st.one_of(st.just("prune"), TEXT), every=ordinary(st.just(10), NUMBER))
     def take_turn(self, name: str, every: int) -> None:

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from conftest import until
 from sidework.errors import BadValue
 from sidework.job import Claimed, PausedTask
 from sidework.state import State
@@ -186,7 +187,8 @@ def test_claims_do_not_come_to_what_was_set_aside(bench: Bench) -> None:
     assert turns[2].claimed[0].id == last
     assert [turn.due_in for turn in turns[:2]] == [AGAIN_MS] * 2
     assert bench.store.limits.resume("m:g")
-    assert len(bench.claim(3000)) == 2500
+    back = list[Claimed]()
+    until(lambda: back.extend(bench.claim(3000)) or len(back) == 2500)
 
 
 def test_a_paused_tasks_job_can_be_cancelled_and_expires(bench: Bench) -> None:

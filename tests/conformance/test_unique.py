@@ -157,7 +157,8 @@ def test_a_job_is_not_loaded_over_another_of_its_key(bench: Bench) -> None:
     assert target.copies.load([copied]) == ["stored"]
     assert target.copies.load([copied]) == ["present"]
     (there,) = target.get([held])
-    assert there is not None and (there.unique_key, there.unique_until) == (KEY, "final")
+    assert there is not None
+    assert (there.unique_key, there.unique_until) == (KEY, "final")
     assert target.cancel(held, "x", NOW) == "cancelled"
     other = new(unique_key=KEY, unique_until="final")
     assert target.insert([other], NOW)[0].verdict == "stored"

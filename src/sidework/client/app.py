@@ -5,28 +5,22 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
-from uuid import UUID
 
 from ..codec import TypeHooks
 from ..duration import Duration, seconds
-from ..errors import BadValue, JobNotFound
+from ..errors import BadValue
 from ..forking import forgets
-from ..handle import JobHandle
-from ..ids import id_text, parse_id
-from ..info import JobInfo
 from ..job import (
-    JobFilter,
     OnCrash,
     OnPartition,
     Runner,
     UniqueUntil,
-    check_queue,
+    parse_queues,
 )
 from ..retry import Backoff
-from ..state import State
 from ..store.opening import absolute, open_store
 from ..store.protocol import RETENTION
 from ..tasks.declaring import Clock, PeriodicOptions
@@ -36,10 +30,9 @@ from ..tasks.registry import AppLike, Registry
 from ..tasks.signals import Observer, SignalKind
 from ..tasks.task import Bound, Exceptions, Task, checked_options
 from ..tasks.unique import UniqueBy
-from ..url import shown
+from .asking import Asking, several
 from .declaring import TASK_DEFAULTS, TaskDecorator
 from .desk import Desk
-from .handle import Handle
 from .waiter import Waiter
 
 if TYPE_CHECKING:
@@ -50,10 +43,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 
-_PAGE = 200
 
-
-class Sidework(AppLike):
+class Sidework(Asking, AppLike):
     """An app: its tasks and the store of their jobs.
 
     ``url``: ``sqlite:///jobs.db`` (relative to the folder of the module that makes the app),
@@ -264,41 +255,6 @@ class Sidework(AppLike):
         """
         return self.store.transaction()
 
-    # Asking -------------------------------------------------------------------------------------
-
-    def job(self, job_id: str | UUID) -> JobHandle[Any]:
-        """The handle of a job by its id; ``JobNotFound`` when there is none. Its result is typed by
-        its task where that is known here."""
-        raw = parse_id(job_id)
-        (row,) = self.store.get([raw])
-        if row is None:
-            raise JobNotFound(f"there is no job {id_text(raw)} in {shown(self.url)}")
-        task = self.registry.find(row.task)
-        return Handle(self, raw, Any if task is None else task.signature.returns)
-
-    def jobs(
-        self,
-        *,
-        state: State | str | Iterable[State | str] = (),
-        queue: str | Iterable[str] = (),
-        task: str | Iterable[str] = (),
-        tag: str | None = None,
-    ) -> Iterator[JobInfo]:
-        """Jobs that fit, by falling id: newest first, since ids are made in the order of time (one that
-        was given by hand stands where it sorts). Read in pages, stable while others enqueue."""
-        try:
-            states = tuple(State(one) for one in _several(state))
-        except ValueError as wrong:
-            raise BadValue(f"{wrong}; states are: {', '.join(State)}") from None
-        want = JobFilter(states=states, lanes=_several(queue), tasks=_several(task), tag=tag)
-        before: bytes | None = None
-        while True:
-            page = self.store.page(want, before, _PAGE)
-            yield from map(JobInfo, page)
-            if len(page) < _PAGE:
-                return
-            before = page[-1].id
-
     # Working ------------------------------------------------------------------------------------
 
     def worker(
@@ -310,9 +266,5 @@ class Sidework(AppLike):
         """
         from .embedded import EmbeddedWorker
 
-        lanes = tuple(check_queue(queue) for queue in _several(queues))
-        return EmbeddedWorker(self, lanes, threads, concurrency)
-
-
-def _several(given: str | Iterable[str]) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else tuple(given)
+        lanes, widths = parse_queues(several(queues))
+        return EmbeddedWorker(self, lanes, threads, concurrency, widths)
