@@ -6,13 +6,13 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 from uuid import UUID
 
 from ..codec import TypeHooks
 from ..duration import Duration, seconds
-from ..errors import BadValue, JobConflict, JobNotFound
+from ..errors import BadValue, JobNotFound
 from ..forking import forgets
 from ..handle import JobHandle
 from ..ids import id_text, parse_id
@@ -30,7 +30,9 @@ from ..tasks.registry import AppLike, Registry
 from ..tasks.signals import Observer, SignalKind
 from ..tasks.task import Bound, Exceptions, Task, checked_options
 from ..url import shown
+from .calling import Caller
 from .declaring import TaskDecorator
+from .handing import accepted, chunks, telling
 from .handle import Handle
 from .waiter import Waiter
 
@@ -42,7 +44,6 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_CHUNK = 500
 _PAGE = 200
 
 
@@ -85,6 +86,7 @@ class Sidework(AppLike):
         if keep_failed is not None:
             kept = round(seconds(keep_failed, "keep_failed") * 1000)
             self.retention["cancelled_age"] = self.retention["discarded_age"] = kept
+        self.caller = Caller()
         self._lock = threading.Lock()
         self._store: Store | None = None
         self._waiter: Waiter | None = None
@@ -123,6 +125,7 @@ class Sidework(AppLike):
             store, self._store = self._store, None
         if waiter is not None:
             waiter.close()
+        self.caller.close()
         if store is not None:
             store.close()
 
@@ -233,8 +236,8 @@ class Sidework(AppLike):
     def _store_jobs(self, jobs: list[NewJob], connection: Any) -> list[Inserted]:
         store = self.store
         if connection is None:
-            return _accepted(store.insert(jobs))
-        return _accepted(store.insert_on(connection, jobs))
+            return accepted(store.insert(jobs))
+        return accepted(store.insert_on(connection, jobs))
 
     async def _ainsert(self, jobs: list[NewJob], connection: Any) -> list[Inserted]:
         refuse_at_import("enqueues a job")
@@ -246,8 +249,8 @@ class Sidework(AppLike):
     async def _astore_jobs(self, jobs: list[NewJob], connection: Any) -> list[Inserted]:
         if connection is None:
             self.store.outside()  # asked on this thread: the gatherer's own is in no transaction
-            return _accepted(await self._gather().insert(jobs))
-        return _accepted(await self.store.ainsert_on(connection, jobs))
+            return accepted(await self._gather().insert(jobs))
+        return accepted(await self.store.ainsert_on(connection, jobs))
 
     def _gather(self) -> Gatherer:
         with self._lock:
@@ -265,8 +268,8 @@ class Sidework(AppLike):
         owner commits.
         """
         stored = 0
-        for chunk, connection in _chunks(bound):
-            with _telling(stored):
+        for chunk, connection in chunks(bound):
+            with telling(stored):
                 self._insert(chunk, connection)
             stored += len(chunk)
         return stored
@@ -274,8 +277,8 @@ class Sidework(AppLike):
     async def aenqueue_many(self, bound: Iterable[Bound[R]]) -> int:
         """``enqueue_many`` for coroutines: the event loop goes on between and during chunks."""
         stored = 0
-        for chunk, connection in _chunks(bound):
-            with _telling(stored):
+        for chunk, connection in chunks(bound):
+            with telling(stored):
                 await self._ainsert(chunk, connection)
             stored += len(chunk)
         return stored
@@ -351,46 +354,6 @@ _TASK_DEFAULTS: dict[str, Any] = {
     "on_partition": "run",
     "runner": None,
 }
-
-
-def _accepted(inserted: list[Inserted]) -> list[Inserted]:
-    """The answers, none of which is a refusal; else ``JobConflict``."""
-    for one in inserted:
-        if one.verdict == "conflict":
-            raise JobConflict(
-                f"job {id_text(one.id)} exists with another task or other arguments: "
-                "an id names one job for ever"
-            )
-    return inserted
-
-
-def _chunks(bound: Iterable[Bound[Any]]) -> Iterator[tuple[list[NewJob], Any]]:
-    """Jobs in the order given, as many as go into one transaction, each with their connection."""
-    chunk: list[NewJob] = []
-    connection: Any = None
-    for one in bound:
-        if not isinstance(one, Bound):
-            raise BadValue(
-                f"{one!r} is not bound: enqueue_many takes task.bind(...), which stores nothing yet"
-            )
-        if chunk and (len(chunk) == _CHUNK or one.connection is not connection):
-            yield chunk, connection
-            chunk = []
-        connection = one.connection
-        chunk.append(one.job)
-    if chunk:
-        yield chunk, connection
-
-
-@contextmanager
-def _telling(stored: int) -> Iterator[None]:
-    """A conflict among many jobs says what became of the others."""
-    try:
-        yield
-    except JobConflict as conflict:
-        raise JobConflict(
-            f"{conflict}; the other jobs of its chunk are stored, and the {stored} before them"
-        ) from None
 
 
 def _several(given: str | Iterable[str]) -> tuple[str, ...]:
