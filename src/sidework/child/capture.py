@@ -12,7 +12,7 @@ from typing import Any
 from ..clock import now_ms
 from ..note import LONGEST_RECORD, Record, encode_note
 from ..outcome import clean
-from ..tasks.context import RunningJob, found_job
+from ..tasks.context import RunningJob, get_current
 
 LEVEL = logging.INFO
 _TRACES = logging.Formatter()
@@ -38,7 +38,7 @@ class Capture:
 
     def _made(self, *given: Any, **named: Any) -> logging.LogRecord:
         record = self._make(*given, **named)
-        job = found_job()
+        job = get_current()
         if job is not None and isinstance(record.levelno, int) and record.levelno >= LEVEL:
             _keep(job, record)
         return record

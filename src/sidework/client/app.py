@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 from uuid import UUID
 
 from ..codec import TypeHooks
@@ -17,22 +17,33 @@ from ..forking import forgets
 from ..handle import JobHandle
 from ..ids import id_text, parse_id
 from ..info import JobInfo
-from ..job import Inserted, JobFilter, NewJob, OnCrash, OnPartition, Runner, check_queue
+from ..job import (
+    Inserted,
+    JobFilter,
+    NewJob,
+    OnCrash,
+    OnPartition,
+    Runner,
+    UniqueUntil,
+    check_queue,
+)
 from ..outcome import Outcome
 from ..retry import Backoff
 from ..state import State
 from ..store.opening import absolute, open_store
 from ..store.protocol import RETENTION
+from ..tasks.declaring import Clock, PeriodicOptions
 from ..tasks.importing import refuse_at_import
 from ..tasks.middleware import Around, Middleware
 from ..tasks.naming import module_name
 from ..tasks.registry import AppLike, Registry
 from ..tasks.signals import Observer, SignalKind
 from ..tasks.task import Bound, Exceptions, Task, checked_options
+from ..tasks.unique import UniqueBy
 from ..url import shown
 from .calling import Caller
-from .declaring import TaskDecorator
-from .handing import accepted, chunks, telling
+from .chunks import accepted, counted, in_chunks, telling
+from .declaring import TASK_DEFAULTS, TaskDecorator
 from .handle import Handle
 from .waiter import Waiter
 
@@ -43,6 +54,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 _PAGE = 200
 
@@ -71,6 +83,7 @@ class Sidework(AppLike):
         if file is not None and not os.path.exists(file):
             file = None  # typed in, or read from a pipe: there is no module to import
         self.module = module_name(frame.f_globals.get("__name__", "__main__"))
+        self.modules = (self.module,)
         self.file = None if file is None else os.path.abspath(file)
         folder = os.getcwd() if self.file is None else os.path.dirname(self.file)
         stem = "app" if self.file is None else os.path.splitext(os.path.basename(self.file))[0]
@@ -88,6 +101,9 @@ class Sidework(AppLike):
             self.retention["cancelled_age"] = self.retention["discarded_age"] = kept
         self.caller = Caller()
         self._lock = threading.Lock()
+        # Where the store and the waiter come from; a test puts its own here (``testing``).
+        self._opens: Callable[[str], Store] = open_store
+        self._waits: Callable[[Store], Waiter] = Waiter
         self._store: Store | None = None
         self._waiter: Waiter | None = None
         self._gatherer: Gatherer | None = None
@@ -106,7 +122,7 @@ class Sidework(AppLike):
             return store
         with self._lock:
             if self._store is None:
-                self._store = open_store(self.url)
+                self._store = self._opens(self.url)
             return self._store
 
     @property
@@ -115,7 +131,7 @@ class Sidework(AppLike):
         store = self.store
         with self._lock:
             if self._waiter is None:
-                self._waiter = Waiter(store)
+                self._waiter = self._waits(store)
             return self._waiter
 
     def close(self) -> None:
@@ -152,6 +168,8 @@ class Sidework(AppLike):
         on_crash: OnCrash = "rescue",
         on_partition: OnPartition = "run",
         runner: Runner | None = None,
+        unique: UniqueBy = False,
+        unique_until: UniqueUntil | None = None,
     ) -> TaskDecorator: ...
 
     def task(self, function: Any = None, *, name: str | None = None, **options: Any) -> Any:
@@ -164,17 +182,20 @@ class Sidework(AppLike):
         ``on_partition``: ``"stop"`` ends an attempt whose worker is cut off from the store before
         another may run its job; a thread is only told (``current_job().should_stop``).
         ``runner``: ``"loop"``, ``"thread"`` or ``"process"`` (a process of its own per running job).
+        ``unique``: what makes a job the only one: a parameter's name, several, a function of the arguments,
+        or True for all. While one is there, enqueue gives its handle (``handle.existing``).
+        ``unique_until``: ``"final"`` (the default), or ``"started"``: another may be enqueued from then on.
         """
-        unknown = set(options) - set(_TASK_DEFAULTS)
+        unknown = set(options) - set(TASK_DEFAULTS)
         if unknown:
-            known = ", ".join(sorted({*_TASK_DEFAULTS, "name"}))
+            known = ", ".join(sorted({*TASK_DEFAULTS, "name"}))
             raise BadValue(f"unknown option {sorted(unknown)[0]!r} of a task; there are: {known}")
 
         def declare(function: Callable[..., Any]) -> Task[Any, Any, Any]:
             made: Task[Any, Any, Any] = Task(
                 function,
                 name,
-                checked_options(function, **{**_TASK_DEFAULTS, **options}),
+                checked_options(function, **{**TASK_DEFAULTS, **options}),
                 self.hooks,
                 self,
                 self.around,
@@ -183,6 +204,26 @@ class Sidework(AppLike):
             return made
 
         return declare if function is None else declare(function)
+
+    def periodic(
+        self, cron: str | None = None, /, **options: Unpack[PeriodicOptions]
+    ) -> Callable[[T], T]:
+        """Declare that a task is enqueued by the clock; above or below ``@app.task``, as often as wanted.
+
+        ``cron``: minute, hour, day of month, month, day of week, by the clock on the wall in ``tz`` (UTC);
+        or ``every`` so long, counted from ``start``, else from 1970 in UTC. ``args``, ``kwargs``: of the
+        task. ``name``: by default the task's and the schedule. ``misfire``: of the ticks that nobody fired
+        in time ``"once"`` makes up for the last one, ``"all"`` for each (the last 500), ``"skip"`` for none.
+        ``overlap``: while the job of the tick before is live ``"skip"`` leaves a tick out, ``"queue"`` has
+        it wait. ``jitter``: a job becomes due up to so much later. ``start``, ``end``: no ticks outside.
+        """
+        clock = Clock(self.module, cron, options)
+
+        def declare(target: T) -> T:
+            self.registry.clock(target, clock)
+            return target
+
+        return declare
 
     def register_type(
         self, kind: type[R], *, encode: Callable[[R], Any], decode: Callable[[Any], R]
@@ -211,12 +252,12 @@ class Sidework(AppLike):
     def submit(self, job: NewJob, returns: Any, connection: Any) -> Handle[Any]:
         """Store a job that a task has made; on ``connection`` when one is given."""
         (inserted,) = self._insert([job], connection)
-        return Handle(self, inserted.id, returns)
+        return Handle(self, inserted.id, returns, existing=inserted.verdict == "unique")
 
     async def asubmit(self, job: NewJob, returns: Any, connection: Any) -> Handle[Any]:
         """``submit`` for coroutines: the event loop goes on, and callers that meet share a commit."""
         (inserted,) = await self._ainsert([job], connection)
-        return Handle(self, inserted.id, returns)
+        return Handle(self, inserted.id, returns, existing=inserted.verdict == "unique")
 
     def finish_on(self, connection: Any, outcome: Outcome) -> bool:
         """Store a running job's own end on its connection; False when its claim was lost."""
@@ -261,26 +302,25 @@ class Sidework(AppLike):
             return self._gatherer
 
     def enqueue_many(self, bound: Iterable[Bound[R]]) -> int:
-        """Store many jobs, streamed in chunks of 500, each chunk durable by itself; how many.
+        """Store many jobs, streamed in chunks of 500, each chunk durable by itself; how many. Those whose
+        unique key another job holds are not counted.
 
         When the id of one is taken (``JobConflict``), the chunks before it and the rest of its own
         are stored, as the error says. Jobs that were bound with a ``connection`` are there when its
         owner commits.
         """
         stored = 0
-        for chunk, connection in chunks(bound):
+        for chunk, connection in in_chunks(bound):
             with telling(stored):
-                self._insert(chunk, connection)
-            stored += len(chunk)
+                stored += counted(self._insert(chunk, connection))
         return stored
 
     async def aenqueue_many(self, bound: Iterable[Bound[R]]) -> int:
         """``enqueue_many`` for coroutines: the event loop goes on between and during chunks."""
         stored = 0
-        for chunk, connection in chunks(bound):
+        for chunk, connection in in_chunks(bound):
             with telling(stored):
-                await self._ainsert(chunk, connection)
-            stored += len(chunk)
+                stored += counted(await self._ainsert(chunk, connection))
         return stored
 
     def transaction(self) -> AbstractContextManager[Any]:
@@ -340,20 +380,6 @@ class Sidework(AppLike):
 
         lanes = tuple(check_queue(queue) for queue in _several(queues))
         return EmbeddedWorker(self, lanes, threads, concurrency)
-
-
-_TASK_DEFAULTS: dict[str, Any] = {
-    "queue": "default",
-    "priority": 0,
-    "retries": 0,
-    "backoff": None,
-    "timeout": None,
-    "retry_on": Exception,
-    "discard_on": (),
-    "on_crash": "rescue",
-    "on_partition": "run",
-    "runner": None,
-}
 
 
 def _several(given: str | Iterable[str]) -> tuple[str, ...]:

@@ -247,6 +247,6 @@ def _on_a_loop() -> bool:
         return False
 
 
-found_job = _current.get
+get_current = _current.get
 set_current = _current.set
 reset_current = _current.reset

@@ -15,7 +15,7 @@ from ..codec import encode
 from ..errors import BadValue, SideworkError
 from ..note import LARGEST_VALUE, LONGEST_NOTE, Reached
 from ..outcome import clean
-from .context import RunningJob, found_job
+from .context import RunningJob, get_current
 from .pad import Pad
 
 T = TypeVar("T")
@@ -98,7 +98,7 @@ class track(Generic[T]):
 
 
 def _job(who: str) -> RunningJob:
-    job = found_job()
+    job = get_current()
     if job is None:
         raise SideworkError(
             f"{who} was called outside a job: a plain call of a task runs none, and a thread that a job "

@@ -66,10 +66,11 @@ class Inbox:
             reach("worker: outcomes received")
             peer.progress_at = now
             for seq, outcome in zip(message.seqs, message.outcomes, strict=True):
+                began = peer.started.get(seq)
                 job = peer.take(seq, finished=True)
                 if job is not None:
                     self._recorder.waiting.append(outcome)
-                    self._teller.heard(job, outcome)
+                    self._teller.heard(job, outcome, None if began is None else now - began)
         elif isinstance(message, Started):
             for seq in message.seqs:
                 if seq in peer.jobs:

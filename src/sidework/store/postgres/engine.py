@@ -3,8 +3,8 @@ for what was stored is told; the rest is each noun's.
 
 New jobs: ``inserts`` (what they send: ``inserting``). A worker's turn, recording and claiming: ``claims``
 (``claiming``). Workers and their deaths: ``roster``. Housekeeping: ``chores`` (``pruning``). What is done by
-hand: ``controls``. What callers write in: ``transactions``. All that speak to the server do so through
-``session``.
+hand: ``controls``; what narrows queues: ``limits``. What callers write in: ``transactions``. All that
+speak to the server do so through ``session``.
 
 Enqueues never share a transaction with records: a unique insert can wait on a stranger's open
 transaction, and nothing that a worker has to say may wait with it.
@@ -43,7 +43,9 @@ from .controls import Controls
 from .errand import Errands
 from .inserts import MOST_ROWS, Inserts
 from .journal import Journal
+from .limits import Limits
 from .long import Long
+from .periodics import Periodics
 from .place import place_of
 from .polling import Polling
 from .pulse import pulse_of
@@ -74,7 +76,9 @@ class PostgresStore:
         self._claims = Claims(self._session)
         self._roster = Roster(self._session, self._pulse, self._place, self._moved)
         self.journal = Journal(self._session)
+        self.limits = Limits(self._session, self._transactions.outside, self.ring_work)
         self._chores = Chores(self._session)
+        self.periodics = Periodics(self._session, self.workers, self.ring_work, self.outside)
 
     @property
     def url(self) -> str:
