@@ -14,6 +14,7 @@ from .errors import (
     JobFailed,
     JobNotFound,
     NotCommitted,
+    PositionPruned,
     SchemaMismatch,
     SideworkError,
     StoreDamaged,
@@ -24,6 +25,7 @@ from .errors import (
     TaskNotFound,
     WaitTimeout,
 )
+from .event import Event, LogRecord, Progress
 from .handle import JobHandle
 from .info import AttemptInfo, JobInfo
 from .outcome import Discard, Retry, Snooze
@@ -31,6 +33,7 @@ from .state import State
 
 if TYPE_CHECKING:
     from .client.app import Sidework
+    from .client.completing import as_completed
     from .tasks.context import RunningJob, current_job
     from .tasks.middleware import HandedJob, Handover, Middleware
     from .tasks.progress import emit, progress, track
@@ -45,6 +48,7 @@ __all__ = [
     "BadValue",
     "ClaimLost",
     "Discard",
+    "Event",
     "HandedJob",
     "Handover",
     "JobCancelled",
@@ -53,8 +57,11 @@ __all__ = [
     "JobHandle",
     "JobInfo",
     "JobNotFound",
+    "LogRecord",
     "Middleware",
     "NotCommitted",
+    "PositionPruned",
+    "Progress",
     "Retry",
     "RunningJob",
     "SchemaMismatch",
@@ -70,6 +77,7 @@ __all__ = [
     "StoreUnavailable",
     "TaskNotFound",
     "WaitTimeout",
+    "as_completed",
     "current_job",
     "emit",
     "progress",
@@ -84,6 +92,7 @@ _LATE = {
     "Handover": "tasks.middleware",
     "Middleware": "tasks.middleware",
     "Signal": "tasks.signals",
+    "as_completed": "client.completing",
     "emit": "tasks.progress",
     "progress": "tasks.progress",
     "track": "tasks.progress",

@@ -31,6 +31,7 @@ from ..tasks.signals import Observer, SignalKind
 from ..tasks.task import Bound, Exceptions, Task, checked_options
 from ..tasks.unique import UniqueBy
 from .asking import Asking, several
+from .calling import Caller
 from .declaring import TASK_DEFAULTS, TaskDecorator
 from .desk import Desk
 from .waiter import Waiter
@@ -91,6 +92,7 @@ class Sidework(Asking, AppLike):
         self._store: Store | None = None
         self._waiter: Waiter | None = None
         self._desk = Desk(self)
+        self.caller = Caller()
         forgets(self)
 
     def forget_in_child(self) -> None:
@@ -125,6 +127,7 @@ class Sidework(Asking, AppLike):
             store, self._store = self._store, None
         if waiter is not None:
             waiter.close()
+        self.caller.close()
         if store is not None:
             store.close()
 

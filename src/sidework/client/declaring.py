@@ -1,4 +1,4 @@
-"""What ``@app.task(...)`` is to a type checker."""
+"""What ``@app.task(...)`` takes, and what it is to a type checker."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TASK_DEFAULTS: dict[str, Any] = {
     "unique": False,
     "unique_until": None,
 }
-"""What a task is that says nothing else."""
+"""The options of ``@app.task``, and what each is without a word."""
 
 
 class TaskDecorator:

@@ -6,14 +6,12 @@ import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from ..errors import JobConflict
 from ..forking import forgets
-from ..ids import id_text
 from ..job import Inserted, NewJob
 from ..outcome import Outcome
 from ..tasks.importing import refuse_at_import
 from ..tasks.task import Bound
-from .chunks import in_chunks, telling
+from .chunks import accepted, counted, in_chunks, telling
 from .handle import Handle
 
 if TYPE_CHECKING:
@@ -49,7 +47,7 @@ class Desk:
         stored = 0
         for chunk, connection in in_chunks(bound):
             with telling(stored):
-                stored += _counted(self._insert(chunk, connection))
+                stored += counted(self._insert(chunk, connection))
         return stored
 
     async def amany(self, bound: Iterable[Bound[Any]]) -> int:
@@ -57,7 +55,7 @@ class Desk:
         stored = 0
         for chunk, connection in in_chunks(bound):
             with telling(stored):
-                stored += _counted(await self._ainsert(chunk, connection))
+                stored += counted(await self._ainsert(chunk, connection))
         return stored
 
     def finish_on(self, connection: Any, outcome: Outcome) -> bool:
@@ -79,8 +77,8 @@ class Desk:
     def _store(self, jobs: list[NewJob], connection: Any) -> list[Inserted]:
         store = self.app.store
         if connection is None:
-            return _accepted(store.insert(jobs))
-        return _accepted(store.insert_on(connection, jobs))
+            return accepted(store.insert(jobs))
+        return accepted(store.insert_on(connection, jobs))
 
     async def _ainsert(self, jobs: list[NewJob], connection: Any) -> list[Inserted]:
         refuse_at_import("enqueues a job")
@@ -94,8 +92,8 @@ class Desk:
         store = self.app.store
         if connection is None:
             store.outside()  # asked on this thread: the gatherer's own is in no transaction
-            return _accepted(await self._gather().insert(jobs))
-        return _accepted(await store.ainsert_on(connection, jobs))
+            return accepted(await self._gather().insert(jobs))
+        return accepted(await store.ainsert_on(connection, jobs))
 
     def _gather(self) -> Gatherer:
         with self._lock:
@@ -104,18 +102,3 @@ class Desk:
 
                 self._gatherer = Gatherer(lambda rows: self.app.store.insert(rows))
             return self._gatherer
-
-
-def _accepted(inserted: list[Inserted]) -> list[Inserted]:
-    """The answers, none of which is a refusal; else ``JobConflict``."""
-    for one in inserted:
-        if one.verdict == "conflict":
-            raise JobConflict(
-                f"job {id_text(one.id)} exists with another task or other arguments: "
-                "an id names one job for ever"
-            )
-    return inserted
-
-
-def _counted(inserted: list[Inserted]) -> int:
-    return sum(one.verdict != "unique" for one in inserted)
