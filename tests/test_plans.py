@@ -24,6 +24,8 @@ INDEX = {
     "lane": "jobs_available",
     "lanes": "jobs_available",
     "next_due": "jobs_due",
+    "periodic_due": "periodics_look",
+    "periodic_look": "periodics_look",
     "promote": "jobs_due",
     "prune_age": "jobs_final",
     "prune_count": "jobs_final",
@@ -37,11 +39,23 @@ BY_KEY = {
     "delete",
     "disown",
     "keep_attempt",
+    "periodic_due",
     "retry",
     "same_content",
     "settle",
 }
-NO_TABLE = {"insert", "pause", "register", "resume", "turn"}
+NO_TABLE = {
+    "insert",
+    "pause",
+    "periodic_declare",
+    "periodic_fire",
+    "periodic_pause",
+    "periodic_resume",
+    "periodic_retire",
+    "register",
+    "resume",
+    "turn",
+}
 """None of the large ones."""
 
 

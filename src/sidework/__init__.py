@@ -14,6 +14,7 @@ from .errors import (
     JobFailed,
     JobNotFound,
     NotCommitted,
+    PeriodicNotFound,
     SchemaMismatch,
     SideworkError,
     StoreDamaged,
@@ -31,6 +32,7 @@ from .state import State
 
 if TYPE_CHECKING:
     from .client.app import Sidework
+    from .client.periodics import PeriodicEntry
     from .tasks.context import RunningJob, current_job
 
 __version__ = "0.1.0"
@@ -49,6 +51,8 @@ __all__ = [
     "JobInfo",
     "JobNotFound",
     "NotCommitted",
+    "PeriodicEntry",
+    "PeriodicNotFound",
     "Retry",
     "RunningJob",
     "SchemaMismatch",
@@ -66,7 +70,12 @@ __all__ = [
     "current_job",
 ]
 
-_LATE = {"Sidework": "client.app", "current_job": "tasks.context", "RunningJob": "tasks.context"}
+_LATE = {
+    "Sidework": "client.app",
+    "PeriodicEntry": "client.periodics",
+    "current_job": "tasks.context",
+    "RunningJob": "tasks.context",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -16,6 +16,7 @@ COMMANDS = {
     "jobs": ("jobs", "jobs"),
     "explain": ("explain", "explain"),
     "queues": ("queues", "queues"),
+    "periodic": ("periodic", "periodic"),
     "workers": ("workers", "workers"),
     "db": ("database", "database"),
     "doctor": ("doctor", "doctor"),

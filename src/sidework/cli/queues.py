@@ -70,7 +70,7 @@ def pause(app: str | None, url: str | None, queue: str, why: str | None, by: str
         known = {row.name: row for row in store.queues()}
         if why is None and queue in known:
             why = known[queue].paused_why
-        store.pause(queue, by or _user(), why or "")
+        store.pause(queue, by or user(), why or "")
         click.echo(f"{queue} paused")
         tasks = [] if found is None else [found.registry.get(n) for n in found.registry.names()]
         used = {name for name, row in known.items() if row.counts}
@@ -95,7 +95,8 @@ def resume(store: Store, queue: str) -> None:
     click.echo(f"{queue} open")
 
 
-def _user() -> str:
+def user() -> str:
+    """Who works here."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

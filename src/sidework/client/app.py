@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ..store.protocol import Store
     from .embedded import EmbeddedWorker
     from .gathering import Gatherer
+    from .periodics import PeriodicEntry
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -313,6 +314,21 @@ class Sidework(AppLike):
             if len(page) < _PAGE:
                 return
             before = page[-1].id
+
+    def periodics(self) -> list[PeriodicEntry]:
+        """What the clock enqueues, as it stands in the store, by name; workers put it there."""
+        from .periodics import PeriodicEntry
+
+        return [PeriodicEntry(self, row) for row in self.store.periodics.all()]
+
+    def periodic_entry(self, name: str) -> PeriodicEntry:
+        """The periodic of that name; ``PeriodicNotFound`` when no worker has declared it yet."""
+        from .periodics import PeriodicEntry, not_found
+
+        row = self.store.periodics.get(name)
+        if row is None:
+            raise not_found(name, self.url)
+        return PeriodicEntry(self, row)
 
     # Working ------------------------------------------------------------------------------------
 
