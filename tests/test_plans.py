@@ -26,6 +26,8 @@ INDEX = {
     "lane": "jobs_available",
     "lanes": "jobs_available",
     "next_due": "jobs_due",
+    "periodic_due": "periodics_look",
+    "periodic_look": "periodics_look",
     "promote": "jobs_due",
     "prune_age": "jobs_final",
     "prune_count": "jobs_final",
@@ -41,13 +43,27 @@ BY_KEY = {
     "delete",
     "disown",
     "keep_attempt",
+    "periodic_due",
     "retry",
     "same_content",
     "settle",
 }
 NO_TABLE = {
-    "declare", "insert", "limit", "pause", "pause_task", "register", "resume", "resume_task", "turn",
-}  # fmt: skip
+    "declare",
+    "insert",
+    "limit",
+    "pause",
+    "pause_task",
+    "periodic_declare",
+    "periodic_fire",
+    "periodic_pause",
+    "periodic_resume",
+    "periodic_retire",
+    "register",
+    "resume",
+    "resume_task",
+    "turn",
+}
 """None of the large ones."""
 
 

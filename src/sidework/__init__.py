@@ -14,6 +14,7 @@ from .errors import (
     JobFailed,
     JobNotFound,
     NotCommitted,
+    PeriodicNotFound,
     PositionPruned,
     SchemaMismatch,
     SideworkError,
@@ -34,6 +35,7 @@ from .state import State
 if TYPE_CHECKING:
     from .client.app import Sidework
     from .client.completing import as_completed
+    from .client.periodics import PeriodicEntry
     from .tasks.context import RunningJob, current_job
     from .tasks.middleware import HandedJob, Handover, Middleware
     from .tasks.progress import emit, progress, track
@@ -60,6 +62,8 @@ __all__ = [
     "LogRecord",
     "Middleware",
     "NotCommitted",
+    "PeriodicEntry",
+    "PeriodicNotFound",
     "PositionPruned",
     "Progress",
     "Retry",
@@ -96,6 +100,7 @@ _LATE = {
     "emit": "tasks.progress",
     "progress": "tasks.progress",
     "track": "tasks.progress",
+    "PeriodicEntry": "client.periodics",
 }
 
 

@@ -5,6 +5,7 @@
     ├── BadValue                 an argument, result or option that cannot be stored (also a ValueError)
     ├── AppNotFound              a name given on the command line that leads to no app
     ├── TaskNotFound             no task of that name is registered here
+    ├── PeriodicNotFound         no periodic of that name is in this store
     ├── JobNotFound              no job of that id is in this store
     ├── JobConflict              the id is taken by a job with other content
     ├── PositionPruned           events were asked for from a position on that is not kept any more
@@ -46,6 +47,10 @@ class AppNotFound(SideworkError):
 
 class TaskNotFound(SideworkError):
     """No task of that name is registered in this program."""
+
+
+class PeriodicNotFound(SideworkError):
+    """No periodic of that name is in this store (no worker has declared it yet)."""
 
 
 class JobNotFound(SideworkError):

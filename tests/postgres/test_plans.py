@@ -129,6 +129,8 @@ def asked(picks: dict[str, list[tuple[UUID, int]]]) -> dict[str, list[Asked]]:
             Asked({"since": EVER, "now": NOW}, {"jobs_due"}),
             Asked({"since": 5, "now": NOW}, {"jobs_due"}),
         ],
+        "periodic_due": [Asked({"now": NOW, "limit": MANY}, {"periodics_look", *BY_KEY})],
+        "periodic_look": [Asked({"now": None}, {"periodics_look"})],
         "promote": [Asked(turns, {"jobs_due", *BY_KEY}, WRITES)],
         "prune_age": [
             Asked(
@@ -171,6 +173,11 @@ NO_TABLE = {
     "limit",
     "pause",
     "pause_task",
+    "periodic_declare",
+    "periodic_fire",
+    "periodic_pause",
+    "periodic_resume",
+    "periodic_retire",
     "register",
     "resume",
     "resume_task",

@@ -19,6 +19,7 @@ COMMANDS = {
     "explain": ("explain", "explain"),
     "queues": ("queues", "queues"),
     "tasks": ("tasks", "tasks"),
+    "periodic": ("periodic", "periodic"),
     "workers": ("workers", "workers"),
     "top": ("top", "top"),
     "db": ("database", "database"),

@@ -91,7 +91,7 @@ class Sidework(Asking, AppLike):
         self._waits: Callable[[Store], Waiter] = Waiter
         self._store: Store | None = None
         self._waiter: Waiter | None = None
-        self._desk = Desk(self)
+        self.desk = Desk(self)
         self.caller = Caller()
         forgets(self)
 
@@ -183,7 +183,7 @@ class Sidework(Asking, AppLike):
                 name,
                 checked_options(function, **{**TASK_DEFAULTS, **options}),
                 self.hooks,
-                self._desk,
+                self.desk,
                 self.around,
             )
             self.registry.add(made)
@@ -243,11 +243,11 @@ class Sidework(Asking, AppLike):
         are stored, as the error says. Jobs that were bound with a ``connection`` are there when its
         owner commits.
         """
-        return self._desk.many(bound)
+        return self.desk.many(bound)
 
     async def aenqueue_many(self, bound: Iterable[Bound[R]]) -> int:
         """``enqueue_many`` for coroutines: the event loop goes on between and during chunks."""
-        return await self._desk.amany(bound)
+        return await self.desk.amany(bound)
 
     def transaction(self) -> AbstractContextManager[Any]:
         """For ``with``: a connection inside a write transaction of the store's file, for your own tables

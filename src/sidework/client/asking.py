@@ -18,6 +18,7 @@ from .switches import Switches
 
 if TYPE_CHECKING:
     from .app import Sidework
+    from .periodics import PeriodicEntry
 
 _PAGE = 200
 
@@ -59,6 +60,21 @@ class Asking(Switches):
             if len(page) < _PAGE:
                 return
             before = page[-1].id
+
+    def periodics(self) -> list[PeriodicEntry]:
+        """What the clock enqueues, as it stands in the store, by name; workers put it there."""
+        from .periodics import PeriodicEntry
+
+        return [PeriodicEntry(cast("Sidework", self), row) for row in self.store.periodics.all()]
+
+    def periodic_entry(self, name: str) -> PeriodicEntry:
+        """The periodic of that name; ``PeriodicNotFound`` when no worker has declared it yet."""
+        from .periodics import PeriodicEntry, not_found
+
+        row = self.store.periodics.get(name)
+        if row is None:
+            raise not_found(name, self.url)
+        return PeriodicEntry(cast("Sidework", self), row)
 
 
 def several(given: str | Iterable[str]) -> tuple[str, ...]:
