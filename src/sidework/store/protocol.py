@@ -33,6 +33,7 @@ from ..job import (
     WorkerRow,
 )
 from ..outcome import Outcome
+from .gauges import Gauges
 
 RETENTION: dict[str, int] = {
     "completed_age": 24 * 3600 * 1000,
@@ -223,5 +224,7 @@ class Store(Jobs, Transactions, Claims, Workers, Queues, Chores, Bells, Upkeep, 
 
     @property
     def url(self) -> str: ...
+    @property
+    def gauges(self) -> Gauges: ...
     def hurry(self, seconds: float) -> None: ...
     def close(self) -> None: ...

@@ -40,6 +40,7 @@ from .chores import Chores
 from .claims import Claims
 from .controls import Controls
 from .errand import Errands
+from .gauges import Gauges
 from .inserts import MOST_ROWS, Inserts
 from .long import Long
 from .place import place_of
@@ -72,6 +73,7 @@ class PostgresStore:
         self._claims = Claims(self._session)
         self._roster = Roster(self._session, self._pulse, self._place, self._moved)
         self._chores = Chores(self._session)
+        self.gauges = Gauges(Long(self._place, PATIENCE), self._schema)
 
     @property
     def url(self) -> str:

@@ -40,6 +40,7 @@ from . import bells, callers, copying, looking, reading, upkeep
 from .chores import Chores
 from .claims import Claims
 from .controls import Controls
+from .gauges import Gauges
 from .inserts import MOST_ROWS, Inserts
 from .place import check_place
 from .roster import Roster
@@ -69,6 +70,7 @@ class SqliteStore:
         self._claims = Claims(self._session)
         self._roster = Roster(self._session, self._moved)
         self._chores = Chores(self._session, self._long)
+        self.gauges = Gauges(self._long)
 
     @property
     def url(self) -> str:
