@@ -84,10 +84,12 @@ FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def groups() -> dict[str, list[str]]:
-    """The protocol's nouns with their verbs, in its order; those of every store first."""
+    """The protocol's nouns with their verbs, in its order; those of every store first. A noun that is an
+    attribute of the store has a file of its own in each engine."""
     verbs = dict(named("protocol.py"))
     bases = [base.__name__ for base in Store.__bases__ if base.__name__ in verbs]
-    return {"": verbs["Store"], **{noun: verbs[noun] for noun in bases}}
+    of_all = [verb for verb in verbs["Store"] if f"{verb}.py" not in files("sqlite")]
+    return {"": of_all, **{noun: verbs[noun] for noun in bases}}
 
 
 def sections(engine: str) -> dict[str, list[str]]:

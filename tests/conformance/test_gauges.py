@@ -29,29 +29,27 @@ def test_an_empty_store_has_nothing_to_tell(bench: Bench) -> None:
 
 
 def test_jobs_are_told_by_queue_and_state(bench: Bench) -> None:
-    running = bench.running(lane="b")
+    bench.running(lane="b")
+    bench.record(outcome(bench.running(lane="c"), "discarded"))
+    bench.record(outcome(bench.running(lane="d", max_attempts=2), "retry", delay=1000))
     bench.put(lane="a", runner="loop")
     bench.put(lane="a", priority=3)
     bench.put(lane="a", delay=5)
-    (failed,) = (bench.running(lane="c") for _ in range(1))
-    bench.record(outcome(failed, "discarded"))
-    (again,) = (bench.running(lane="d") for _ in range(1))
-    bench.record(outcome(again, "retry", delay=1000))
-    assert running.id
+    bench.put(lane="e", parents=(new().id,))
     assert levels(bench) == {
         ("a", "available"): 2,
         ("a", "scheduled"): 1,
         ("b", "running"): 1,
         ("c", "discarded"): 1,
         ("d", "retryable"): 1,
+        ("e", "blocked"): 1,
     }
 
 
 def test_the_oldest_available_job_is_found_behind_every_other(bench: Bench) -> None:
     """It may be the last that is claimed: of the lowest priority, and of any runner."""
     for at, priority, runner in ((50, 9, "loop"), (10, -9, "thread"), (30, 0, "thread")):
-        job = new(lane="a", priority=priority, runner=runner, due_at=NOW + at)
-        bench.store.insert([job], NOW + 100)
+        bench.store.insert([new(lane="a", priority=priority, runner=runner)], NOW + at)
     bench.put(lane="b")
     bench.put(lane="c", delay=1)
     assert oldest(bench) == {"a": NOW + 10, "b": NOW, "c": None}

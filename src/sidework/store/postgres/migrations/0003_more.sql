@@ -37,3 +37,6 @@ CREATE TABLE sidework.notes (
 
 -- A limit of the jobs of a queue that run at a time, over all workers.
 ALTER TABLE sidework.queues ADD COLUMN most integer;
+
+-- What a monitor counts without reading the table.
+CREATE INDEX jobs_blocked ON sidework.jobs (lane) WHERE state = 'blocked';

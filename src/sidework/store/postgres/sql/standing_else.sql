@@ -12,3 +12,7 @@ SELECT lane, 'discarded', count(*) FROM
     (SELECT lane FROM sidework.jobs
      WHERE state = 'discarded' AND finished_at IS NOT NULL ORDER BY finished_at DESC LIMIT :most::bigint) AS few
 GROUP BY lane
+UNION ALL
+SELECT lane, 'blocked', count(*) FROM
+    (SELECT lane FROM sidework.jobs WHERE state = 'blocked' LIMIT :most::bigint) AS few
+GROUP BY lane

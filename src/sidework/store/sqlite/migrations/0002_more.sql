@@ -36,3 +36,6 @@ CREATE TABLE notes (
 
 -- A limit of the jobs of a queue that run at a time, over all workers.
 ALTER TABLE queues ADD COLUMN most INTEGER;
+
+-- What a monitor counts without reading the table.
+CREATE INDEX jobs_blocked ON jobs (lane) WHERE state = 'blocked';
