@@ -19,6 +19,8 @@ COMMANDS = {
     "workers": ("workers", "workers"),
     "db": ("database", "database"),
     "doctor": ("doctor", "doctor"),
+    "health": ("health", "health"),
+    "metrics": ("metrics", "metrics"),
     "demo": ("demo", "demo"),
 }
 

@@ -39,6 +39,8 @@ _NEGATIVE = re.compile(r"-(\d|\.\d)").match
               help="Coroutines at a time, per child.")  # fmt: skip
 @click.option("--grace", type=click.FloatRange(min=0), default=30.0, show_default=True,
               help="Seconds to finish when stopped.")  # fmt: skip
+@click.option("--ready-file", type=click.Path(dir_okay=False), metavar="PATH",
+              help="A file that is there, and young, while the worker works.")  # fmt: skip
 @click.option("--log-level", type=click.Choice(_LEVELS, case_sensitive=False), default="info",
               show_default=True, help="What is said on stderr, from this level up.")  # fmt: skip
 def worker(
@@ -48,6 +50,7 @@ def worker(
     threads: int,
     concurrency: int,
     grace: float,
+    ready_file: str | None,
     log_level: str,
 ) -> None:
     """Run the jobs of each APP (module, module:app or path/to/file.py) until stopped.
@@ -57,6 +60,7 @@ def worker(
     SIGTERM or Control-C drains: what runs may end, what has not begun is handed back. A second
     Control-C leaves at once.
     """
+    from ..worker.beacon import Beacon
     from ..worker.crew import Crew
     from ..worker.worker import Worker
 
@@ -67,8 +71,9 @@ def worker(
     crew = Crew(specs, children, children, concurrency, threads, level)
     log = logging.getLogger("sidework.worker")
     working = Worker(
-        crew, _open_existing, lanes, grace, lambda: log.info("ready for %s", ", ".join(specs))
-    )
+        crew, _open_existing, lanes, grace, lambda: log.info("ready for %s", ", ".join(specs)),
+        beacon=Beacon(ready_file, os.environ),
+    )  # fmt: skip
     signal.signal(
         signal.SIGCHLD, signal.SIG_DFL
     )  # who starts us may have ignored it, and that is inherited

@@ -20,6 +20,7 @@ from ..duration import text_of
 from ..errors import SideworkError, StoreError, StoreMissing, StoreUnavailable
 from ..store.protocol import Demand, Listener, Store
 from ..wire import Hold, Stop, TakeBack
+from .beacon import Beacon
 from .chores import Chores
 from .crew import Crew
 from .dispatcher import Dispatcher
@@ -60,12 +61,14 @@ class Worker:
         on_ready: Callable[[], None] = lambda: None,
         *,
         waits: bool = True,
+        beacon: Beacon | None = None,
     ) -> None:
         self._crew = crew
         self._open_store = open_store
         self._lanes = lanes
         self._grace = grace
         self._on_ready = on_ready
+        self._beacon = beacon or Beacon(None, {})
         self._waits = waits  # for a store that is not there, or does not answer, at the start
         self._dispatcher = Dispatcher(crew)
         self._teller = Teller()
@@ -135,6 +138,7 @@ class Worker:
                 self._hunger.wake()
                 self._asked_at = 0.0
         now = monotonic()
+        self._beacon.turn(now)
         for peer in self._crew.peers:
             peer.flush()
             peer.measure(now)
@@ -271,6 +275,7 @@ class Worker:
                 return
             if str(error) != self._told_waiting:
                 self._told_waiting = str(error)
+                self._beacon.waiting(str(error))
                 log.info("waiting: %s", error)
             self._retry_at = monotonic() + self._retry_wait
             self._retry_wait = min(BEGIN_MOST, self._retry_wait * 2)
@@ -282,6 +287,7 @@ class Worker:
         self._chores = Chores(lambda: self._open_store(hello.url), hello.retention)
         self._chores.start()
         introduce(self._worker, hello, self._lanes, self._crew)
+        self._beacon.ready(monotonic())
         self._on_ready()
 
     def _enrol(self, store: Store) -> None:
@@ -300,6 +306,7 @@ class Worker:
 
     def _begin_drain(self) -> None:
         self._drain_until = monotonic() + self._grace
+        self._beacon.stopping()
         log.info("draining: finishing what runs, at most %s", text_of(self._grace))
         for peer in self._crew.peers:
             peer.send(TakeBack())
