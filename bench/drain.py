@@ -48,7 +48,9 @@ def run(
 ) -> tuple[float, dict[str, int]]:
     """Seconds from the signal to the exit; and the jobs by state then."""
     env = {**os.environ, "SIDEWORK_URL": url}
-    make = f"import shop; shop.app.enqueue_many(shop.{task}.bind({seconds}) for _ in range({count}))"
+    make = (
+        f"import shop; shop.app.enqueue_many(shop.{task}.bind({seconds}) for _ in range({count}))"
+    )
     subprocess.run([sys.executable, "-c", make], cwd=folder, env=env, check=True)
     store = open_store(url)
     words = ["worker", "shop", "--children", "2", "--concurrency", "500", "--grace", str(grace)]
@@ -82,7 +84,9 @@ def _until(condition: Callable[[], Any]) -> None:
 
 def main() -> None:
     given = sys.argv[1] if len(sys.argv) > 1 else None
-    print("| running | each takes | grace | SIGTERM to exit, median | longest | then |\n|---|---|---|---|---|---|")
+    print(
+        "| running | each takes | grace | SIGTERM to exit, median | longest | then |\n|---|---|---|---|---|---|"
+    )
     for task, count in CASES:
         for seconds, grace in LENGTHS:
             took, ends = [], set()

@@ -40,10 +40,7 @@ def told(*words: str) -> tuple[int, dict[str, Any]]:
 
 
 def samples(text: str) -> dict[str, float]:
-    return {
-        name: float(value)
-        for name, value in re.findall(r"^(sidework_\S+) (\S+)$", text, re.M)
-    }
+    return {name: float(value) for name, value in re.findall(r"^(sidework_\S+) (\S+)$", text, re.M)}
 
 
 def test_health_and_metrics_follow_what_happens(shop: Place) -> None:

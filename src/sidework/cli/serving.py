@@ -31,7 +31,7 @@ _NEGATIVE = re.compile(r"-(\d|\.\d)").match
 @click.argument("apps", metavar="[APP]...", nargs=-1)
 @click.option("--queues", default="", help="Only these queues, separated by commas.")
 @click.option("--children", type=click.IntRange(1, 256), default=os.cpu_count() or 1,
-              show_default=True, help="Processes that run the jobs.")  # fmt: skip
+              show_default="one per core", help="Processes that run the jobs.")  # fmt: skip
 @click.option(
     "--threads", type=click.IntRange(1, 1000), default=8, show_default=True, help="Per child."
 )

@@ -61,7 +61,9 @@ def families(reading: Reading, workers: list[WorkerRow]) -> Iterator[Metric]:
     for (queue, state), rate in reading.ends.items():
         ends.add_metric([queue, state], rate)
     yield ends
-    paused = GaugeMetricFamily("sidework_queue_paused", "1 for a queue that is paused.", labels=["queue"])
+    paused = GaugeMetricFamily(
+        "sidework_queue_paused", "1 for a queue that is paused.", labels=["queue"]
+    )
     for queue in reading.paused:
         paused.add_metric([queue], 1)
     yield paused
