@@ -25,9 +25,7 @@ SNIPPETS = [
 SAYS = {
     "README.md-0": "5\n",
     "README.md-1": "welcome 7, attempt 1\nscheduled True\n1000 handed over\n499500\n",
-    "docs/deploying.md-0": (
-        'sidework_workers{state="alive"} 0.0\nsidework_workers{state="dead"} 0.0\n'
-    ),
+    "docs/deploying.md-0": "",
     "docs/start.md-0": "order 1: 9.90 paid\nValueError after 3 attempts\n",
     "docs/start.md-1": "285\n2000\n",
     "docs/start.md-2": "content of https://example.org\ndone True\n",

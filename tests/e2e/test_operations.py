@@ -11,8 +11,11 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from click.testing import CliRunner
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from commands import SHOP, ok, refused
 from conftest import PATIENCE, Place, until
@@ -107,30 +110,28 @@ def test_the_metrics_are_served(shop: Place) -> None:
     from sidework.contrib.metrics import asgi
 
     app = Sidework(shop.url)
-    ended: list[Any] = []
 
-    async def ask(method: str) -> tuple[int, dict[bytes, bytes], bytes]:
-        got: list[Any] = []
+    def ask(method: str = "GET", at: str = "/metrics/") -> httpx.Response:
+        async def asked() -> httpx.Response:
+            web = Starlette(routes=[Mount("/metrics", asgi(app))])
+            transport = httpx.ASGITransport(app=web)
+            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+                return await client.request(method, at, follow_redirects=True)
 
-        async def send(message: Any) -> None:
-            got.append(message)
+        return asyncio.run(asked())
 
-        scope = {"type": "http", "method": method, "path": "/", "headers": []}
-        await asgi(app)(scope, ended, send)  # type: ignore[arg-type]
-        return got[0]["status"], dict(got[0]["headers"]), got[1]["body"]
-
-    status, headers, body = asyncio.run(ask("GET"))
-    assert (status, headers[b"content-length"]) == (200, b"%d" % len(body))
-    assert headers[b"content-type"].startswith(b"text/plain; version=")
-    assert b'sidework_workers{state="alive"} 0.0' in body
-    assert asyncio.run(ask("HEAD"))[2] == b""
-    assert asyncio.run(ask("POST"))[0] == 405
+    answer = ask(at="/metrics")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    assert 'sidework_workers{state="alive"} 0.0' in answer.text
+    assert ask("HEAD").text == ""
+    assert ask("POST").status_code == 405
     app.close()
     app = Sidework("/proc/nowhere/jobs.db")
-    status, _, body = asyncio.run(ask("GET"))
-    assert status == 503
-    assert b"/proc/nowhere" in body
-    assert body.count(b"\n") == 1
+    answer = ask()
+    assert answer.status_code == 503
+    assert "/proc/nowhere" in answer.text
+    assert answer.text.count("\n") == 1
 
 
 @ALONE

@@ -1,4 +1,4 @@
-"""What a monitor reads: by partial indexes and up to a bound, so that it costs as much with a million jobs."""
+"""What a monitor reads: by partial indexes and up to a bound, so that a million jobs cost no more."""
 
 from __future__ import annotations
 
