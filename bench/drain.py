@@ -85,7 +85,8 @@ def _until(condition: Callable[[], Any]) -> None:
 def main() -> None:
     given = sys.argv[1] if len(sys.argv) > 1 else None
     print(
-        "| running | each takes | grace | SIGTERM to exit, median | longest | then |\n|---|---|---|---|---|---|"
+        "| running | each takes | grace | SIGTERM to exit, median | longest | then |\n"
+        "|---|---|---|---|---|---|"
     )
     for task, count in CASES:
         for seconds, grace in LENGTHS:
@@ -99,10 +100,9 @@ def main() -> None:
                     ends.add(", ".join(f"{n} {state}" for state, n in sorted(states.items())))
                     _clear(url)
             told = f"{count} {task}" + ("es" if task.endswith("s") else "s")
-            print(
-                f"| {told} | {seconds:g} s | {grace:g} s | {median(took):.2f} s | {max(took):.2f} s | {'; '.join(ends)} |",
-                flush=True,
-            )
+            cells = (told, f"{seconds:g} s", f"{grace:g} s", f"{median(took):.2f} s",
+                     f"{max(took):.2f} s", "; ".join(ends))  # fmt: skip
+            print("|", " | ".join(cells), "|", flush=True)
 
 
 def _clear(url: str) -> None:

@@ -13,8 +13,8 @@ from sidework.cli.main import main
 
 HEAD = """# Command line
 
-Made from the commands by `scripts/docs cli`; `sidework COMMAND --help` says the same. Which store a command means,
-and what its exit codes are: [operations](operations.md#looking).
+Made from the commands by `scripts/docs cli`; `sidework COMMAND --help` says the same. Which store a command
+means, and what its exit codes are: [operations](operations.md#looking).
 """
 
 

@@ -63,7 +63,7 @@ def commands() -> Iterator[list[str]]:
         yield one["args"]
 
 
-@pytest.mark.parametrize("words", commands(), ids=" ".join)
+@pytest.mark.parametrize("words", list(commands()), ids=" ".join)
 def test_a_command_is_ours(words: list[str]) -> None:
     command: click.Command = main
     while isinstance(command, click.Group):

@@ -8,6 +8,7 @@ told together as ``OTHERS``, a name that no queue can have. Each engine reads th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Protocol
 
 from msgspec import Struct
@@ -76,7 +77,8 @@ def reading(
     ends = list(ended)
     waiting, standing = list(available), [(queue, State(s), n) for queue, s, n in counted]
     shut = sorted(paused)
-    seen = {queue for queue, *_ in (*waiting, *standing, *ends)} - {OTHERS}
+    rows = ((one[0] for one in found) for found in (waiting, standing, ends))
+    seen = set(chain.from_iterable(rows)) - {OTHERS}
     named = set(sorted({*seen, *shut})[:MOST_QUEUES])
 
     def told(queue: str) -> str:
