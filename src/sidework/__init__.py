@@ -32,6 +32,8 @@ from .state import State
 if TYPE_CHECKING:
     from .client.app import Sidework
     from .tasks.context import RunningJob, current_job
+    from .tasks.middleware import HandedJob, Handover, Middleware, Steps
+    from .tasks.signals import Signal
 
 __version__ = "0.1.0"
 
@@ -42,20 +44,25 @@ __all__ = [
     "BadValue",
     "ClaimLost",
     "Discard",
+    "HandedJob",
+    "Handover",
     "JobCancelled",
     "JobConflict",
     "JobFailed",
     "JobHandle",
     "JobInfo",
     "JobNotFound",
+    "Middleware",
     "NotCommitted",
     "Retry",
     "RunningJob",
     "SchemaMismatch",
     "Sidework",
     "SideworkError",
+    "Signal",
     "Snooze",
     "State",
+    "Steps",
     "StoreDamaged",
     "StoreError",
     "StoreMissing",
@@ -66,7 +73,16 @@ __all__ = [
     "current_job",
 ]
 
-_LATE = {"Sidework": "client.app", "current_job": "tasks.context", "RunningJob": "tasks.context"}
+_LATE = {
+    "Sidework": "client.app",
+    "current_job": "tasks.context",
+    "RunningJob": "tasks.context",
+    "HandedJob": "tasks.middleware",
+    "Handover": "tasks.middleware",
+    "Middleware": "tasks.middleware",
+    "Steps": "tasks.middleware",
+    "Signal": "tasks.signals",
+}
 
 
 def __getattr__(name: str) -> Any:

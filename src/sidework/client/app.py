@@ -24,10 +24,13 @@ from ..state import State
 from ..store.opening import absolute, open_store
 from ..store.protocol import RETENTION
 from ..tasks.importing import refuse_at_import
+from ..tasks.middleware import Around, Middleware
 from ..tasks.naming import module_name
 from ..tasks.registry import AppLike, Registry
+from ..tasks.signals import Observer, SignalKind
 from ..tasks.task import Bound, Exceptions, Task, checked_options
 from ..url import shown
+from .declaring import TaskDecorator
 from .handle import Handle
 from .waiter import Waiter
 
@@ -73,6 +76,7 @@ class Sidework(AppLike):
         self.url = absolute(url or os.environ.get("SIDEWORK_URL") or f"{stem}.sidework.db", folder)
         self.registry = Registry()
         self.hooks = TypeHooks()
+        self.around = Around()
         self.retention = dict(RETENTION)
         if keep_completed is not None:
             self.retention["completed_age"] = round(
@@ -170,6 +174,7 @@ class Sidework(AppLike):
                 checked_options(function, **{**_TASK_DEFAULTS, **options}),
                 self.hooks,
                 self,
+                self.around,
             )
             self.registry.add(made)
             return made
@@ -181,6 +186,22 @@ class Sidework(AppLike):
     ) -> None:
         """Store values of an own type as ``encode(value)``, read back by ``decode(stored)``."""
         self.hooks.register(kind, encode, decode)
+
+    def use(self, middleware: Middleware) -> None:
+        """Put a ``Middleware`` around handing over and around attempts: the first one used is outermost."""
+        self.around.use(middleware)
+
+    def on(self, kind: SignalKind) -> Callable[[Observer], Observer]:
+        """Declare an observer of what happens in this process: ``"enqueued"``, and where attempts run
+        ``"started"`` and ``"ended"``. It gets a ``Signal``; an error of its own is logged."""
+
+        observers = self.around.signals.of(kind)
+
+        def declare(observer: Observer) -> Observer:
+            observers.append(observer)
+            return observer
+
+        return declare
 
     # Handing over -------------------------------------------------------------------------------
 
@@ -204,6 +225,12 @@ class Sidework(AppLike):
 
     def _insert(self, jobs: list[NewJob], connection: Any) -> list[Inserted]:
         refuse_at_import("enqueues a job")
+        if self.around.enqueues:
+            with self.around.handing(jobs) as jobs:
+                return self._store_jobs(jobs, connection)
+        return self._store_jobs(jobs, connection)
+
+    def _store_jobs(self, jobs: list[NewJob], connection: Any) -> list[Inserted]:
         store = self.store
         if connection is None:
             return _accepted(store.insert(jobs))
@@ -211,6 +238,12 @@ class Sidework(AppLike):
 
     async def _ainsert(self, jobs: list[NewJob], connection: Any) -> list[Inserted]:
         refuse_at_import("enqueues a job")
+        if self.around.enqueues:
+            with self.around.handing(jobs) as jobs:
+                return await self._astore_jobs(jobs, connection)
+        return await self._astore_jobs(jobs, connection)
+
+    async def _astore_jobs(self, jobs: list[NewJob], connection: Any) -> list[Inserted]:
         if connection is None:
             self.store.outside()  # asked on this thread: the gatherer's own is in no transaction
             return _accepted(await self._gather().insert(jobs))
@@ -318,20 +351,6 @@ _TASK_DEFAULTS: dict[str, Any] = {
     "on_partition": "run",
     "runner": None,
 }
-
-
-class TaskDecorator:
-    """What ``@app.task(...)`` with options is to a type checker."""
-
-    @overload
-    def __call__(
-        self, function: Callable[P, Coroutine[Any, Any, R]], /
-    ) -> Task[P, R, Coroutine[Any, Any, R]]: ...
-    @overload
-    def __call__(self, function: Callable[P, R], /) -> Task[P, R, R]: ...
-    def __call__(self, function: Any, /) -> Any:
-        """Never called: the decorator is a plain function."""
-        raise AssertionError
 
 
 def _accepted(inserted: list[Inserted]) -> list[Inserted]:

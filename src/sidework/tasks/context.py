@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+import msgspec
+
 from ..codec import encode
 from ..errors import ClaimLost, SideworkError
 from ..ids import id_text
@@ -76,6 +78,12 @@ class RunningJob:
     def fence(self) -> int:
         """The number of this claim: it grows at every claim of the job and never repeats."""
         return self._claim.fence
+
+    @property
+    def context(self) -> dict[str, str]:
+        """What middleware gave it along when it was handed over."""
+        stored = self._claim.context
+        return {} if stored is None else msgspec.json.decode(stored, type=dict[str, str])
 
     @property
     def should_stop(self) -> bool:

@@ -30,6 +30,7 @@ from ..job import (
     check_queue,
 )
 from ..retry import Backoff, check_backoff
+from .middleware import Around
 from .naming import task_name
 from .signature import Signature
 
@@ -91,6 +92,7 @@ class Task(Generic[P, R, C]):
         options: TaskOptions,
         hooks: TypeHooks,
         app: Enqueuer,
+        around: Around,
     ) -> None:
         self.function = function
         self.name = task_name(function) if name is None else name
@@ -99,6 +101,7 @@ class Task(Generic[P, R, C]):
         self.signature = Signature(function, self.name, hooks)
         self.hooks = hooks
         self.app = app
+        self.around = around
         self._plain: Enqueue[P, R] = Enqueue(self, {})
         self.__name__ = getattr(function, "__name__", self.name)
         self.__doc__ = function.__doc__
