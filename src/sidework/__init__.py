@@ -32,7 +32,7 @@ from .state import State
 if TYPE_CHECKING:
     from .client.app import Sidework
     from .tasks.context import RunningJob, current_job
-    from .tasks.middleware import HandedJob, Handover, Middleware, Steps
+    from .tasks.middleware import HandedJob, Handover, Middleware
     from .tasks.signals import Signal
 
 __version__ = "0.1.0"
@@ -62,7 +62,6 @@ __all__ = [
     "Signal",
     "Snooze",
     "State",
-    "Steps",
     "StoreDamaged",
     "StoreError",
     "StoreMissing",
@@ -80,7 +79,6 @@ _LATE = {
     "HandedJob": "tasks.middleware",
     "Handover": "tasks.middleware",
     "Middleware": "tasks.middleware",
-    "Steps": "tasks.middleware",
     "Signal": "tasks.signals",
 }
 
