@@ -20,6 +20,8 @@ from starlette.routing import Mount
 from commands import SHOP, ok, refused
 from conftest import PATIENCE, Place, until
 from sidework.cli.main import main
+from sidework.ids import new_id
+from sidework.job import NewJob
 
 ALONE = pytest.mark.sqlite_alone("it is about the worker or the server around it, not the store")
 
@@ -120,8 +122,10 @@ def test_the_metrics_are_served(shop: Place) -> None:
 
         return asyncio.run(asked())
 
+    app.store.insert([NewJob(new_id(), "m:f", b"\x01{}", lane='a"b\\c\nd')])
     answer = ask(at="/metrics")
     assert answer.status_code == 200
+    assert r'sidework_jobs{queue="a\"b\\c\nd",state="available"} 1.0' in answer.text
     assert answer.headers["content-type"].startswith("text/plain; version=")
     assert 'sidework_workers{state="alive"} 0.0' in answer.text
     assert ask("HEAD").text == ""

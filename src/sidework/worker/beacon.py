@@ -35,6 +35,7 @@ class Beacon:
         # Half of what is asked: one beat may come late.
         self._every = min(BEAT_SECONDS, int(asked) / 2e6) if self._watched else BEAT_SECONDS
         self._beat_at: float | None = None
+        self._left = False
         try:
             self._drop()  # what a worker that was killed has left
             self._write()
@@ -62,7 +63,10 @@ class Beacon:
             self._notify("WATCHDOG=1")
 
     def stopping(self) -> None:
-        """It drains. The watchdog still sees it turn, the file is gone."""
+        """It drains, or leaves at once; said once. The file goes, the watchdog still sees it turn."""
+        if self._left:
+            return
+        self._left = True
         self._notify("STOPPING=1\nSTATUS=finishing what runs")
         try:
             self._drop()

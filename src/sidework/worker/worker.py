@@ -327,6 +327,7 @@ class Worker:
 
     def _leave(self) -> None:
         """The children end before the last word: what goes back must not run any more."""
+        self._beacon.stopping()
         patience = LEAVE_AT_ONCE if self._stops > 1 else LEAVE_SECONDS
         if self._store is not None:
             self._store.hurry(patience)
