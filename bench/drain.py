@@ -25,16 +25,23 @@ import asyncio, time
 from sidework import Sidework
 app = Sidework()
 
+def begin() -> None:
+    with open("begun", "a") as file:
+        file.write("1")
+
 @app.task
 async def coroutine(seconds: float) -> None:
+    begin()
     await asyncio.sleep(seconds)
 
 @app.task
 def thread(seconds: float) -> None:
+    begin()
     time.sleep(seconds)
 
 @app.task(runner="process")
 def process(seconds: float) -> None:
+    begin()
     time.sleep(seconds)
 """
 RUNS = 3
@@ -58,7 +65,8 @@ def run(
         [sys.executable, "-m", "sidework", *words], cwd=folder, env=env, stderr=subprocess.DEVNULL
     )
     try:
-        _until(lambda: _jobs(store).get("running", 0) == count or "completed" in _jobs(store))
+        begun = folder / "begun"
+        _until(lambda: begun.exists() and begun.stat().st_size == count)
         began = time.monotonic()
         worker.send_signal(signal.SIGTERM)
         worker.wait(60)

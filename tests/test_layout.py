@@ -84,12 +84,12 @@ FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def groups() -> dict[str, list[str]]:
-    """The protocol's nouns with their verbs, in its order; those of every store first. A noun that is an
-    attribute of the store has a file of its own in each engine."""
+    """The protocol's nouns with their verbs, in its order; those of every store first. A noun with
+    a protocol file of its own is an attribute of the store."""
     verbs = dict(named("protocol.py"))
+    verbs["Store"] = [one for one in verbs["Store"] if not (STORE / f"{one}.py").exists()]
     bases = [base.__name__ for base in Store.__bases__ if base.__name__ in verbs]
-    of_all = [verb for verb in verbs["Store"] if f"{verb}.py" not in files("sqlite")]
-    return {"": of_all, **{noun: verbs[noun] for noun in bases}}
+    return {"": verbs["Store"], **{noun: verbs[noun] for noun in bases}}
 
 
 def sections(engine: str) -> dict[str, list[str]]:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .client.app import Sidework
     from .tasks.context import RunningJob, current_job
     from .tasks.middleware import HandedJob, Handover, Middleware
+    from .tasks.progress import emit, progress, track
     from .tasks.signals import Signal
 
 __version__ = "0.1.0"
@@ -70,6 +71,9 @@ __all__ = [
     "TaskNotFound",
     "WaitTimeout",
     "current_job",
+    "emit",
+    "progress",
+    "track",
 ]
 
 _LATE = {
@@ -80,6 +84,9 @@ _LATE = {
     "Handover": "tasks.middleware",
     "Middleware": "tasks.middleware",
     "Signal": "tasks.signals",
+    "emit": "tasks.progress",
+    "progress": "tasks.progress",
+    "track": "tasks.progress",
 }
 
 

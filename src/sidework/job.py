@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from .clock import Millis
 from .errors import BadValue
+from .note import NoteRow
 from .state import WAITING, State
 
 Runner = Literal["loop", "thread", "process"]
@@ -193,17 +194,19 @@ MOVED = "moved to "
 
 
 class Copied(Struct, frozen=True):
-    """A job with all that is stored of it, its attempts too: what a move takes from store to store."""
+    """A job with all that is stored of it, attempts and notes too: what a move takes from store to store."""
 
     job: JobRow
     backoff: int | None
     attempts: tuple[AttemptRow, ...]
+    notes: tuple[NoteRow, ...] = ()
 
     @property
     def size(self) -> int:
         """Bytes of what may be large in it."""
         failures = sum(len(one.failure or b"") for one in self.attempts)
-        return len(self.job.args) + len(self.job.result or b"") + failures
+        notes = sum(len(one.body) for one in self.notes)
+        return len(self.job.args) + len(self.job.result or b"") + failures + notes
 
     @property
     def disowned(self) -> bool:

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from .job import Claimed
+from .note import Notes
 from .outcome import Outcome
 
 Why = Literal["cancelled", "released", "timeout", "partition"]
@@ -28,10 +29,6 @@ class TaskInfo(Struct, array_like=True, frozen=True):
     timeout: int | None
     backoff: int | None
     stops: bool
-
-
-LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
-"""Of a worker and of its children, whose lines come out of one place."""
 
 
 # Worker to child ------------------------------------------------------------------------------
@@ -102,6 +99,13 @@ class Done(Struct, tag="done", array_like=True, frozen=True):
     outcomes: list[Outcome]
 
 
+class Noted(Struct, tag="noted", array_like=True, frozen=True):
+    """What these attempts tell while they run."""
+
+    seqs: list[int]
+    notes: list[Notes]
+
+
 class HandedBack(Struct, tag="handedback", array_like=True, frozen=True):
     """These were never started."""
 
@@ -132,7 +136,9 @@ class Warn(Struct, tag="warn", array_like=True, frozen=True):
     stack: str = ""
 
 
-ToWorker = Hello | ImportFailed | Started | Done | HandedBack | Parked | Blocked | Pong | Warn
+ToWorker = (
+    Hello | ImportFailed | Started | Done | Noted | HandedBack | Parked | Blocked | Pong | Warn
+)
 
 encode_message = msgspec.msgpack.Encoder().encode
 decode_to_child = msgspec.msgpack.Decoder(ToChild).decode

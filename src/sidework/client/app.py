@@ -86,6 +86,9 @@ class Sidework(AppLike):
             kept = round(seconds(keep_failed, "keep_failed") * 1000)
             self.retention["cancelled_age"] = self.retention["discarded_age"] = kept
         self._lock = threading.Lock()
+        # Where the store and the waiter come from; a test puts its own here (``testing``).
+        self._opens: Callable[[str], Store] = open_store
+        self._waits: Callable[[Store], Waiter] = Waiter
         self._store: Store | None = None
         self._waiter: Waiter | None = None
         self._gatherer: Gatherer | None = None
@@ -104,7 +107,7 @@ class Sidework(AppLike):
             return store
         with self._lock:
             if self._store is None:
-                self._store = open_store(self.url)
+                self._store = self._opens(self.url)
             return self._store
 
     @property
@@ -113,7 +116,7 @@ class Sidework(AppLike):
         store = self.store
         with self._lock:
             if self._waiter is None:
-                self._waiter = Waiter(store)
+                self._waiter = self._waits(store)
             return self._waiter
 
     def close(self) -> None:

@@ -1,8 +1,8 @@
 """What every engine does, grouped by noun; the rest of Sidework sees only this.
 
 Values first, then the verbs: ``Jobs``, ``Transactions``, ``Claims``, ``Workers``, ``Queues``, ``Chores``,
-``Bells``, ``Upkeep``, ``Copies``, and ``Store``, which is all of them. What each does is said at the engines,
-whose verbs stand in this order.
+``Bells``, ``Upkeep``, ``Copies``, and ``Store``, which is all of them; ``journal`` has a file of its own.
+What each does is said at the engines, whose verbs stand in this order.
 
 Every verb is atomic and durable when it returns. ``now`` moves time in tests; without it the
 engine's own clock counts. Errors are ``StoreError``s, and ``BadValue`` for what no store takes
@@ -32,8 +32,10 @@ from ..job import (
     Verdict,
     WorkerRow,
 )
+from ..note import Notes
 from ..outcome import Outcome
 from .gauges import Gauges
+from .journal import Journal
 
 RETENTION: dict[str, int] = {
     "completed_age": 24 * 3600 * 1000,
@@ -118,11 +120,16 @@ class Transactions(Protocol):
 
 
 class Claims(Protocol):
-    """What a worker does with jobs. A ``turn`` with a demand of a worker that is not known (any more) is
+    """What a worker does with jobs: in a ``turn`` it says what running ones tell, then how others ended, then
+    asks for more. A ``turn`` with a demand of a worker that is not known (any more) is
     ``StoreRefused`` as a whole: it registers, then says it again."""
 
     def turn(
-        self, outcomes: Sequence[Outcome], demand: Demand | None, now: Millis | None = None
+        self,
+        outcomes: Sequence[Outcome],
+        demand: Demand | None,
+        now: Millis | None = None,
+        notes: Sequence[Notes] = (),
     ) -> Turn: ...
     def cancelling(self, worker: int) -> list[bytes]: ...
     def held(self, worker: int) -> list[Held] | None: ...
@@ -226,5 +233,7 @@ class Store(Jobs, Transactions, Claims, Workers, Queues, Chores, Bells, Upkeep, 
     def url(self) -> str: ...
     @property
     def gauges(self) -> Gauges: ...
+    @property
+    def journal(self) -> Journal: ...
     def hurry(self, seconds: float) -> None: ...
     def close(self) -> None: ...

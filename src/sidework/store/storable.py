@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 
 from ..errors import BadValue
 from ..job import Copied, JobFilter, NewJob
+from ..note import NOTE_KINDS, Notes
 from ..outcome import Outcome, clean
 from ..state import FINAL, State
 from .protocol import Demand
@@ -80,6 +81,21 @@ def check_outcomes(outcomes: Iterable[Outcome]) -> None:
             check_moment(one.delay, "delay")
 
 
+def check_notes(told: Iterable[Notes]) -> None:
+    """``BadValue`` for what no running job can tell."""
+    for one in told:
+        check_id(one.id)
+        check_number(one.fence, "fence", -_BIG, _BIG - 1)
+        check_number(one.cut, "cut", 0, _SMALL - 1)
+        for number in one.drops:
+            check_number(number, "number", 1, _SMALL - 1)
+        for note in one.notes:
+            check_number(note.number, "number", 1, _SMALL - 1)
+            check_moment(note.at, "at")
+            if note.kind not in NOTE_KINDS:
+                raise BadValue(f"kind={note.kind!r}: expected one of {', '.join(NOTE_KINDS)}")
+
+
 def check_demand(demand: Demand) -> None:
     """``BadValue`` for a worker or lanes that cannot be, or more places than can be counted."""
     check_worker(demand.worker)
@@ -116,6 +132,11 @@ def check_copied(jobs: Iterable[Copied]) -> None:
             check_moment(attempt.started_at, "started_at")
             check_moment(attempt.finished_at, "finished_at")
             check_worker(attempt.worker or 0)
+        for note in one.notes:
+            check_number(note.fence, "fence", 0, _BIG // 2)
+            check_number(note.number, "number", 0, _SMALL - 1)
+            check_text(note.kind, "kind")
+            check_moment(note.at, "at")
 
 
 def check_filter(want: JobFilter) -> None:

@@ -61,6 +61,7 @@ class Worker:
         on_ready: Callable[[], None] = lambda: None,
         *,
         waits: bool = True,
+        each_at: int = logging.DEBUG,
         beacon: Beacon | None = None,
     ) -> None:
         self._crew = crew
@@ -71,7 +72,7 @@ class Worker:
         self._beacon = beacon or Beacon(None, {})
         self._waits = waits  # for a store that is not there, or does not answer, at the start
         self._dispatcher = Dispatcher(crew)
-        self._teller = Teller()
+        self._teller = Teller(each_at)
         self._supervisor = Supervisor(crew, self._teller)
         self._guard = Guard(crew, self._supervisor)
         self._recorder = Recorder(self._teller)
@@ -168,7 +169,7 @@ class Worker:
         late = self._retry_at - monotonic()
         if late > 0:
             return min(late, 0.1)
-        if self._recorder.waiting or self._demand() is not None:
+        if self._recorder.has_news or self._demand() is not None:
             return 0.0
         return self._hunger.patience()
 
@@ -203,7 +204,7 @@ class Worker:
 
     def _record_and_claim(self, store: Store) -> None:
         demand = self._demand()
-        if not self._recorder.waiting and demand is None:
+        if not self._recorder.has_news and demand is None:
             return
         turn = self._recorder.turn(store, demand)
         self._hunger.learn(turn, claimed=demand is not None)
@@ -359,7 +360,7 @@ class Worker:
     def _say_goodbye(self, store: Store) -> None:
         self._recorder.look(math.inf)  # what is held even now is left to a rescue
         try:
-            while self._recorder.waiting:
+            while self._recorder.has_news:
                 self._recorder.turn(store, None)
             store.retire(self._worker)
         except StoreError as error:

@@ -32,28 +32,24 @@ from ...job import (
     Verdict,
     WorkerRow,
 )
+from ...note import Notes
 from ...outcome import Outcome
 from .. import storable
 from ..protocol import Demand, Finding, Listener, Turn
-from . import copying, looking, migrating, reading, upkeep
+from . import copying, gauges, looking, migrating, reading, upkeep
 from .chores import Chores
 from .claims import Claims
 from .controls import Controls
 from .errand import Errands
-from .gauges import Gauges
 from .inserts import MOST_ROWS, Inserts
+from .journal import Journal
 from .long import Long
 from .place import place_of
 from .polling import Polling
 from .pulse import pulse_of
 from .roster import Roster
-from .session import Session
+from .session import PATIENCE, PATIENCE_SHARE, Session
 from .transactions import Transactions
-
-PATIENCE = 10.0
-"""Seconds within which the server has to answer a client's statement."""
-PATIENCE_SHARE = 4
-"""A worker's statement may take this part of its lease: then it looks whether it is still trusted."""
 
 
 class PostgresStore:
@@ -72,8 +68,9 @@ class PostgresStore:
         self._errands = Errands(self._session)
         self._claims = Claims(self._session)
         self._roster = Roster(self._session, self._pulse, self._place, self._moved)
+        self.journal = Journal(self._session)
         self._chores = Chores(self._session)
-        self.gauges = Gauges(Long(self._place, PATIENCE), self._schema)
+        self.gauges = gauges.Gauges(Long(self._place, PATIENCE), self._schema)
 
     @property
     def url(self) -> str:
@@ -188,14 +185,19 @@ class PostgresStore:
     # Claims -------------------------------------------------------------------------------------
 
     def turn(
-        self, outcomes: Sequence[Outcome], demand: Demand | None, now: Millis | None = None
+        self,
+        outcomes: Sequence[Outcome],
+        demand: Demand | None,
+        now: Millis | None = None,
+        notes: Sequence[Notes] = (),
     ) -> Turn:
-        """Record the outcomes and claim what the demand has places for, in one transaction."""
+        """Record notes and outcomes and claim what the demand has places for, in one transaction."""
         storable.check_outcomes(outcomes)
+        storable.check_notes(notes)
         if demand is not None:
             storable.check_demand(demand)
         self._transactions.outside()
-        turn, moved = self._claims.turn(outcomes, demand, now)
+        turn, moved = self._claims.turn(outcomes, demand, now, notes)
         if turn.claimed:
             self._polling.hurry()  # where there was one, there may be more
         if moved:

@@ -1,4 +1,5 @@
-"""What a worker says and asks in one transaction: how attempts ended, and what it may run next."""
+"""What a worker says and asks in one transaction: what running jobs tell, how attempts ended, and what
+it may run next."""
 
 from __future__ import annotations
 
@@ -9,10 +10,11 @@ import apsw
 from ...clock import Millis
 from ...crashpoint import reach
 from ...job import Claimed, Runner
+from ...note import Notes
 from ...outcome import Outcome
 from ..lanes import Lanes
 from ..protocol import Demand, Turn
-from . import claiming
+from . import claiming, journal
 from .connection import statement
 from .session import Session
 
@@ -27,12 +29,17 @@ class Claims:
         self.lanes = Lanes()
 
     def turn(
-        self, outcomes: Sequence[Outcome], demand: Demand | None, now: Millis
+        self,
+        outcomes: Sequence[Outcome],
+        demand: Demand | None,
+        now: Millis,
+        notes: Sequence[Notes],
     ) -> tuple[Turn, list[bytes]]:
-        """Record, then claim; what it brought, and the ids of jobs that moved on by it."""
+        """Record notes and ends, then claim; what it brought, and the ids of jobs that moved on by it."""
         expired: list[bytes] = []
 
         def work(connection: apsw.Connection) -> Turn:
+            journal.write(connection, notes)
             took = claiming.record(connection, outcomes, now)
             if outcomes:
                 reach("turn: recorded, not committed")
@@ -50,7 +57,7 @@ class Claims:
 
         turn = self._session.write(work)
         reach("turn: committed")
-        return turn, [*(one.id for one in outcomes), *expired]
+        return turn, [*(one.id for one in outcomes), *(one.id for one in notes), *expired]
 
     def cancelling(self, worker: int) -> list[bytes]:
         """Which running jobs of this worker someone asked to cancel."""

@@ -1,4 +1,4 @@
-"""Whole jobs out of the file and into it, with their attempts, as they are."""
+"""Whole jobs out of the file and into it, with their attempts and notes, as they are."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ...job import Copied, Verdict
 from ...state import State
 from ..protocol import DUMP_BYTES
 from .connection import statement
-from .reading import attempts
-from .rows import ATTEMPT_COLUMNS, JOB_COLUMNS, job_row
+from .reading import attempts, notes
+from .rows import ATTEMPT_COLUMNS, JOB_COLUMNS, NOTE_COLUMNS, job_row
 from .session import Session
 
 _SELECT = f"SELECT {JOB_COLUMNS}, backoff FROM jobs"
@@ -28,6 +28,10 @@ _INSERT = (
 _INSERT_ATTEMPT = (
     f"INSERT OR REPLACE INTO attempts ({ATTEMPT_COLUMNS}) "
     f"VALUES ({', '.join('?' * (ATTEMPT_COLUMNS.count(',') + 1))})"
+)
+_INSERT_NOTE = (
+    f"INSERT OR REPLACE INTO notes ({NOTE_COLUMNS}) "
+    f"VALUES ({', '.join('?' * (NOTE_COLUMNS.count(',') + 1))})"
 )
 
 
@@ -87,7 +91,12 @@ def disown(
 
 def _copied(connection: apsw.Connection, row: Any) -> Copied:
     *job, backoff = row
-    return Copied(job_row(tuple(job)), backoff, tuple(attempts(connection, row[0])))
+    return Copied(
+        job_row(tuple(job)),
+        backoff,
+        tuple(attempts(connection, row[0])),
+        tuple(notes(connection, row[0])),
+    )
 
 
 def _verdict(connection: apsw.Connection, copied: Copied) -> Verdict:
@@ -102,6 +111,8 @@ def _store(connection: apsw.Connection, copied: Copied) -> Verdict:
         return _verdict(connection, copied)  # it came in between
     rows = [msgspec.structs.astuple(one) for one in copied.attempts]
     connection.executemany(_INSERT_ATTEMPT, rows)
+    told = [msgspec.structs.astuple(one) for one in copied.notes]
+    connection.executemany(_INSERT_NOTE, told)
     return "stored"
 
 

@@ -33,15 +33,16 @@ from ...job import (
     Verdict,
     WorkerRow,
 )
+from ...note import Notes
 from ...outcome import Outcome
 from .. import storable
 from ..protocol import Demand, Finding, Listener, Turn
-from . import bells, callers, copying, looking, reading, upkeep
+from . import bells, callers, copying, gauges, looking, reading, upkeep
 from .chores import Chores
 from .claims import Claims
 from .controls import Controls
-from .gauges import Gauges
 from .inserts import MOST_ROWS, Inserts
+from .journal import Journal
 from .place import check_place
 from .roster import Roster
 from .session import Session
@@ -53,15 +54,15 @@ PACE_SECONDS = 0.1
 class SqliteStore:
     """The embedded engine on the file at ``path`` (absolute)."""
 
-    def __init__(self, path: str, *, create: bool = True) -> None:
+    def __init__(self, path: str, *, create: bool = True, durable: bool = True) -> None:
         self.path = os.path.abspath(path)
         check_place(self.path)
-        self._session = Session(self.path, create=create)
+        self._session = Session(self.path, create=create, durable=durable)
         self._session.read(lambda connection: None)  # refused here, not at the first job
         # For what may take seconds, so that it keeps no job of this process waiting; and for
         # transactions of callers, whose length is theirs to choose.
-        self._long = Session(self.path, create=create)
-        self._callers = Session(self.path, create=create)
+        self._long = Session(self.path, create=create, durable=durable)
+        self._callers = Session(self.path, create=create, durable=durable)
         self._bell_folder = bells.folder_for(self.path)
         self._ringer = bells.Ringer(self._bell_folder)
         self._inserts = Inserts(self._session, self._ringer)
@@ -69,8 +70,9 @@ class SqliteStore:
         self._controls = Controls(self._session)
         self._claims = Claims(self._session)
         self._roster = Roster(self._session, self._moved)
+        self.journal = Journal(self._session)
         self._chores = Chores(self._session, self._long)
-        self.gauges = Gauges(self._long)
+        self.gauges = gauges.Gauges(self._long)
 
     @property
     def url(self) -> str:
@@ -186,14 +188,19 @@ class SqliteStore:
     # Claims -------------------------------------------------------------------------------------
 
     def turn(
-        self, outcomes: Sequence[Outcome], demand: Demand | None, now: Millis | None = None
+        self,
+        outcomes: Sequence[Outcome],
+        demand: Demand | None,
+        now: Millis | None = None,
+        notes: Sequence[Notes] = (),
     ) -> Turn:
-        """Record the outcomes and claim what the demand has places for, in one transaction."""
+        """Record notes and outcomes and claim what the demand has places for, in one transaction."""
         storable.check_outcomes(outcomes)
+        storable.check_notes(notes)
         if demand is not None:
             storable.check_demand(demand)
         self._transactions.outside()
-        turn, moved = self._claims.turn(outcomes, demand, _at(now))
+        turn, moved = self._claims.turn(outcomes, demand, _at(now), notes)
         if moved:
             self.ring_done(moved)
         return turn

@@ -8,7 +8,8 @@ from typing import Any
 import apsw
 
 from ...job import AttemptRow, JobFilter, JobRow, QueueRow
-from .rows import ATTEMPT_COLUMNS, JOB_COLUMNS, attempt_row, job_row
+from ...note import NoteRow
+from .rows import ATTEMPT_COLUMNS, JOB_COLUMNS, NOTE_COLUMNS, attempt_row, job_row
 
 
 def get(connection: apsw.Connection, ids: Sequence[bytes]) -> list[JobRow | None]:
@@ -46,6 +47,12 @@ def attempts(connection: apsw.Connection, job_id: bytes) -> list[AttemptRow]:
     """The job's failed, crashed and cancelled attempts, oldest first."""
     sql = f"SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE job_id = ? ORDER BY fence"
     return [attempt_row(row) for row in connection.execute(sql, (job_id,))]
+
+
+def notes(connection: apsw.Connection, job_id: bytes) -> list[NoteRow]:
+    """All that is kept of what the job told, in order."""
+    sql = f"SELECT {NOTE_COLUMNS} FROM notes WHERE job_id = ? ORDER BY fence, number"
+    return [NoteRow(*row) for row in connection.execute(sql, (job_id,))]
 
 
 def switch(connection: apsw.Connection, queue: str) -> QueueRow:
