@@ -15,6 +15,7 @@ from msgspec import Struct
 from .job import Claimed
 from .note import Notes
 from .outcome import Outcome
+from .periodic import Declaration
 
 Why = Literal["cancelled", "released", "timeout", "partition"]
 """Why an attempt is to end: asked by a person, its worker stops, its time is over, or its worker is
@@ -73,11 +74,13 @@ ToChild = Run | Cancel | TakeBack | Hold | Ping | Stop
 
 
 class Hello(Struct, tag="hello", array_like=True, frozen=True):
-    """The child has imported the app: where its store is and which tasks it knows."""
+    """The child has imported the app: where its store is, which tasks it knows, and what is enqueued by
+    the clock."""
 
     url: str
     tasks: list[TaskInfo]
     retention: dict[str, int]
+    declares: Declaration = Declaration()
 
 
 class ImportFailed(Struct, tag="importfailed", array_like=True, frozen=True):

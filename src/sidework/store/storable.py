@@ -12,9 +12,10 @@ import functools
 from collections.abc import Iterable, Sequence
 
 from ..errors import BadValue
-from ..job import Copied, JobFilter, NewJob
+from ..job import MOST_LIMIT, Copied, JobFilter, NewJob
 from ..note import NOTE_KINDS, Notes
 from ..outcome import Outcome, clean
+from ..periodic import Declaration, Firing
 from ..state import FINAL, State
 from .protocol import Demand
 
@@ -101,8 +102,29 @@ def check_demand(demand: Demand) -> None:
     check_worker(demand.worker)
     for lane in demand.lanes:
         check_text(lane, "lane")
-    for places in demand.places.values():
+    for places in (*demand.places.values(), *demand.most.values()):
         check_number(places, "places", -_BIG, _SMALL - 1)
+
+
+def check_declaration(worker: int, mine: Declaration) -> None:
+    """``BadValue`` for what no store should take."""
+    check_worker(worker)
+    for app in mine.apps:
+        check_name(app, "app")
+    for entry in mine.entries:
+        check_name(entry.name, "periodic")
+        check_name(entry.app, "app")
+    check_jobs(entry.job_of(0) for entry in mine.entries)
+
+
+def check_firings(firings: Sequence[Firing]) -> None:
+    """``BadValue`` for what no store should take."""
+    for firing in firings:
+        check_name(firing.name, "periodic")
+        for moment in (firing.next_at, firing.look_at, firing.last_at):
+            if moment is not None:
+                check_moment(moment, "tick")
+        check_jobs(firing.jobs)
 
 
 def check_copied(jobs: Iterable[Copied]) -> None:
@@ -196,6 +218,11 @@ def check_pid(pid: int) -> None:
 def check_limit(limit: int) -> None:
     """``BadValue`` for what cannot be a number of rows."""
     check_number(limit, "limit", 0, _BIG - 1)
+
+
+def check_most(most: int | None) -> None:
+    """``BadValue`` for what cannot be how many jobs run at a time."""
+    check_number(1 if most is None else most, "limit", 1, MOST_LIMIT)
 
 
 def check_retention(retention: dict[str, int]) -> None:

@@ -28,6 +28,7 @@ from .guard import Guard
 from .hunger import Hunger
 from .inbox import Inbox
 from .peer import Peer
+from .periodics import Periodics
 from .recorder import Recorder
 from .supervisor import Supervisor
 from .telling import Teller, introduce
@@ -285,7 +286,8 @@ class Worker:
         self._store, self._bell = store, bell
         if bell.fileno() >= 0:
             self._selector.register(bell.fileno(), selectors.EVENT_READ, "bell")
-        self._chores = Chores(lambda: self._open_store(hello.url), hello.retention)
+        periodics = Periodics(lambda: self._worker, hello.declares)
+        self._chores = Chores(lambda: self._open_store(hello.url), hello.retention, periodics)
         self._chores.start()
         introduce(self._worker, hello, self._lanes, self._crew)
         self._beacon.ready(monotonic())

@@ -53,7 +53,7 @@ class Claims:
             expired[:] = found.expired
             if found.taken:
                 reach("turn: claimed, not committed")
-            return lambda: Turn(took(), found.taken, found.short, found.due_in())
+            return lambda: Turn(took(), found.taken, found.short, found.due_in(), found.limited)
 
         try:
             turn = self._session.piped(work)

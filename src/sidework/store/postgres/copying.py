@@ -80,7 +80,7 @@ def load(session: Session, schema: str, jobs: Sequence[Copied]) -> list[Verdict]
         # Of one id the first counts, as if they were stored one after the other.
         new = {one.job.id: one for one in reversed(jobs) if one.job.id not in there}
         stored = _store(connection, schema, list(new.values()))
-        if len(stored) < len(new):  # some came in between
+        if len(stored) < len(new):  # some came in between, or another job holds their unique key
             there |= _read(connection, schema, [id_ for id_ in new if id_ not in stored])
         reach("load: before commit")
         verdicts: list[Verdict] = []
@@ -89,8 +89,10 @@ def load(session: Session, schema: str, jobs: Sequence[Copied]) -> list[Verdict]
                 stored.discard(one.job.id)
                 there[one.job.id] = one
                 verdicts.append("stored")
+            elif (found := there.get(one.job.id)) is not None:
+                verdicts.append(one.verdict(found))
             else:
-                verdicts.append(one.verdict(there[one.job.id]))
+                verdicts.append("conflict")
         return verdicts
 
     return session.write(work, again=True)
@@ -152,7 +154,7 @@ def _store(connection: Connection, schema: str, jobs: Sequence[Copied]) -> set[b
     columns["backoff"] = [one.backoff for one in jobs]
     columns["state"] = [str(state) for state in columns["state"]]
     columns["tags"] = [msgspec.json.encode(tags).decode() for tags in columns["tags"]]
-    sql = numbered(_insert("jobs", _JOB, "(id) DO NOTHING RETURNING id"), schema)
+    sql = numbered(_insert("jobs", _JOB, "DO NOTHING RETURNING id"), schema)
     given = [kind(columns[name]) for name, kind in _JOB.items()]
     stored = {row[0] for row in rows(connection, sql, given)}
     attempts = {

@@ -3,8 +3,8 @@ for what was stored is told; the rest is each noun's.
 
 New jobs: ``inserts`` (what they send: ``inserting``). A worker's turn, recording and claiming: ``claims``
 (``claiming``). Workers and their deaths: ``roster``. Housekeeping: ``chores`` (``pruning``). What is done by
-hand: ``controls``. What callers write in: ``transactions``. All that speak to the server do so through
-``session``.
+hand: ``controls``; what narrows queues: ``limits``. What callers write in: ``transactions``. All that
+speak to the server do so through ``session``.
 
 Enqueues never share a transaction with records: a unique insert can wait on a stranger's open
 transaction, and nothing that a worker has to say may wait with it.
@@ -36,13 +36,12 @@ from ...note import Notes
 from ...outcome import Outcome
 from .. import storable
 from ..protocol import Demand, Finding, Listener, Turn
-from . import copying, gauges, looking, migrating, reading, upkeep
+from . import copying, gauges, journal, limits, looking, migrating, periodics, reading, upkeep
 from .chores import Chores
 from .claims import Claims
 from .controls import Controls
 from .errand import Errands
 from .inserts import MOST_ROWS, Inserts
-from .journal import Journal
 from .long import Long
 from .place import place_of
 from .polling import Polling
@@ -68,8 +67,12 @@ class PostgresStore:
         self._errands = Errands(self._session)
         self._claims = Claims(self._session)
         self._roster = Roster(self._session, self._pulse, self._place, self._moved)
-        self.journal = Journal(self._session)
+        self.journal = journal.Journal(self._session)
+        self.limits = limits.Limits(self._session, self._transactions.outside, self.ring_work)
         self._chores = Chores(self._session)
+        self.periodics = periodics.Periodics(
+            self._session, self.workers, self.ring_work, self.outside
+        )
         self.gauges = gauges.Gauges(Long(self._place, PATIENCE), self._schema)
 
     @property

@@ -14,6 +14,7 @@ from ...note import Notes
 from ...outcome import Outcome
 from ..lanes import Lanes
 from ..protocol import Demand, Turn
+from ..width import AGAIN_MS
 from . import claiming, journal
 from .connection import statement
 from .session import Session
@@ -45,15 +46,21 @@ class Claims:
                 reach("turn: recorded, not committed")
             claimed: list[Claimed] = []
             short: frozenset[Runner] = frozenset()
+            limited: frozenset[str] = frozenset()
+            again: Millis | None = None
             if demand is not None:
                 bounds = {"now": now, "limit": PROMOTE_LIMIT}
                 expired[:] = [row[0] for row in connection.execute(statement("expire"), bounds)]
                 connection.execute(statement("promote"), bounds).fetchall()
-                claimed, short = claiming.claim(connection, demand, self.lanes, now)
+                claimed, short, width = claiming.claim(connection, demand, self.lanes, now)
+                limited = frozenset(width.limited)
+                again = AGAIN_MS if width.missed else None
             if claimed:
                 reach("turn: claimed, not committed")
             due = connection.execute(statement("next_due")).get
-            return Turn(took, claimed, short, None if due is None else due - now)
+            wait = None if due is None else due - now
+            soonest = min((one for one in (wait, again) if one is not None), default=None)
+            return Turn(took, claimed, short, soonest, limited)
 
         turn = self._session.write(work)
         reach("turn: committed")

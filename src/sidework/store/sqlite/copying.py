@@ -23,7 +23,7 @@ from .session import Session
 _SELECT = f"SELECT {JOB_COLUMNS}, backoff FROM jobs"
 _INSERT = (
     f"INSERT INTO jobs ({JOB_COLUMNS}, backoff) "
-    f"VALUES ({', '.join('?' * (JOB_COLUMNS.count(',') + 2))}) ON CONFLICT (id) DO NOTHING"
+    f"VALUES ({', '.join('?' * (JOB_COLUMNS.count(',') + 2))}) ON CONFLICT DO NOTHING"
 )
 _INSERT_ATTEMPT = (
     f"INSERT OR REPLACE INTO attempts ({ATTEMPT_COLUMNS}) "
@@ -100,9 +100,15 @@ def _copied(connection: apsw.Connection, row: Any) -> Copied:
 
 
 def _verdict(connection: apsw.Connection, copied: Copied) -> Verdict:
-    """What it is to be, by what is there: ``stored`` when nothing is."""
+    """What it is to be, by what is there: ``stored`` when nothing is. Another job that holds its unique key
+    is in its way."""
     row: Any = connection.execute(f"{_SELECT} WHERE id = ?", (copied.job.id,)).fetchone()
-    return "stored" if row is None else copied.verdict(_copied(connection, row))
+    if row is not None:
+        return copied.verdict(_copied(connection, row))
+    held: Any = connection.execute(
+        "SELECT 1 FROM jobs INDEXED BY jobs_unique WHERE unique_key = ?", (copied.job.unique_key,)
+    ).get
+    return "stored" if held is None else "conflict"
 
 
 def _store(connection: apsw.Connection, copied: Copied) -> Verdict:

@@ -3,8 +3,8 @@ what was stored is told; the rest is each noun's.
 
 New jobs: ``inserts`` (what they send: ``inserting``). A worker's turn, recording and claiming: ``claims``
 (``claiming``). Workers and their deaths: ``roster``. Housekeeping: ``chores`` (``pruning``). What is done by
-hand: ``controls``. What callers write in: ``transactions``. All that write to the file do so through
-``session``.
+hand: ``controls``; what narrows queues: ``limits``. What callers write in: ``transactions``. All that
+write to the file do so through ``session``.
 
 Enqueues never share a transaction with records; both take the same fair ticket.
 """
@@ -37,18 +37,15 @@ from ...note import Notes
 from ...outcome import Outcome
 from .. import storable
 from ..protocol import Demand, Finding, Listener, Turn
-from . import bells, callers, copying, gauges, looking, reading, upkeep
+from . import bells, callers, copying, gauges, journal, limits, looking, periodics, reading, upkeep
 from .chores import Chores
 from .claims import Claims
 from .controls import Controls
 from .inserts import MOST_ROWS, Inserts
-from .journal import Journal
 from .place import check_place
 from .roster import Roster
 from .session import Session
 from .transactions import Transactions
-
-PACE_SECONDS = 0.1
 
 
 class SqliteStore:
@@ -70,8 +67,12 @@ class SqliteStore:
         self._controls = Controls(self._session)
         self._claims = Claims(self._session)
         self._roster = Roster(self._session, self._moved)
-        self.journal = Journal(self._session)
+        self.journal = journal.Journal(self._session)
+        self.limits = limits.Limits(self._session, self._transactions.outside, self.ring_work)
         self._chores = Chores(self._session, self._long)
+        self.periodics = periodics.Periodics(
+            self._session, self.workers, self.ring_work, self.outside
+        )
         self.gauges = gauges.Gauges(self._long)
 
     @property
@@ -331,7 +332,7 @@ class SqliteStore:
 
     def pace(self) -> float:
         """Seconds until the version is worth another look; a look costs some microseconds."""
-        return PACE_SECONDS
+        return bells.PACE_SECONDS
 
     # Upkeep -------------------------------------------------------------------------------------
 
