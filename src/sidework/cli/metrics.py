@@ -13,7 +13,7 @@ from .choosing import on_store
 def metrics(store: Store) -> None:
     """Print the store's metrics in the text format of Prometheus (extra metrics).
 
-    Each costs as much with a million jobs as with ten thousand.
+    What they cost has a bound, however many jobs there are.
     """
     from ..contrib.metrics import exposed
 

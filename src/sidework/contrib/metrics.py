@@ -1,7 +1,6 @@
 """Metrics in the text format of Prometheus, and an ASGI app that serves them (extra ``metrics``).
 
-Read anew at each scrape; what is read has a bound (``store/gauges.py``), so a scrape costs as much with
-a million jobs as with ten thousand.
+Read anew at each scrape; what is read has a bound (``store/gauges.py``), however many jobs there are.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a monitor reads: by partial indexes and up to a bound, so that a million jobs cost no more."""
+"""What a monitor reads: by partial indexes and up to a bound, so that its cost has one, too."""
 
 from __future__ import annotations
 
