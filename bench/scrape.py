@@ -46,7 +46,10 @@ def main() -> None:
         for size in SIZES:
             fill(store, there, size)
             there = size
-            print(f"{size:,} jobs: {median(looked(store) for _ in range(9)) * 1000:.0f} ms", flush=True)
+            print(
+                f"{size:,} jobs: {median(looked(store) for _ in range(9)) * 1000:.0f} ms",
+                flush=True,
+            )
         store.close()
 
 

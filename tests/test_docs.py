@@ -104,7 +104,7 @@ def test_the_version_is_one() -> None:
 
 
 def test_the_reference_names_everything_public() -> None:
-    from sidework.client.app import _TASK_DEFAULTS
+    from sidework.client.declaring import TASK_DEFAULTS
     from sidework.handle import JobHandle
     from sidework.tasks.task import EnqueueOptions
     from sidework.testing import Sandbox
@@ -129,5 +129,5 @@ def test_the_reference_names_everything_public() -> None:
         "forget_in_child",
     }
     members |= {name for name in vars(Sandbox) if not name.startswith("_")}
-    public = {*sidework.__all__, *_TASK_DEFAULTS, *EnqueueOptions.__annotations__, *members} - inner
+    public = {*sidework.__all__, *TASK_DEFAULTS, *EnqueueOptions.__annotations__, *members} - inner
     assert public - named == set()

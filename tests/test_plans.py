@@ -17,6 +17,8 @@ from sidework.store.sqlite.rows import insert_parameters
 
 FOLDER = Path(statement.__wrapped__.__code__.co_filename).parent / "sql"
 INDEX = {
+    "aside": "jobs_aside",
+    "bring_back": "jobs_aside",
     "cancelling": "jobs_cancelling",
     "claim": "jobs_available",
     "ended": "jobs_final",
@@ -29,6 +31,8 @@ INDEX = {
     "prune_age": "jobs_final",
     "prune_count": "jobs_final",
     "rescue": "jobs_running",
+    "running": "jobs_running",
+    "set_aside": "jobs_available",
     "standing": "jobs_available",
     "standing_else": "jobs_due",
     "strangers": "jobs_running",
@@ -44,7 +48,10 @@ BY_KEY = {
     "same_content",
     "settle",
 }
-NO_TABLE = {"insert", "next_chores", "pause", "paused", "register", "resume", "turn"}
+NO_TABLE = {
+    "declare", "insert", "limit", "next_chores", "pause", "pause_task", "paused", "register", "resume",
+    "resume_task", "turn",
+}  # fmt: skip
 """None of the large ones."""
 BY_LANE = {"standing", "standing_else", "ended"}
 """They put what they read, a bounded number of rows, together by lane."""
@@ -95,7 +102,13 @@ def test_a_statement_reads_only_what_it_may_take(connection: apsw.Connection, na
 
 
 LIMITED = {
-    "claim": {"lane": "default", "runner": "thread", "limit": 10, "worker": 1, "now": 9},
+    "aside": {},
+    "bring_back": {"task": "m:g", "limit": 10},
+    "claim": {
+        "lane": "default", "runner": "thread", "limit": 10, "worker": 1, "now": 9, "open": 1,
+    },
+    "running": {"lane": "default"},
+    "set_aside": {"lane": "default", "runner": "thread", "limit": 10},
     "expire": {"now": 9, "limit": 10},
     "next_due": {},
     "lane": {"lane": "default", "runner": "thread"},
@@ -110,7 +123,7 @@ LIMITED = {
     "standing_else": {"most": 10},
     "strangers": {},
     "take_over": {"worker": 2, "lost": 1},
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", LIMITED)

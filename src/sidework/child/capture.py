@@ -24,6 +24,9 @@ class Capture(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep one record, if a job's code is what logged it."""
+        last = logging.lastResort
+        if last is not None and record.levelno >= last.level and _unheard(record.name):
+            last.handle(record)  # logging counts this handler: without it, it would do so itself
         job = get_current()
         if job is None:
             return
@@ -36,6 +39,16 @@ class Capture(logging.Handler):
                 job.told()
         except Exception:  # noqa: BLE001 - logging's own way to say so
             self.handleError(record)
+
+
+def _unheard(name: str) -> bool:
+    """Whether nothing but captures hears the logger: nobody has said where records go."""
+    logger: logging.Logger | None = logging.getLogger(name)
+    while logger is not None:
+        if not all(isinstance(handler, Capture) for handler in logger.handlers):
+            return False
+        logger = logger.parent if logger.propagate else None
+    return True
 
 
 def capture(*, own_process: bool) -> Capture:

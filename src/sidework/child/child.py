@@ -31,7 +31,7 @@ def hello(app: AppLike) -> Hello:
         fixed = options.backoff is not None and not callable(options.backoff)
         backoff = round(delay_seconds(options.backoff, 1) * 1000) if fixed else None
         tasks.append(TaskInfo(name, timeout, backoff, options.on_partition == "stop"))
-    return Hello(app.url, tasks, app.retention, app.declares())
+    return Hello(app.url, tasks, app.retention, app.declares(), app.registry.limits)
 
 
 class Child:

@@ -11,6 +11,23 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+TASK_DEFAULTS: dict[str, Any] = {
+    "queue": "default",
+    "priority": 0,
+    "retries": 0,
+    "backoff": None,
+    "timeout": None,
+    "retry_on": Exception,
+    "discard_on": (),
+    "on_crash": "rescue",
+    "on_partition": "run",
+    "runner": None,
+    "unique": False,
+    "unique_until": None,
+}
+"""What a task is that says nothing else."""
+
+
 class TaskDecorator:
     """What ``@app.task(...)`` with options is to a type checker."""
 

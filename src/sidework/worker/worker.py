@@ -12,7 +12,7 @@ import os
 import selectors
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from ..clock import monotonic
 from ..crashpoint import reach
@@ -31,7 +31,8 @@ from .peer import Peer
 from .periodics import Periodics
 from .recorder import Recorder
 from .supervisor import Supervisor
-from .telling import Teller, introduce
+from .telling import Teller, declare, introduce
+from .widths import Widths
 
 log = logging.getLogger("sidework.worker")
 
@@ -62,6 +63,7 @@ class Worker:
         on_ready: Callable[[], None] = lambda: None,
         *,
         waits: bool = True,
+        widths: Mapping[str, int] | None = None,
         each_at: int = logging.DEBUG,
         beacon: Beacon | None = None,
     ) -> None:
@@ -77,6 +79,7 @@ class Worker:
         self._supervisor = Supervisor(crew, self._teller)
         self._guard = Guard(crew, self._supervisor)
         self._recorder = Recorder(self._teller)
+        self._widths = Widths(widths or {})
         self._hunger = Hunger()
         self._inbox = Inbox(self._supervisor, self._recorder, self._teller, self._hunger)
         self._selector = selectors.DefaultSelector()
@@ -201,14 +204,22 @@ class Worker:
         if self._stops or self._fatal is not None or self._guard.cut_off:
             return None
         places = self._dispatcher.places(self._hunger.runners)
-        return Demand(self._worker, places, self._lanes) if places else None
+        if not places:
+            return None
+        running = (job for peer in self._crew.peers for job in peer.jobs.values())
+        return Demand(self._worker, places, self._lanes, self._widths.most(running))
 
     def _record_and_claim(self, store: Store) -> None:
+        ends = list(self._recorder.waiting)
+        if self._widths.make_room(ends):
+            self._hunger.wake()
         demand = self._demand()
         if not self._recorder.has_news and demand is None:
             return
         turn = self._recorder.turn(store, demand)
         self._hunger.learn(turn, claimed=demand is not None)
+        if self._widths.learn(ends[: len(turn.took)], turn):
+            store.ring_work()
         if turn.claimed:
             reach("worker: before dispatch")
             jobs, back = self._guard.admit(store, self._worker, turn.claimed)
@@ -268,6 +279,7 @@ class Worker:
         try:
             store = self._open_store(hello.url)
             self._enrol(store)
+            declare(store, hello)
             bell = store.listen("work")
         except StoreError as error:
             if store is not None:
