@@ -27,6 +27,8 @@ SNIPPETS = [
 SAYS = {
     "README.md-0": "5\n",
     "README.md-1": "welcome 7, attempt 1\nscheduled True\n1000 handed over\n499500\n",
+    "docs/deploying.md-0": "",
+    "docs/deploying.md-1": "",
     "docs/start.md-0": "order 1: 9.90 paid\nValueError after 3 attempts\n",
     "docs/start.md-1": "285\n2000\n",
     "docs/start.md-2": "content of https://example.org\ndone True\n",

@@ -157,7 +157,9 @@ class Pair(RuleBasedStateMachine):
     def insert_a_crowd(self, data: Any, again: int) -> None:
         """Many at once go another way in one engine; some may be there already, or come twice."""
         like, first = self.job(data), 10**6 + 1000 * self.crowds
-        like = replace(like, args=like.args[:9_000])  # big ones go by the few: a crowd of them takes long
+        like = replace(
+            like, args=like.args[:9_000]
+        )  # big ones go by the few: a crowd of them takes long
         self.crowds += 1
         ids = [*map(id_of, range(first, first + 120)), *self.ids[:again]]
         self.ids.append(ids[0])

@@ -24,6 +24,8 @@ COMMANDS = {
     "top": ("top", "top"),
     "db": ("database", "database"),
     "doctor": ("doctor", "doctor"),
+    "health": ("health", "health"),
+    "metrics": ("metrics", "metrics"),
     "demo": ("demo", "demo"),
     "completion": ("completing", "completion"),
 }
