@@ -832,6 +832,8 @@ def values_of(kind: Any) -> st.SearchStrategy[Any]:
         return st.sampled_from(inner)
     if origin is list:
         return st.lists(values_of(inner[0]), max_size=3)
+    if isinstance(kind, type) and issubclass(kind, State):
+        return st.sampled_from(State)
     if origin is tuple:
         return st.lists(values_of(inner[0]), max_size=3).map(tuple)
     if origin is dict:
