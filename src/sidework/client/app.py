@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from ..codec import TypeHooks
 from ..duration import Duration, seconds
 from ..errors import BadValue, JobNotFound
 from ..forking import forgets
-from ..handle import JobHandle
+from ..handle import Events, JobHandle
 from ..ids import id_text, parse_id
 from ..info import JobInfo
 from ..job import (
@@ -366,6 +367,20 @@ class Sidework(AppLike):
             if len(page) < _PAGE:
                 return
             before = page[-1].id
+
+    def events(
+        self,
+        *,
+        task: str | Iterable[str] = (),
+        queue: str | Iterable[str] = (),
+        kinds: str | Iterable[str] = (),
+        since: datetime | str | None = None,
+    ) -> Events:
+        """What happens to the jobs that fit, from now on or ``since`` a moment, or behind the ``position`` of
+        such an event: for ``for`` and ``async for``, without an end. Of each job in order."""
+        from .feed import AppEvents
+
+        return AppEvents(self, _several(task), _several(queue), _several(kinds), since)
 
     # Working ------------------------------------------------------------------------------------
 
