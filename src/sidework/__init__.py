@@ -15,6 +15,7 @@ from .errors import (
     JobNotFound,
     NotCommitted,
     PeriodicNotFound,
+    PositionPruned,
     SchemaMismatch,
     SideworkError,
     StoreDamaged,
@@ -25,6 +26,7 @@ from .errors import (
     TaskNotFound,
     WaitTimeout,
 )
+from .event import Event, LogRecord, Progress
 from .handle import JobHandle
 from .info import AttemptInfo, JobInfo
 from .outcome import Discard, Retry, Snooze
@@ -32,8 +34,12 @@ from .state import State
 
 if TYPE_CHECKING:
     from .client.app import Sidework
+    from .client.completing import as_completed
     from .client.periodics import PeriodicEntry
     from .tasks.context import RunningJob, current_job
+    from .tasks.middleware import HandedJob, Handover, Middleware
+    from .tasks.progress import emit, progress, track
+    from .tasks.signals import Signal
 
 __version__ = "0.1.0"
 
@@ -44,20 +50,28 @@ __all__ = [
     "BadValue",
     "ClaimLost",
     "Discard",
+    "Event",
+    "HandedJob",
+    "Handover",
     "JobCancelled",
     "JobConflict",
     "JobFailed",
     "JobHandle",
     "JobInfo",
     "JobNotFound",
+    "LogRecord",
+    "Middleware",
     "NotCommitted",
     "PeriodicEntry",
     "PeriodicNotFound",
+    "PositionPruned",
+    "Progress",
     "Retry",
     "RunningJob",
     "SchemaMismatch",
     "Sidework",
     "SideworkError",
+    "Signal",
     "Snooze",
     "State",
     "StoreDamaged",
@@ -67,14 +81,26 @@ __all__ = [
     "StoreUnavailable",
     "TaskNotFound",
     "WaitTimeout",
+    "as_completed",
     "current_job",
+    "emit",
+    "progress",
+    "track",
 ]
 
 _LATE = {
     "Sidework": "client.app",
-    "PeriodicEntry": "client.periodics",
     "current_job": "tasks.context",
     "RunningJob": "tasks.context",
+    "HandedJob": "tasks.middleware",
+    "Handover": "tasks.middleware",
+    "Middleware": "tasks.middleware",
+    "Signal": "tasks.signals",
+    "as_completed": "client.completing",
+    "emit": "tasks.progress",
+    "progress": "tasks.progress",
+    "track": "tasks.progress",
+    "PeriodicEntry": "client.periodics",
 }
 
 

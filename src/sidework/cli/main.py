@@ -11,16 +11,23 @@ import click
 from ..errors import SideworkError
 
 COMMANDS = {
+    "init": ("beginning", "init"),
+    "dev": ("developing", "dev"),
     "worker": ("serving", "worker"),
     "run": ("serving", "run"),
     "jobs": ("jobs", "jobs"),
     "explain": ("explain", "explain"),
     "queues": ("queues", "queues"),
+    "tasks": ("tasks", "tasks"),
     "periodic": ("periodic", "periodic"),
     "workers": ("workers", "workers"),
+    "top": ("top", "top"),
     "db": ("database", "database"),
     "doctor": ("doctor", "doctor"),
+    "health": ("health", "health"),
+    "metrics": ("metrics", "metrics"),
     "demo": ("demo", "demo"),
+    "completion": ("completing", "completion"),
 }
 
 

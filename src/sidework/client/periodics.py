@@ -83,7 +83,7 @@ class PeriodicEntry:
         """Enqueue one job now; its ticks go on as they are."""
         task = self._app.registry.find(self.task)
         returns = Any if task is None else task.signature.returns
-        return self._app.submit(replace(self._entry.job, id=new_id()), returns, None)
+        return self._app.desk.submit(replace(self._entry.job, id=new_id()), returns, None)
 
     def pause(self, by: str, why: str = "") -> None:
         """Let no tick fire until it is resumed, also over restarts and new versions of the code."""
