@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
+from uuid import UUID
 
 from ..codec import TypeHooks
 from ..duration import Duration, seconds
-from ..errors import BadValue, JobConflict
+from ..errors import BadValue, JobConflict, JobNotFound
 from ..forking import forgets
-from ..ids import id_text
+from ..handle import JobHandle
+from ..ids import id_text, parse_id
+from ..info import JobInfo
 from ..job import (
     Inserted,
+    JobFilter,
     NewJob,
     OnCrash,
     OnPartition,
@@ -25,6 +29,7 @@ from ..job import (
 )
 from ..outcome import Outcome
 from ..retry import Backoff
+from ..state import State
 from ..store.opening import absolute, open_store
 from ..store.protocol import RETENTION
 from ..tasks.declaring import Clock, PeriodicOptions
@@ -35,10 +40,11 @@ from ..tasks.registry import AppLike, Registry
 from ..tasks.signals import Observer, SignalKind
 from ..tasks.task import Bound, Exceptions, Task, checked_options
 from ..tasks.unique import UniqueBy
-from .asking import Asking, several
+from ..url import shown
 from .chunks import in_chunks, telling
 from .declaring import TaskDecorator
 from .handle import Handle
+from .switches import Switches
 from .waiter import Waiter
 
 if TYPE_CHECKING:
@@ -50,8 +56,10 @@ P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 
+_PAGE = 200
 
-class Sidework(Asking, AppLike):
+
+class Sidework(Switches, AppLike):
     """An app: its tasks and the store of their jobs.
 
     ``url``: ``sqlite:///jobs.db`` (relative to the folder of the module that makes the app),
@@ -322,6 +330,41 @@ class Sidework(Asking, AppLike):
         """
         return self.store.transaction()
 
+    # Asking -------------------------------------------------------------------------------------
+
+    def job(self, job_id: str | UUID) -> JobHandle[Any]:
+        """The handle of a job by its id; ``JobNotFound`` when there is none. Its result is typed by
+        its task where that is known here."""
+        raw = parse_id(job_id)
+        (row,) = self.store.get([raw])
+        if row is None:
+            raise JobNotFound(f"there is no job {id_text(raw)} in {shown(self.url)}")
+        task = self.registry.find(row.task)
+        return Handle(self, raw, Any if task is None else task.signature.returns)
+
+    def jobs(
+        self,
+        *,
+        state: State | str | Iterable[State | str] = (),
+        queue: str | Iterable[str] = (),
+        task: str | Iterable[str] = (),
+        tag: str | None = None,
+    ) -> Iterator[JobInfo]:
+        """Jobs that fit, by falling id: newest first, since ids are made in the order of time (one that
+        was given by hand stands where it sorts). Read in pages, stable while others enqueue."""
+        try:
+            states = tuple(State(one) for one in _several(state))
+        except ValueError as wrong:
+            raise BadValue(f"{wrong}; states are: {', '.join(State)}") from None
+        want = JobFilter(states=states, lanes=_several(queue), tasks=_several(task), tag=tag)
+        before: bytes | None = None
+        while True:
+            page = self.store.page(want, before, _PAGE)
+            yield from map(JobInfo, page)
+            if len(page) < _PAGE:
+                return
+            before = page[-1].id
+
     # Working ------------------------------------------------------------------------------------
 
     def worker(
@@ -333,7 +376,7 @@ class Sidework(Asking, AppLike):
         """
         from .embedded import EmbeddedWorker
 
-        lanes, widths = parse_queues(several(queues))
+        lanes, widths = parse_queues(_several(queues))
         return EmbeddedWorker(self, lanes, threads, concurrency, widths)
 
 
@@ -366,3 +409,7 @@ def _accepted(inserted: list[Inserted]) -> list[Inserted]:
 
 def _counted(inserted: list[Inserted]) -> int:
     return sum(one.verdict != "unique" for one in inserted)
+
+
+def _several(given: str | Iterable[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)

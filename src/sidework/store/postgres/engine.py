@@ -21,8 +21,17 @@ import psycopg
 from ...clock import Millis
 from ...errors import StoreRefused
 from ...job import (
-    AttemptRow, Copied, Held, Inserted, JobFilter, JobRow, NewJob, QueueRow, Verdict, WorkerRow,
-)  # fmt: skip
+    AttemptRow,
+    Copied,
+    Held,
+    Inserted,
+    JobFilter,
+    JobRow,
+    NewJob,
+    QueueRow,
+    Verdict,
+    WorkerRow,
+)
 from ...note import Notes
 from ...outcome import Outcome
 from .. import storable

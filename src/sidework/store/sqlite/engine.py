@@ -22,8 +22,17 @@ import apsw
 from ...clock import Millis, now_ms
 from ...crashpoint import reach
 from ...job import (
-    AttemptRow, Copied, Held, Inserted, JobFilter, JobRow, NewJob, QueueRow, Verdict, WorkerRow,
-)  # fmt: skip
+    AttemptRow,
+    Copied,
+    Held,
+    Inserted,
+    JobFilter,
+    JobRow,
+    NewJob,
+    QueueRow,
+    Verdict,
+    WorkerRow,
+)
 from ...note import Notes
 from ...outcome import Outcome
 from .. import storable
