@@ -14,6 +14,8 @@ from .errors import (
     JobFailed,
     JobNotFound,
     NotCommitted,
+    PeriodicNotFound,
+    PositionPruned,
     SchemaMismatch,
     SideworkError,
     StoreDamaged,
@@ -24,6 +26,7 @@ from .errors import (
     TaskNotFound,
     WaitTimeout,
 )
+from .event import Event, LogRecord, Progress
 from .handle import JobHandle
 from .info import AttemptInfo, JobInfo
 from .outcome import Discard, Retry, Snooze
@@ -31,6 +34,8 @@ from .state import State
 
 if TYPE_CHECKING:
     from .client.app import Sidework
+    from .client.completing import as_completed
+    from .client.periodics import PeriodicEntry
     from .tasks.context import RunningJob, current_job
     from .tasks.middleware import HandedJob, Handover, Middleware
     from .tasks.progress import emit, progress, track
@@ -45,6 +50,7 @@ __all__ = [
     "BadValue",
     "ClaimLost",
     "Discard",
+    "Event",
     "HandedJob",
     "Handover",
     "JobCancelled",
@@ -53,8 +59,13 @@ __all__ = [
     "JobHandle",
     "JobInfo",
     "JobNotFound",
+    "LogRecord",
     "Middleware",
     "NotCommitted",
+    "PeriodicEntry",
+    "PeriodicNotFound",
+    "PositionPruned",
+    "Progress",
     "Retry",
     "RunningJob",
     "SchemaMismatch",
@@ -70,6 +81,7 @@ __all__ = [
     "StoreUnavailable",
     "TaskNotFound",
     "WaitTimeout",
+    "as_completed",
     "current_job",
     "emit",
     "progress",
@@ -84,9 +96,11 @@ _LATE = {
     "Handover": "tasks.middleware",
     "Middleware": "tasks.middleware",
     "Signal": "tasks.signals",
+    "as_completed": "client.completing",
     "emit": "tasks.progress",
     "progress": "tasks.progress",
     "track": "tasks.progress",
+    "PeriodicEntry": "client.periodics",
 }
 
 

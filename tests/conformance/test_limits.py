@@ -207,9 +207,9 @@ def test_what_a_resume_left_aside_a_chore_brings_back(bench: Bench) -> None:
         bench.store.limits.pause(name, "me", "", NOW)
         bench.store.insert([new(task=name) for _ in range(3)], NOW)
     assert bench.claim() == []
-    copied = [one for one in bench.store.dump(None, 9) if one.job.task == "m:g"]
+    copied = [one for one in bench.store.copies.dump(None, 9) if one.job.task == "m:g"]
     other = bench.other()
-    assert other.load(copied) == ["stored"] * 3  # where no task is paused
+    assert other.copies.load(copied) == ["stored"] * 3  # where no task is paused
     assert other.limits.bring_back(2) == 2
     assert other.limits.bring_back(9) == 1
     assert bench.store.limits.bring_back(9) == 0
