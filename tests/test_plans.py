@@ -17,6 +17,8 @@ from sidework.store.sqlite.rows import insert_parameters
 
 FOLDER = Path(statement.__wrapped__.__code__.co_filename).parent / "sql"
 INDEX = {
+    "aside": "jobs_aside",
+    "bring_back": "jobs_aside",
     "cancelling": "jobs_cancelling",
     "claim": "jobs_available",
     "expire": "jobs_expiring",
@@ -28,6 +30,8 @@ INDEX = {
     "prune_age": "jobs_final",
     "prune_count": "jobs_final",
     "rescue": "jobs_running",
+    "running": "jobs_running",
+    "set_aside": "jobs_available",
     "strangers": "jobs_running",
     "take_over": "jobs_running",
 }
@@ -41,7 +45,9 @@ BY_KEY = {
     "same_content",
     "settle",
 }
-NO_TABLE = {"insert", "pause", "register", "resume", "turn"}
+NO_TABLE = {
+    "declare", "insert", "limit", "pause", "pause_task", "register", "resume", "resume_task", "turn",
+}  # fmt: skip
 """None of the large ones."""
 
 
@@ -89,7 +95,13 @@ def test_a_statement_reads_only_what_it_may_take(connection: apsw.Connection, na
 
 
 LIMITED = {
-    "claim": {"lane": "default", "runner": "thread", "limit": 10, "worker": 1, "now": 9},
+    "aside": {},
+    "bring_back": {"task": "m:g", "limit": 10},
+    "claim": {
+        "lane": "default", "runner": "thread", "limit": 10, "worker": 1, "now": 9, "open": 1,
+    },
+    "running": {"lane": "default"},
+    "set_aside": {"lane": "default", "runner": "thread", "limit": 10},
     "expire": {"now": 9, "limit": 10},
     "next_due": {},
     "lane": {"lane": "default", "runner": "thread"},
@@ -101,7 +113,7 @@ LIMITED = {
     "rescue": {"worker": 1, "limit": 10, "now": 9},
     "strangers": {},
     "take_over": {"worker": 2, "lost": 1},
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", LIMITED)

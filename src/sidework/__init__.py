@@ -14,6 +14,7 @@ from .errors import (
     JobFailed,
     JobNotFound,
     NotCommitted,
+    PositionPruned,
     SchemaMismatch,
     SideworkError,
     StoreDamaged,
@@ -24,6 +25,7 @@ from .errors import (
     TaskNotFound,
     WaitTimeout,
 )
+from .event import Event, LogRecord, Progress
 from .handle import JobHandle
 from .info import AttemptInfo, JobInfo
 from .outcome import Discard, Retry, Snooze
@@ -31,7 +33,11 @@ from .state import State
 
 if TYPE_CHECKING:
     from .client.app import Sidework
+    from .client.completing import as_completed
     from .tasks.context import RunningJob, current_job
+    from .tasks.middleware import HandedJob, Handover, Middleware
+    from .tasks.progress import emit, progress, track
+    from .tasks.signals import Signal
 
 __version__ = "0.1.0"
 
@@ -42,18 +48,26 @@ __all__ = [
     "BadValue",
     "ClaimLost",
     "Discard",
+    "Event",
+    "HandedJob",
+    "Handover",
     "JobCancelled",
     "JobConflict",
     "JobFailed",
     "JobHandle",
     "JobInfo",
     "JobNotFound",
+    "LogRecord",
+    "Middleware",
     "NotCommitted",
+    "PositionPruned",
+    "Progress",
     "Retry",
     "RunningJob",
     "SchemaMismatch",
     "Sidework",
     "SideworkError",
+    "Signal",
     "Snooze",
     "State",
     "StoreDamaged",
@@ -63,10 +77,26 @@ __all__ = [
     "StoreUnavailable",
     "TaskNotFound",
     "WaitTimeout",
+    "as_completed",
     "current_job",
+    "emit",
+    "progress",
+    "track",
 ]
 
-_LATE = {"Sidework": "client.app", "current_job": "tasks.context", "RunningJob": "tasks.context"}
+_LATE = {
+    "Sidework": "client.app",
+    "current_job": "tasks.context",
+    "RunningJob": "tasks.context",
+    "HandedJob": "tasks.middleware",
+    "Handover": "tasks.middleware",
+    "Middleware": "tasks.middleware",
+    "Signal": "tasks.signals",
+    "as_completed": "client.completing",
+    "emit": "tasks.progress",
+    "progress": "tasks.progress",
+    "track": "tasks.progress",
+}
 
 
 def __getattr__(name: str) -> Any:

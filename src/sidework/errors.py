@@ -7,6 +7,7 @@
     ├── TaskNotFound             no task of that name is registered here
     ├── JobNotFound              no job of that id is in this store
     ├── JobConflict              the id is taken by a job with other content
+    ├── PositionPruned           events were asked for from a position on that is not kept any more
     ├── ClaimLost                a job's own end (finish_in) came too late: its claim was settled before
     ├── NotCommitted             a job returned after finish_in, and its transaction was never committed
     ├── JobFailed                a result was asked of a job that ended without one
@@ -53,6 +54,10 @@ class JobNotFound(SideworkError):
 
 class JobConflict(SideworkError):
     """The id given is taken by a job with another task or other arguments (promise I12)."""
+
+
+class PositionPruned(SideworkError):
+    """Events were asked for behind a position, and not all that came next is kept any more."""
 
 
 class ClaimLost(SideworkError):

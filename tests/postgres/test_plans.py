@@ -75,7 +75,10 @@ def asked(picks: dict[str, list[tuple[UUID, int]]]) -> dict[str, list[Asked]]:
         **claims, "kind": ["retry"] * count, "delay": [5] * count, "note": ["n"] * count,
         "alone": [False] * count, "failure": [b"f"] * count, "now": NOW, "max_crashes": 3,
     }  # fmt: skip
-    claim = {"lane": "default", "runner": "thread", "limit": MANY, "worker": 7, "now": NOW}
+    claim = {
+        "lane": "default", "runner": "thread", "limit": MANY, "worker": 7, "now": NOW, "limited": False,
+    }  # fmt: skip
+    of_claim = {"jobs_available", "queues_pkey", "paused_tasks_pkey", *BY_KEY}
     whole = {"above": [2**31 - 1], "priority": [-(2**31)], "due_at": [EVER], "after": [UUID(int=0)]}
     middle = {
         "above": [2**31 - 1, 0], "priority": [0, -(2**31)], "due_at": [1_000_100, EVER],
@@ -83,13 +86,17 @@ def asked(picks: dict[str, list[tuple[UUID, int]]]) -> dict[str, list[Asked]]:
     }  # fmt: skip
     turns = {"now": NOW, "limit": MANY, "since": EVER}
     return {
+        "aside": [Asked({}, {"jobs_aside", "paused_tasks_pkey"})],
         "beat": [Asked({"worker": 7, "now": None}, {"workers_pkey"})],
+        "bring_back": [
+            Asked({"task": "m:g", "limit": MANY}, {"jobs_aside", "paused_tasks_pkey", *BY_KEY}, WRITES)
+        ],
         "cancel": [Asked({"id": one, "note": "n", "now": NOW}, BY_KEY, WRITES)],
         "cancelling": [Asked({"worker": 7}, {"jobs_cancelling", "jobs_running"}, 2, 150)],
-        "claim": [Asked(claim, {"jobs_available", "queues_pkey", *BY_KEY}, WRITES)],
+        "claim": [Asked(claim, of_claim, WRITES)],
         "claim_after": [
-            Asked({**claim, **whole}, {"jobs_available", "queues_pkey", *BY_KEY}, WRITES),
-            Asked({**claim, **middle}, {"jobs_available", "queues_pkey", *BY_KEY}, WRITES),
+            Asked({**claim, **whole}, of_claim, WRITES),
+            Asked({**claim, **middle}, of_claim, WRITES),
         ],
         "complete": [Asked({**claims, "result": [b"r"] * count, "now": NOW}, BY_KEY, WRITES)],
         "delete": [Asked({"id": final}, {*BY_KEY, "attempts_pkey"}, 10)],
@@ -115,7 +122,7 @@ def asked(picks: dict[str, list[tuple[UUID, int]]]) -> dict[str, list[Asked]]:
         "look": [
             Asked(
                 {"worker": 7, "now": NOW, "since": EVER},
-                {"jobs_expiring", "jobs_due", "workers_pkey", "queues_pkey"},
+                {"jobs_expiring", "jobs_due", "workers_pkey", "queues_pkey", "paused_tasks_pkey"},
             )
         ],
         "next_due": [
@@ -133,13 +140,21 @@ def asked(picks: dict[str, list[tuple[UUID, int]]]) -> dict[str, list[Asked]]:
         # has seen them.
         "prune_count": [Asked({"keep": ROWS // 2}, {"jobs_final"}, 0, ROWS)],
         "rescue": [Asked({"worker": 7, "limit": MANY, "now": NOW}, {"jobs_running", *BY_KEY}, WRITES)],
+        "room": [Asked({"lane": "default"}, {"queues_pkey"})],
+        "running": [Asked({"lane": "default"}, {"jobs_running", "workers_pkey"}, 0, 60 + ROWS // 500)],
+        "set_aside": [
+            Asked(
+                {"lane": "default", "runner": "thread", "limit": MANY},
+                {"jobs_available", "paused_tasks_pkey", *BY_KEY}, 0, 60 + MANY * 6,
+            )
+        ],
         "retry": [Asked({"id": final, "now": NOW}, BY_KEY, WRITES)],
         "same_content": [
             Asked(
                 {"id": ids("available"), "task": ["m:f"] * len(ids("available")),
                  "lane": ["default"] * len(ids("available")),
-                 "args": [b"\x01"] * len(ids("available"))},
-                BY_KEY, 10,
+                 "args": [b"\x01"] * len(ids("available")), "unique_key": ["k"] * len(ids("available"))},
+                {*BY_KEY, "jobs_unique"}, 10,
             )
         ],
         "settle": [Asked(ends, BY_KEY, WRITES)],
@@ -148,12 +163,17 @@ def asked(picks: dict[str, list[tuple[UUID, int]]]) -> dict[str, list[Asked]]:
 
 
 NO_TABLE = {
+    "declare",
+    "gate",
     "insert",
     "insert_one",
     "keep_rescued",
+    "limit",
     "pause",
+    "pause_task",
     "register",
     "resume",
+    "resume_task",
     "turn",
     "workers",
 }

@@ -55,6 +55,7 @@ def main(
     )
     try:
         app = find_apps(specs)
+        app.declares()  # what cannot be stored is told here
     except SideworkError as error:
         link.send(ImportFailed(clean(str(error), 2_000)))
         return 1

@@ -18,6 +18,7 @@ COMMANDS = {
     "jobs": ("jobs", "jobs"),
     "explain": ("explain", "explain"),
     "queues": ("queues", "queues"),
+    "tasks": ("tasks", "tasks"),
     "workers": ("workers", "workers"),
     "top": ("top", "top"),
     "db": ("database", "database"),

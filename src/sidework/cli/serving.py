@@ -21,7 +21,7 @@ from .. import logs
 from ..duration import seconds
 from ..errors import BadValue, JobCancelled, JobFailed, SideworkError
 from ..handle import JobHandle
-from ..job import check_queue
+from ..job import parse_queues
 from ..state import State
 from ..store.opening import load_engine, open_store
 from ..store.protocol import Store
@@ -34,7 +34,8 @@ _NEGATIVE = re.compile(r"-(\d|\.\d)").match
 
 _OPTIONS = (
     click.argument("apps", metavar="[APP]...", nargs=-1),
-    click.option("--queues", default="", help="Only these queues, separated by commas."),
+    click.option("--queues", default="", help="Only these queues, separated by commas; mail=10: at most "
+                 "10 of its jobs at a time in this worker."),
     click.option("--children", type=click.IntRange(1, 256), default=os.cpu_count() or 1,
                  show_default=True, help="Processes that run the jobs."),
     click.option("--threads", type=click.IntRange(1, 1000), default=8, show_default=True,
@@ -95,11 +96,11 @@ def worker(
 
     try:
         specs = chosen_apps(apps)
-        lanes = tuple(check_queue(one.strip()) for one in queues.split(",") if one.strip())
+        lanes, widths = parse_queues(one for one in queues.split(",") if one.strip())
         crew = Crew(specs, children, children, concurrency, threads, level, log_format)
         opens = _open_existing if dev is None else open_store
         each_at = logging.DEBUG if dev is None else logging.INFO
-        working = Worker(crew, opens, lanes, grace, ready, each_at=each_at)
+        working = Worker(crew, opens, lanes, grace, ready, each_at=each_at, widths=widths)
         signal.signal(
             signal.SIGCHLD, signal.SIG_DFL
         )  # who starts us may have ignored it, and that is inherited

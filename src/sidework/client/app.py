@@ -5,45 +5,47 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
-from uuid import UUID
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
 from ..codec import TypeHooks
 from ..duration import Duration, seconds
-from ..errors import BadValue, JobConflict, JobNotFound
+from ..errors import BadValue
 from ..forking import forgets
-from ..handle import JobHandle
-from ..ids import id_text, parse_id
-from ..info import JobInfo
-from ..job import Inserted, JobFilter, NewJob, OnCrash, OnPartition, Runner, check_queue
-from ..outcome import Outcome
+from ..job import (
+    OnCrash,
+    OnPartition,
+    Runner,
+    UniqueUntil,
+    parse_queues,
+)
 from ..retry import Backoff
-from ..state import State
 from ..store.opening import absolute, open_store
 from ..store.protocol import RETENTION
-from ..tasks.importing import refuse_at_import
+from ..tasks.declaring import Clock, PeriodicOptions
+from ..tasks.middleware import Around, Middleware
 from ..tasks.naming import module_name
 from ..tasks.registry import AppLike, Registry
+from ..tasks.signals import Observer, SignalKind
 from ..tasks.task import Bound, Exceptions, Task, checked_options
-from ..url import shown
-from .handle import Handle
+from ..tasks.unique import UniqueBy
+from .asking import Asking, several
+from .calling import Caller
+from .declaring import TASK_DEFAULTS, TaskDecorator
+from .desk import Desk
 from .waiter import Waiter
 
 if TYPE_CHECKING:
     from ..store.protocol import Store
     from .embedded import EmbeddedWorker
-    from .gathering import Gatherer
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-_CHUNK = 500
-_PAGE = 200
+T = TypeVar("T")
 
 
-class Sidework(AppLike):
+class Sidework(Asking, AppLike):
     """An app: its tasks and the store of their jobs.
 
     ``url``: ``sqlite:///jobs.db`` (relative to the folder of the module that makes the app),
@@ -67,12 +69,14 @@ class Sidework(AppLike):
         if file is not None and not os.path.exists(file):
             file = None  # typed in, or read from a pipe: there is no module to import
         self.module = module_name(frame.f_globals.get("__name__", "__main__"))
+        self.modules = (self.module,)
         self.file = None if file is None else os.path.abspath(file)
         folder = os.getcwd() if self.file is None else os.path.dirname(self.file)
         stem = "app" if self.file is None else os.path.splitext(os.path.basename(self.file))[0]
         self.url = absolute(url or os.environ.get("SIDEWORK_URL") or f"{stem}.sidework.db", folder)
         self.registry = Registry()
         self.hooks = TypeHooks()
+        self.around = Around()
         self.retention = dict(RETENTION)
         if keep_completed is not None:
             self.retention["completed_age"] = round(
@@ -87,7 +91,8 @@ class Sidework(AppLike):
         self._waits: Callable[[Store], Waiter] = Waiter
         self._store: Store | None = None
         self._waiter: Waiter | None = None
-        self._gatherer: Gatherer | None = None
+        self._desk = Desk(self)
+        self.caller = Caller()
         forgets(self)
 
     def forget_in_child(self) -> None:
@@ -122,6 +127,7 @@ class Sidework(AppLike):
             store, self._store = self._store, None
         if waiter is not None:
             waiter.close()
+        self.caller.close()
         if store is not None:
             store.close()
 
@@ -148,6 +154,8 @@ class Sidework(AppLike):
         on_crash: OnCrash = "rescue",
         on_partition: OnPartition = "run",
         runner: Runner | None = None,
+        unique: UniqueBy = False,
+        unique_until: UniqueUntil | None = None,
     ) -> TaskDecorator: ...
 
     def task(self, function: Any = None, *, name: str | None = None, **options: Any) -> Any:
@@ -160,24 +168,48 @@ class Sidework(AppLike):
         ``on_partition``: ``"stop"`` ends an attempt whose worker is cut off from the store before
         another may run its job; a thread is only told (``current_job().should_stop``).
         ``runner``: ``"loop"``, ``"thread"`` or ``"process"`` (a process of its own per running job).
+        ``unique``: what makes a job the only one: a parameter's name, several, a function of the arguments,
+        or True for all. While one is there, enqueue gives its handle (``handle.existing``).
+        ``unique_until``: ``"final"`` (the default), or ``"started"``: another may be enqueued from then on.
         """
-        unknown = set(options) - set(_TASK_DEFAULTS)
+        unknown = set(options) - set(TASK_DEFAULTS)
         if unknown:
-            known = ", ".join(sorted({*_TASK_DEFAULTS, "name"}))
+            known = ", ".join(sorted({*TASK_DEFAULTS, "name"}))
             raise BadValue(f"unknown option {sorted(unknown)[0]!r} of a task; there are: {known}")
 
         def declare(function: Callable[..., Any]) -> Task[Any, Any, Any]:
             made: Task[Any, Any, Any] = Task(
                 function,
                 name,
-                checked_options(function, **{**_TASK_DEFAULTS, **options}),
+                checked_options(function, **{**TASK_DEFAULTS, **options}),
                 self.hooks,
-                self,
+                self._desk,
+                self.around,
             )
             self.registry.add(made)
             return made
 
         return declare if function is None else declare(function)
+
+    def periodic(
+        self, cron: str | None = None, /, **options: Unpack[PeriodicOptions]
+    ) -> Callable[[T], T]:
+        """Declare that a task is enqueued by the clock; above or below ``@app.task``, as often as wanted.
+
+        ``cron``: minute, hour, day of month, month, day of week, by the clock on the wall in ``tz`` (UTC);
+        or ``every`` so long, counted from ``start``, else from 1970 in UTC. ``args``, ``kwargs``: of the
+        task. ``name``: by default the task's and the schedule. ``misfire``: of the ticks that nobody fired
+        in time ``"once"`` makes up for the last one, ``"all"`` for each (the last 500), ``"skip"`` for none.
+        ``overlap``: while the job of the tick before is live ``"skip"`` leaves a tick out, ``"queue"`` has
+        it wait. ``jitter``: a job becomes due up to so much later. ``start``, ``end``: no ticks outside.
+        """
+        clock = Clock(self.module, cron, options)
+
+        def declare(target: T) -> T:
+            self.registry.clock(target, clock)
+            return target
+
+        return declare
 
     def register_type(
         self, kind: type[R], *, encode: Callable[[R], Any], decode: Callable[[Any], R]
@@ -185,70 +217,37 @@ class Sidework(AppLike):
         """Store values of an own type as ``encode(value)``, read back by ``decode(stored)``."""
         self.hooks.register(kind, encode, decode)
 
+    def use(self, middleware: Middleware) -> None:
+        """Put a ``Middleware`` around handing over and around attempts: the first one used is outermost."""
+        self.around.use(middleware)
+
+    def on(self, kind: SignalKind) -> Callable[[Observer], Observer]:
+        """Declare an observer of what happens in this process: ``"enqueued"``, and where attempts run
+        ``"started"`` and ``"ended"``. It gets a ``Signal``; an error of its own is logged."""
+
+        observers = self.around.signals.of(kind)
+
+        def declare(observer: Observer) -> Observer:
+            observers.append(observer)
+            return observer
+
+        return declare
+
     # Handing over -------------------------------------------------------------------------------
 
-    def submit(self, job: NewJob, returns: Any, connection: Any) -> Handle[Any]:
-        """Store a job that a task has made; on ``connection`` when one is given."""
-        (inserted,) = self._insert([job], connection)
-        return Handle(self, inserted.id, returns)
-
-    async def asubmit(self, job: NewJob, returns: Any, connection: Any) -> Handle[Any]:
-        """``submit`` for coroutines: the event loop goes on, and callers that meet share a commit."""
-        (inserted,) = await self._ainsert([job], connection)
-        return Handle(self, inserted.id, returns)
-
-    def finish_on(self, connection: Any, outcome: Outcome) -> bool:
-        """Store a running job's own end on its connection; False when its claim was lost."""
-        return self.store.finish_on(connection, outcome)
-
-    async def afinish_on(self, connection: Any, outcome: Outcome) -> bool:
-        """``finish_on`` for coroutines and their connections."""
-        return await self.store.afinish_on(connection, outcome)
-
-    def _insert(self, jobs: list[NewJob], connection: Any) -> list[Inserted]:
-        refuse_at_import("enqueues a job")
-        store = self.store
-        if connection is None:
-            return _accepted(store.insert(jobs))
-        return _accepted(store.insert_on(connection, jobs))
-
-    async def _ainsert(self, jobs: list[NewJob], connection: Any) -> list[Inserted]:
-        refuse_at_import("enqueues a job")
-        if connection is None:
-            self.store.outside()  # asked on this thread: the gatherer's own is in no transaction
-            return _accepted(await self._gather().insert(jobs))
-        return _accepted(await self.store.ainsert_on(connection, jobs))
-
-    def _gather(self) -> Gatherer:
-        with self._lock:
-            if self._gatherer is None:
-                from .gathering import Gatherer  # with asyncio: a third of what importing us costs
-
-                self._gatherer = Gatherer(lambda rows: self.store.insert(rows))
-            return self._gatherer
-
     def enqueue_many(self, bound: Iterable[Bound[R]]) -> int:
-        """Store many jobs, streamed in chunks of 500, each chunk durable by itself; how many.
+        """Store many jobs, streamed in chunks of 500, each chunk durable by itself; how many. Those whose
+        unique key another job holds are not counted.
 
         When the id of one is taken (``JobConflict``), the chunks before it and the rest of its own
         are stored, as the error says. Jobs that were bound with a ``connection`` are there when its
         owner commits.
         """
-        stored = 0
-        for chunk, connection in _chunks(bound):
-            with _telling(stored):
-                self._insert(chunk, connection)
-            stored += len(chunk)
-        return stored
+        return self._desk.many(bound)
 
     async def aenqueue_many(self, bound: Iterable[Bound[R]]) -> int:
         """``enqueue_many`` for coroutines: the event loop goes on between and during chunks."""
-        stored = 0
-        for chunk, connection in _chunks(bound):
-            with _telling(stored):
-                await self._ainsert(chunk, connection)
-            stored += len(chunk)
-        return stored
+        return await self._desk.amany(bound)
 
     def transaction(self) -> AbstractContextManager[Any]:
         """For ``with``: a connection inside a write transaction of the store's file, for your own tables
@@ -258,41 +257,6 @@ class Sidework(AppLike):
         not come.
         """
         return self.store.transaction()
-
-    # Asking -------------------------------------------------------------------------------------
-
-    def job(self, job_id: str | UUID) -> JobHandle[Any]:
-        """The handle of a job by its id; ``JobNotFound`` when there is none. Its result is typed by
-        its task where that is known here."""
-        raw = parse_id(job_id)
-        (row,) = self.store.get([raw])
-        if row is None:
-            raise JobNotFound(f"there is no job {id_text(raw)} in {shown(self.url)}")
-        task = self.registry.find(row.task)
-        return Handle(self, raw, Any if task is None else task.signature.returns)
-
-    def jobs(
-        self,
-        *,
-        state: State | str | Iterable[State | str] = (),
-        queue: str | Iterable[str] = (),
-        task: str | Iterable[str] = (),
-        tag: str | None = None,
-    ) -> Iterator[JobInfo]:
-        """Jobs that fit, by falling id: newest first, since ids are made in the order of time (one that
-        was given by hand stands where it sorts). Read in pages, stable while others enqueue."""
-        try:
-            states = tuple(State(one) for one in _several(state))
-        except ValueError as wrong:
-            raise BadValue(f"{wrong}; states are: {', '.join(State)}") from None
-        want = JobFilter(states=states, lanes=_several(queue), tasks=_several(task), tag=tag)
-        before: bytes | None = None
-        while True:
-            page = self.store.page(want, before, _PAGE)
-            yield from map(JobInfo, page)
-            if len(page) < _PAGE:
-                return
-            before = page[-1].id
 
     # Working ------------------------------------------------------------------------------------
 
@@ -305,77 +269,5 @@ class Sidework(AppLike):
         """
         from .embedded import EmbeddedWorker
 
-        lanes = tuple(check_queue(queue) for queue in _several(queues))
-        return EmbeddedWorker(self, lanes, threads, concurrency)
-
-
-_TASK_DEFAULTS: dict[str, Any] = {
-    "queue": "default",
-    "priority": 0,
-    "retries": 0,
-    "backoff": None,
-    "timeout": None,
-    "retry_on": Exception,
-    "discard_on": (),
-    "on_crash": "rescue",
-    "on_partition": "run",
-    "runner": None,
-}
-
-
-class TaskDecorator:
-    """What ``@app.task(...)`` with options is to a type checker."""
-
-    @overload
-    def __call__(
-        self, function: Callable[P, Coroutine[Any, Any, R]], /
-    ) -> Task[P, R, Coroutine[Any, Any, R]]: ...
-    @overload
-    def __call__(self, function: Callable[P, R], /) -> Task[P, R, R]: ...
-    def __call__(self, function: Any, /) -> Any:
-        """Never called: the decorator is a plain function."""
-        raise AssertionError
-
-
-def _accepted(inserted: list[Inserted]) -> list[Inserted]:
-    """The answers, none of which is a refusal; else ``JobConflict``."""
-    for one in inserted:
-        if one.verdict == "conflict":
-            raise JobConflict(
-                f"job {id_text(one.id)} exists with another task or other arguments: "
-                "an id names one job for ever"
-            )
-    return inserted
-
-
-def _chunks(bound: Iterable[Bound[Any]]) -> Iterator[tuple[list[NewJob], Any]]:
-    """Jobs in the order given, as many as go into one transaction, each with their connection."""
-    chunk: list[NewJob] = []
-    connection: Any = None
-    for one in bound:
-        if not isinstance(one, Bound):
-            raise BadValue(
-                f"{one!r} is not bound: enqueue_many takes task.bind(...), which stores nothing yet"
-            )
-        if chunk and (len(chunk) == _CHUNK or one.connection is not connection):
-            yield chunk, connection
-            chunk = []
-        connection = one.connection
-        chunk.append(one.job)
-    if chunk:
-        yield chunk, connection
-
-
-@contextmanager
-def _telling(stored: int) -> Iterator[None]:
-    """A conflict among many jobs says what became of the others."""
-    try:
-        yield
-    except JobConflict as conflict:
-        raise JobConflict(
-            f"{conflict}; the other jobs of its chunk are stored, and the {stored} before them"
-        ) from None
-
-
-def _several(given: str | Iterable[str]) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else tuple(given)
+        lanes, widths = parse_queues(several(queues))
+        return EmbeddedWorker(self, lanes, threads, concurrency, widths)

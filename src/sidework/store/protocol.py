@@ -1,8 +1,8 @@
 """What every engine does, grouped by noun; the rest of Sidework sees only this.
 
 Values first, then the verbs: ``Jobs``, ``Transactions``, ``Claims``, ``Workers``, ``Queues``, ``Chores``,
-``Bells``, ``Upkeep``, ``Copies``, and ``Store``, which is all of them. What each does is said at the engines,
-whose verbs stand in this order.
+``Bells``, ``Upkeep``, and ``Store``, which is all of them; nouns that are attributes of it have a file each.
+What each does is said at the engines, whose verbs stand in this order.
 
 Every verb is atomic and durable when it returns. ``now`` moves time in tests; without it the
 engine's own clock counts. Errors are ``StoreError``s, and ``BadValue`` for what no store takes
@@ -21,7 +21,6 @@ from ..clock import Millis
 from ..job import (
     AttemptRow,
     Claimed,
-    Copied,
     Held,
     Inserted,
     JobFilter,
@@ -29,10 +28,14 @@ from ..job import (
     NewJob,
     QueueRow,
     Runner,
-    Verdict,
     WorkerRow,
 )
+from ..note import Notes
 from ..outcome import Outcome
+from .copies import Copies
+from .journal import Journal
+from .limits import Limits
+from .periodics import Periodics
 
 RETENTION: dict[str, int] = {
     "completed_age": 24 * 3600 * 1000,
@@ -46,16 +49,15 @@ STOP_SECONDS = 2.0
 """How much of its trust a worker needs to stop what must not run on without it: it begins when so
 much is left. Between two beats that are answered in time, ``trust`` stays well above it."""
 
-DUMP_BYTES = 1_000_000
-"""A page of ``dump`` ends with the job that fills so many: results may be megabytes each."""
-
 
 class Demand(Struct, frozen=True):
-    """What a worker could start now: how many jobs of each runner, from which lanes (empty: all)."""
+    """What a worker could start now: how many jobs of each runner, from which lanes (empty: all), and how
+    many at most of some of them (``most``)."""
 
     worker: int
     places: dict[Runner, int]
     lanes: tuple[str, ...] = ()
+    most: dict[str, int] = {}
 
 
 class Turn(Struct, frozen=True):
@@ -67,12 +69,14 @@ class Turn(Struct, frozen=True):
     to claim than was asked for.
     ``due_in`` is the milliseconds until another look is worth it, by the store's clock, which is none of the
     worker's: the next waiting job becomes due, or what the engine's hints left out may be seen.
+    ``limited`` are the lanes that had a limit: an end of one of their jobs makes room for another.
     """
 
     took: Sequence[bool | None]
     claimed: list[Claimed]
     short: frozenset[Runner]
     due_in: Millis | None
+    limited: frozenset[str] = frozenset()
 
 
 class Finding(Struct, frozen=True):
@@ -117,11 +121,16 @@ class Transactions(Protocol):
 
 
 class Claims(Protocol):
-    """What a worker does with jobs. A ``turn`` with a demand of a worker that is not known (any more) is
+    """What a worker does with jobs: in a ``turn`` it says what running ones tell, then how others ended, then
+    asks for more. A ``turn`` with a demand of a worker that is not known (any more) is
     ``StoreRefused`` as a whole: it registers, then says it again."""
 
     def turn(
-        self, outcomes: Sequence[Outcome], demand: Demand | None, now: Millis | None = None
+        self,
+        outcomes: Sequence[Outcome],
+        demand: Demand | None,
+        now: Millis | None = None,
+        notes: Sequence[Notes] = (),
     ) -> Turn: ...
     def cancelling(self, worker: int) -> list[bytes]: ...
     def held(self, worker: int) -> list[Held] | None: ...
@@ -202,26 +211,19 @@ class Upkeep(Protocol):
     def vacuum(self) -> None: ...
 
 
-class Copies(Protocol):
-    """How jobs go from one store to another (``copying.py``).
-
-    ``dump`` reads whole jobs by rising id, at most ``limit`` and some ``DUMP_BYTES``, each with the
-    attempts of the same moment; none means the end. ``load`` stores them as they are, all or none, and
-    refuses those that run; what is there stays as it is, and ``Copied.verdict`` judges it. ``disown``
-    cancels those that wait and still have the fence given; which of them it did."""
-
-    def dump(self, after: bytes | None, limit: int) -> list[Copied]: ...
-    def load(self, jobs: Sequence[Copied]) -> list[Verdict]: ...
-    def disown(
-        self, jobs: Sequence[Copied], note: str, now: Millis | None = None
-    ) -> list[bool]: ...
-
-
-class Store(Jobs, Transactions, Claims, Workers, Queues, Chores, Bells, Upkeep, Copies, Protocol):
+class Store(Jobs, Transactions, Claims, Workers, Queues, Chores, Bells, Upkeep, Protocol):
     """An engine with its connections. In a ``hurry`` it waits for others no longer than so many seconds,
     until it is closed; the next use opens it again."""
 
     @property
     def url(self) -> str: ...
+    @property
+    def copies(self) -> Copies: ...
+    @property
+    def journal(self) -> Journal: ...
+    @property
+    def limits(self) -> Limits: ...
+    @property
+    def periodics(self) -> Periodics: ...
     def hurry(self, seconds: float) -> None: ...
     def close(self) -> None: ...

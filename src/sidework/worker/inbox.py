@@ -12,6 +12,7 @@ from ..wire import (
     HandedBack,
     Hello,
     ImportFailed,
+    Noted,
     Parked,
     Pong,
     Started,
@@ -74,6 +75,10 @@ class Inbox:
             for seq in message.seqs:
                 if seq in peer.jobs:
                     peer.started[seq] = now
+        elif isinstance(message, Noted):
+            for seq, notes in zip(message.seqs, message.notes, strict=True):
+                if seq in peer.jobs:
+                    self._recorder.note(notes)
         elif isinstance(message, HandedBack):
             back = [peer.take(seq, finished=False) for seq in message.seqs]
             note = "handed back before it started"

@@ -12,7 +12,7 @@ import os
 import selectors
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from ..clock import monotonic
 from ..crashpoint import reach
@@ -27,9 +27,11 @@ from .guard import Guard
 from .hunger import Hunger
 from .inbox import Inbox
 from .peer import Peer
+from .periodics import Periodics
 from .recorder import Recorder
 from .supervisor import Supervisor
-from .telling import Teller, introduce
+from .telling import Teller, declare, introduce
+from .widths import Widths
 
 log = logging.getLogger("sidework.worker")
 
@@ -60,6 +62,7 @@ class Worker:
         on_ready: Callable[[], None] = lambda: None,
         *,
         waits: bool = True,
+        widths: Mapping[str, int] | None = None,
         each_at: int = logging.DEBUG,
     ) -> None:
         self._crew = crew
@@ -73,6 +76,7 @@ class Worker:
         self._supervisor = Supervisor(crew, self._teller)
         self._guard = Guard(crew, self._supervisor)
         self._recorder = Recorder(self._teller)
+        self._widths = Widths(widths or {})
         self._hunger = Hunger()
         self._inbox = Inbox(self._supervisor, self._recorder, self._teller, self._hunger)
         self._selector = selectors.DefaultSelector()
@@ -165,7 +169,7 @@ class Worker:
         late = self._retry_at - monotonic()
         if late > 0:
             return min(late, 0.1)
-        if self._recorder.waiting or self._demand() is not None:
+        if self._recorder.has_news or self._demand() is not None:
             return 0.0
         return self._hunger.patience()
 
@@ -196,14 +200,22 @@ class Worker:
         if self._stops or self._fatal is not None or self._guard.cut_off:
             return None
         places = self._dispatcher.places(self._hunger.runners)
-        return Demand(self._worker, places, self._lanes) if places else None
+        if not places:
+            return None
+        running = (job for peer in self._crew.peers for job in peer.jobs.values())
+        return Demand(self._worker, places, self._lanes, self._widths.most(running))
 
     def _record_and_claim(self, store: Store) -> None:
+        ends = list(self._recorder.waiting)
+        if self._widths.make_room(ends):
+            self._hunger.wake()
         demand = self._demand()
-        if not self._recorder.waiting and demand is None:
+        if not self._recorder.has_news and demand is None:
             return
         turn = self._recorder.turn(store, demand)
         self._hunger.learn(turn, claimed=demand is not None)
+        if self._widths.learn(ends[: len(turn.took)], turn):
+            store.ring_work()
         if turn.claimed:
             reach("worker: before dispatch")
             jobs, back = self._guard.admit(store, self._worker, turn.claimed)
@@ -263,6 +275,7 @@ class Worker:
         try:
             store = self._open_store(hello.url)
             self._enrol(store)
+            declare(store, hello)
             bell = store.listen("work")
         except StoreError as error:
             if store is not None:
@@ -280,7 +293,8 @@ class Worker:
         self._store, self._bell = store, bell
         if bell.fileno() >= 0:
             self._selector.register(bell.fileno(), selectors.EVENT_READ, "bell")
-        self._chores = Chores(lambda: self._open_store(hello.url), hello.retention)
+        periodics = Periodics(lambda: self._worker, hello.declares)
+        self._chores = Chores(lambda: self._open_store(hello.url), hello.retention, periodics)
         self._chores.start()
         introduce(self._worker, hello, self._lanes, self._crew)
         self._on_ready()
@@ -352,7 +366,7 @@ class Worker:
     def _say_goodbye(self, store: Store) -> None:
         self._recorder.look(math.inf)  # what is held even now is left to a rescue
         try:
-            while self._recorder.waiting:
+            while self._recorder.has_news:
                 self._recorder.turn(store, None)
             store.retire(self._worker)
         except StoreError as error:

@@ -3,8 +3,8 @@ for what was stored is told; the rest is each noun's.
 
 New jobs: ``inserts`` (what they send: ``inserting``). A worker's turn, recording and claiming: ``claims``
 (``claiming``). Workers and their deaths: ``roster``. Housekeeping: ``chores`` (``pruning``). What is done by
-hand: ``controls``. What callers write in: ``transactions``. All that speak to the server do so through
-``session``.
+hand: ``controls``. What narrows queues and holds back tasks: ``limits``. What callers write in:
+``transactions``. All that speak to the server do so through ``session``.
 
 Enqueues never share a transaction with records: a unique insert can wait on a stranger's open
 transaction, and nothing that a worker has to say may wait with it.
@@ -22,26 +22,29 @@ from ...clock import Millis
 from ...errors import StoreRefused
 from ...job import (
     AttemptRow,
-    Copied,
     Held,
     Inserted,
     JobFilter,
     JobRow,
     NewJob,
     QueueRow,
-    Verdict,
     WorkerRow,
 )
+from ...note import Notes
 from ...outcome import Outcome
 from .. import storable
 from ..protocol import Demand, Finding, Listener, Turn
-from . import copying, looking, migrating, reading, upkeep
+from . import looking, migrating, reading, upkeep
 from .chores import Chores
 from .claims import Claims
 from .controls import Controls
+from .copying import Copies
 from .errand import Errands
 from .inserts import MOST_ROWS, Inserts
+from .journal import Journal
+from .limits import Limits
 from .long import Long
+from .periodics import Periodics
 from .place import place_of
 from .polling import Polling
 from .pulse import pulse_of
@@ -71,7 +74,13 @@ class PostgresStore:
         self._errands = Errands(self._session)
         self._claims = Claims(self._session)
         self._roster = Roster(self._session, self._pulse, self._place, self._moved)
+        self.copies = Copies(
+            self._session, self._long, self._transactions.outside, self._moved, self.ring_done
+        )
+        self.journal = Journal(self._session)
+        self.limits = Limits(self._session, self._transactions.outside, self.ring_work)
         self._chores = Chores(self._session)
+        self.periodics = Periodics(self._session, self.workers, self.ring_work, self.outside)
 
     @property
     def url(self) -> str:
@@ -186,14 +195,19 @@ class PostgresStore:
     # Claims -------------------------------------------------------------------------------------
 
     def turn(
-        self, outcomes: Sequence[Outcome], demand: Demand | None, now: Millis | None = None
+        self,
+        outcomes: Sequence[Outcome],
+        demand: Demand | None,
+        now: Millis | None = None,
+        notes: Sequence[Notes] = (),
     ) -> Turn:
-        """Record the outcomes and claim what the demand has places for, in one transaction."""
+        """Record notes and outcomes and claim what the demand has places for, in one transaction."""
         storable.check_outcomes(outcomes)
+        storable.check_notes(notes)
         if demand is not None:
             storable.check_demand(demand)
         self._transactions.outside()
-        turn, moved = self._claims.turn(outcomes, demand, now)
+        turn, moved = self._claims.turn(outcomes, demand, now, notes)
         if turn.claimed:
             self._polling.hurry()  # where there was one, there may be more
         if moved:
@@ -362,31 +376,3 @@ class PostgresStore:
     def vacuum(self) -> None:
         """Give dead rows' room back for new ones, beside everything that runs."""
         self._long.read(lambda c: upkeep.vacuum(c, self._place))
-
-    # Copies -------------------------------------------------------------------------------------
-
-    def dump(self, after: bytes | None, limit: int) -> list[Copied]:
-        """Whole jobs by rising id, above ``after``."""
-        storable.check_limit(limit)
-        if after is not None:
-            storable.check_id(after)
-        return self._long.read(lambda c: copying.dump(c, self._schema, after, limit))
-
-    def load(self, jobs: Sequence[Copied]) -> list[Verdict]:
-        """Store jobs as another store had them; a verdict for each."""
-        self._transactions.outside()
-        storable.check_copied(jobs)
-        verdicts = copying.load(self._session, self._schema, jobs)
-        if "stored" in verdicts:
-            self._moved([one.job.id for one in jobs])
-        return verdicts
-
-    def disown(self, jobs: Sequence[Copied], note: str, now: Millis | None = None) -> list[bool]:
-        """Cancel what waits and was not touched since another store read it; which of them."""
-        storable.check_copied(jobs)
-        note = storable.readable(note)
-        self._transactions.outside()
-        took = self._session.write(lambda c: copying.disown(c, self._schema, jobs, note, now))
-        if any(took):
-            self.ring_done([one.job.id for one in jobs])
-        return took

@@ -1,34 +1,82 @@
-"""Whole jobs out of the file and into it, with their attempts, as they are."""
+"""Whole jobs out of the file and into it, with their attempts and notes, as they are."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import apsw
 import msgspec
 
-from ...clock import Millis
+from ...clock import Millis, now_ms
 from ...crashpoint import reach
 from ...errors import StoreRefused
 from ...ids import id_text
 from ...job import Copied, Verdict
 from ...state import State
-from ..protocol import DUMP_BYTES
+from .. import storable
+from ..copies import DUMP_BYTES
 from .connection import statement
-from .reading import attempts
-from .rows import ATTEMPT_COLUMNS, JOB_COLUMNS, job_row
+from .reading import attempts, notes
+from .rows import ATTEMPT_COLUMNS, JOB_COLUMNS, NOTE_COLUMNS, job_row
 from .session import Session
 
 _SELECT = f"SELECT {JOB_COLUMNS}, backoff FROM jobs"
 _INSERT = (
     f"INSERT INTO jobs ({JOB_COLUMNS}, backoff) "
-    f"VALUES ({', '.join('?' * (JOB_COLUMNS.count(',') + 2))}) ON CONFLICT (id) DO NOTHING"
+    f"VALUES ({', '.join('?' * (JOB_COLUMNS.count(',') + 2))}) ON CONFLICT DO NOTHING"
 )
 _INSERT_ATTEMPT = (
     f"INSERT OR REPLACE INTO attempts ({ATTEMPT_COLUMNS}) "
     f"VALUES ({', '.join('?' * (ATTEMPT_COLUMNS.count(',') + 1))})"
 )
+_INSERT_NOTE = (
+    f"INSERT OR REPLACE INTO notes ({NOTE_COLUMNS}) "
+    f"VALUES ({', '.join('?' * (NOTE_COLUMNS.count(',') + 1))})"
+)
+
+
+class Copies:
+    """Of one store; ``long`` is for what may take a while. Who waits for work or for these jobs is told."""
+
+    def __init__(
+        self,
+        session: Session,
+        long: Session,
+        outside: Callable[[], None],
+        ring_work: Callable[[], None],
+        ring_done: Callable[[Iterable[bytes]], None],
+    ) -> None:
+        self._session = session
+        self._long = long
+        self._outside = outside
+        self._ring_work = ring_work
+        self._ring_done = ring_done
+
+    def dump(self, after: bytes | None, limit: int) -> list[Copied]:
+        """Whole jobs by rising id, above ``after``."""
+        storable.check_limit(limit)
+        if after is not None:
+            storable.check_id(after)
+        return self._long.read(lambda c: dump(c, after, limit))
+
+    def load(self, jobs: Sequence[Copied]) -> list[Verdict]:
+        """Store jobs as another store had them; a verdict for each."""
+        self._outside()
+        storable.check_copied(jobs)
+        verdicts = load(self._long, jobs)
+        self._ring_work()
+        return verdicts
+
+    def disown(self, jobs: Sequence[Copied], note: str, now: Millis | None = None) -> list[bool]:
+        """Cancel what waits and was not touched since another store read it; which of them."""
+        storable.check_copied(jobs)
+        note = storable.readable(note)
+        self._outside()
+        moment = now_ms() if now is None else now
+        took = self._session.write(lambda c: disown(c, jobs, note, moment))
+        self._ring_done([one.job.id for one in jobs])
+        return took
 
 
 def dump(connection: apsw.Connection, after: bytes | None, limit: int) -> list[Copied]:
@@ -87,13 +135,24 @@ def disown(
 
 def _copied(connection: apsw.Connection, row: Any) -> Copied:
     *job, backoff = row
-    return Copied(job_row(tuple(job)), backoff, tuple(attempts(connection, row[0])))
+    return Copied(
+        job_row(tuple(job)),
+        backoff,
+        tuple(attempts(connection, row[0])),
+        tuple(notes(connection, row[0])),
+    )
 
 
 def _verdict(connection: apsw.Connection, copied: Copied) -> Verdict:
-    """What it is to be, by what is there: ``stored`` when nothing is."""
+    """What it is to be, by what is there: ``stored`` when nothing is. Another job that holds its unique key
+    is in its way."""
     row: Any = connection.execute(f"{_SELECT} WHERE id = ?", (copied.job.id,)).fetchone()
-    return "stored" if row is None else copied.verdict(_copied(connection, row))
+    if row is not None:
+        return copied.verdict(_copied(connection, row))
+    held: Any = connection.execute(
+        "SELECT 1 FROM jobs INDEXED BY jobs_unique WHERE unique_key = ?", (copied.job.unique_key,)
+    ).get
+    return "stored" if held is None else "conflict"
 
 
 def _store(connection: apsw.Connection, copied: Copied) -> Verdict:
@@ -102,6 +161,8 @@ def _store(connection: apsw.Connection, copied: Copied) -> Verdict:
         return _verdict(connection, copied)  # it came in between
     rows = [msgspec.structs.astuple(one) for one in copied.attempts]
     connection.executemany(_INSERT_ATTEMPT, rows)
+    told = [msgspec.structs.astuple(one) for one in copied.notes]
+    connection.executemany(_INSERT_NOTE, told)
     return "stored"
 
 

@@ -3,8 +3,8 @@ what was stored is told; the rest is each noun's.
 
 New jobs: ``inserts`` (what they send: ``inserting``). A worker's turn, recording and claiming: ``claims``
 (``claiming``). Workers and their deaths: ``roster``. Housekeeping: ``chores`` (``pruning``). What is done by
-hand: ``controls``. What callers write in: ``transactions``. All that write to the file do so through
-``session``.
+hand: ``controls``. What narrows queues and holds back tasks: ``limits``. What callers write in:
+``transactions``. All that write to the file do so through ``session``.
 
 Enqueues never share a transaction with records; both take the same fair ticket.
 """
@@ -23,24 +23,27 @@ from ...clock import Millis, now_ms
 from ...crashpoint import reach
 from ...job import (
     AttemptRow,
-    Copied,
     Held,
     Inserted,
     JobFilter,
     JobRow,
     NewJob,
     QueueRow,
-    Verdict,
     WorkerRow,
 )
+from ...note import Notes
 from ...outcome import Outcome
 from .. import storable
 from ..protocol import Demand, Finding, Listener, Turn
-from . import bells, callers, copying, looking, reading, upkeep
+from . import bells, callers, looking, reading, upkeep
 from .chores import Chores
 from .claims import Claims
 from .controls import Controls
+from .copying import Copies
 from .inserts import MOST_ROWS, Inserts
+from .journal import Journal
+from .limits import Limits
+from .periodics import Periodics
 from .place import check_place
 from .roster import Roster
 from .session import Session
@@ -68,7 +71,13 @@ class SqliteStore:
         self._controls = Controls(self._session)
         self._claims = Claims(self._session)
         self._roster = Roster(self._session, self._moved)
+        self.copies = Copies(
+            self._session, self._long, self._transactions.outside, self.ring_work, self.ring_done
+        )
+        self.journal = Journal(self._session)
+        self.limits = Limits(self._session, self._transactions.outside, self.ring_work)
         self._chores = Chores(self._session, self._long)
+        self.periodics = Periodics(self._session, self.workers, self.ring_work, self.outside)
 
     @property
     def url(self) -> str:
@@ -184,14 +193,19 @@ class SqliteStore:
     # Claims -------------------------------------------------------------------------------------
 
     def turn(
-        self, outcomes: Sequence[Outcome], demand: Demand | None, now: Millis | None = None
+        self,
+        outcomes: Sequence[Outcome],
+        demand: Demand | None,
+        now: Millis | None = None,
+        notes: Sequence[Notes] = (),
     ) -> Turn:
-        """Record the outcomes and claim what the demand has places for, in one transaction."""
+        """Record notes and outcomes and claim what the demand has places for, in one transaction."""
         storable.check_outcomes(outcomes)
+        storable.check_notes(notes)
         if demand is not None:
             storable.check_demand(demand)
         self._transactions.outside()
-        turn, moved = self._claims.turn(outcomes, demand, _at(now))
+        turn, moved = self._claims.turn(outcomes, demand, _at(now), notes)
         if moved:
             self.ring_done(moved)
         return turn
@@ -357,32 +371,6 @@ class SqliteStore:
         while self._session.write(upkeep.vacuum_step):
             pass
         self.checkpoint()
-
-    # Copies -------------------------------------------------------------------------------------
-
-    def dump(self, after: bytes | None, limit: int) -> list[Copied]:
-        """Whole jobs by rising id, above ``after``."""
-        storable.check_limit(limit)
-        if after is not None:
-            storable.check_id(after)
-        return self._long.read(lambda c: copying.dump(c, after, limit))
-
-    def load(self, jobs: Sequence[Copied]) -> list[Verdict]:
-        """Store jobs as another store had them; a verdict for each."""
-        self._transactions.outside()
-        storable.check_copied(jobs)
-        verdicts = copying.load(self._long, jobs)
-        self.ring_work()
-        return verdicts
-
-    def disown(self, jobs: Sequence[Copied], note: str, now: Millis | None = None) -> list[bool]:
-        """Cancel what waits and was not touched since another store read it; which of them."""
-        storable.check_copied(jobs)
-        note = storable.readable(note)
-        self._transactions.outside()
-        took = self._session.write(lambda c: copying.disown(c, jobs, note, _at(now)))
-        self.ring_done([one.job.id for one in jobs])
-        return took
 
 
 def _at(now: Millis | None) -> Millis:
