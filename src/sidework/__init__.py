@@ -14,6 +14,7 @@ from .errors import (
     JobFailed,
     JobNotFound,
     NotCommitted,
+    NotOpened,
     SchemaMismatch,
     SideworkError,
     StoreDamaged,
@@ -32,6 +33,7 @@ from .state import State
 if TYPE_CHECKING:
     from .client.app import Sidework
     from .tasks.context import RunningJob, current_job
+    from .tasks.resources import Resource, injected
 
 __version__ = "0.1.0"
 
@@ -49,6 +51,8 @@ __all__ = [
     "JobInfo",
     "JobNotFound",
     "NotCommitted",
+    "NotOpened",
+    "Resource",
     "Retry",
     "RunningJob",
     "SchemaMismatch",
@@ -64,9 +68,16 @@ __all__ = [
     "TaskNotFound",
     "WaitTimeout",
     "current_job",
+    "injected",
 ]
 
-_LATE = {"Sidework": "client.app", "current_job": "tasks.context", "RunningJob": "tasks.context"}
+_LATE = {
+    "Resource": "tasks.resources",
+    "RunningJob": "tasks.context",
+    "Sidework": "client.app",
+    "current_job": "tasks.context",
+    "injected": "tasks.resources",
+}
 
 
 def __getattr__(name: str) -> Any:

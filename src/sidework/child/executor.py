@@ -13,7 +13,7 @@ from typing import Any
 from ..clock import monotonic
 from ..codec import encode
 from ..duration import seconds
-from ..errors import BadValue, NotCommitted
+from ..errors import BadValue, NotCommitted, NotOpened
 from ..job import Claimed
 from ..outcome import (
     Discard,
@@ -29,6 +29,7 @@ from ..retry import delay_seconds
 from ..tasks.context import RunningJob, Stopped, reset_current, set_current
 from ..tasks.registry import Registry
 from ..tasks.task import Task
+from .resources import Resources
 
 UNKNOWN_TASK_WAIT = 5_000
 """Milliseconds until a job whose task this program does not know is offered again: long enough not
@@ -52,9 +53,10 @@ class Lost(BaseException):
 class Attempt:
     """One execution of a claimed job."""
 
-    def __init__(self, job: Claimed, task: Task[Any, Any, Any]) -> None:
+    def __init__(self, job: Claimed, task: Task[Any, Any, Any], resources: Resources) -> None:
         self.job = job
         self.task = task
+        self._resources = resources
         self.timeout = job.timeout / 1000 if job.timeout is not None else task.task_options.timeout
         self.running = RunningJob(job, task)
         self.alone = False  # whether nothing else runs in this process
@@ -70,6 +72,8 @@ class Attempt:
             reset_current(token)
             return self._unfit(error)
         try:
+            if wanted := self.task.signature.injected:
+                kwargs.update(self._resources.values(wanted))
             return self._completed(self.task.function(*args, **kwargs))
         except BaseException as error:  # noqa: BLE001 - whatever user code raises becomes a value
             return self.failed(error)
@@ -85,9 +89,12 @@ class Attempt:
             reset_current(token)
             return self._unfit(error)
         try:
-            if self.timeout is None:
+            wanted = self.task.signature.injected
+            if self.timeout is None and not wanted:
                 return self._completed(await self.task.function(*args, **kwargs))
             async with asyncio.timeout(self.timeout):
+                if wanted:
+                    kwargs.update(await self._resources.avalues(wanted))
                 value = await self.task.function(*args, **kwargs)
             return self._completed(value)
         except TimeoutError as error:
@@ -156,6 +163,8 @@ class Attempt:
         if self.stopped_why == "partition":
             # Whatever a job raises that was told to stop: it did not fail by itself.
             return self._stopped(error, self.stopped_why)
+        if isinstance(error, NotOpened):
+            return self._retried(error, None)
         if isinstance(error, options.discard_on) or not isinstance(error, options.retry_on):
             return self._ended("discarded", error)
         return self._retried(error, None)
@@ -219,7 +228,7 @@ def _cancelled_from_outside() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def attempt_of(job: Claimed, registry: Registry) -> Attempt | Outcome:
+def attempt_of(job: Claimed, registry: Registry, resources: Resources) -> Attempt | Outcome:
     """The attempt for a claimed job; an ``Outcome`` at once when its task is not known here."""
     task = registry.find(job.task)
     if task is None:
@@ -227,4 +236,4 @@ def attempt_of(job: Claimed, registry: Registry) -> Attempt | Outcome:
         return Outcome(
             job.id, job.fence, job.attempt, "snoozed", None, UNKNOWN_TASK_WAIT, None, note
         )
-    return Attempt(job, task)
+    return Attempt(job, task, resources)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Span = TypeVar("Span", bound=Callable[[], Any])
 
 _CHUNK = 500
 _PAGE = 200
@@ -181,6 +182,13 @@ class Sidework(AppLike):
     ) -> None:
         """Store values of an own type as ``encode(value)``, read back by ``decode(stored)``."""
         self.hooks.register(kind, encode, decode)
+
+    def lifespan(self, function: Span) -> Span:
+        """Declare what is open while jobs run: a generator function with one ``yield``, or a context
+        manager of ``contextlib``, sync or async, without arguments. Each child of a worker enters it once
+        before its first job and leaves it when it drains. Several are entered in this order."""
+        self.registry.add_lifespan(function)
+        return function
 
     # Handing over -------------------------------------------------------------------------------
 

@@ -59,6 +59,7 @@ def find_apps(specs: Sequence[str]) -> AppLike:
             )
         for name in app.registry.names():
             registry.add(app.registry.get(name))
+        registry.lifespans += app.registry.lifespans
     return Several(first.url, registry, first.retention)
 
 
@@ -162,12 +163,12 @@ def _import(module: str, spec: str) -> Any:
             raise AppNotFound(
                 f"{spec}: there is no module {module!r} here or among the installed packages"
             ) from None
-        raise AppNotFound(f"{spec}: {_told(missing)}") from missing
+        raise AppNotFound(f"{spec}: {told(missing)}") from missing
     except (Exception, SystemExit) as error:
-        raise AppNotFound(f"{spec}: {_told(error)}") from error
+        raise AppNotFound(f"{spec}: {told(error)}") from error
 
 
-def _told(error: BaseException) -> str:
+def told(error: BaseException) -> str:
     """The error in one line, with the last frame that is the user's own."""
     frames = [
         frame

@@ -1,18 +1,22 @@
-"""The tasks of an app, by name, and what makes an object an app."""
+"""The tasks of an app, by name, its lifespans, and what makes an object an app."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeGuard
 
 from ..errors import BadTask, TaskNotFound
+from .resources import name_of, without_arguments
 from .task import Task
 
 
 class Registry:
-    """Every task that the app's modules have declared."""
+    """Every task that the app's modules have declared, and what is open while they run."""
 
     def __init__(self) -> None:
         self._tasks: dict[str, Task[Any, Any, Any]] = {}
+        self.lifespans: list[Callable[[], Any]] = []
+        """Entered by each child in this order before its first job, left the other way round."""
 
     def add(self, task: Task[Any, Any, Any]) -> None:
         """Declare a task; ``BadTask`` when another function has its name."""
@@ -20,6 +24,10 @@ class Registry:
         if known is not None and not _same_source(known, task):
             raise BadTask(f"two tasks are called {task.name!r}: give one of them name='...'")
         self._tasks[task.name] = task
+
+    def add_lifespan(self, function: Callable[[], Any]) -> None:
+        """Declare one; ``BadTask`` when it takes arguments."""
+        self.lifespans.append(without_arguments(function, f"lifespan {name_of(function)}"))
 
     def find(self, name: str) -> Task[Any, Any, Any] | None:
         """The task of that name, if there is one."""

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Sequence
 
 from ..clock import monotonic
+from ..wire import Stop
 from .peer import Peer
 
 log = logging.getLogger("sidework.worker")
@@ -166,7 +167,7 @@ class Crew:
         for peer in solo[self.solo :]:
             if not peer.jobs and now - peer.progress_at > IDLE_SECONDS:
                 peer.stopping = True
-                self.kill(peer)
+                peer.send(Stop())
 
     def solo_places(self) -> int:
         """How many more jobs could run alone now, starting children for them if need be."""
