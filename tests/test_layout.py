@@ -44,7 +44,7 @@ ALONE: dict[str, dict[str, str]] = {
         "pulse.py": "the connection that listens, rings and beats; a file's bells are sockets",
         "sqlstate.py": "one table of errors for the drivers of all callers; a file has one driver",
         "statement.py": "one text for all those drivers",
-        "migrations/0002_vacuum.sql": "the server's own tidying, per table",
+        "migrations/vacuum.sql": "the server's own tidying, per table",
         "sql/beat.sql": "a worker lives as long as its beat moves; on a file, as long as its lock",
         "sql/free.sql": "a job's own transaction may be open beside the record's",
         "sql/insert_one.sql": "one job without the arrays of many, which cost a third",
@@ -59,7 +59,8 @@ UNLIKE = "Unlike on SQLite"
 def files(engine: str) -> set[str]:
     folder = STORE / engine
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*.*")}
-    return {name for name in found if name.endswith((".py", ".sql"))}
+    # Each engine numbers its own migrations.
+    return {re.sub(r"/\d+_", "/", name) for name in found if name.endswith((".py", ".sql"))}
 
 
 def modules() -> list[str]:

@@ -26,6 +26,13 @@ OnPartition = Literal["run", "stop"]
 """What an attempt does whose worker is cut off from the store: run on (the fence decides), or stop
 before anybody else may run its job."""
 
+OnInputFailure = Literal["cancel", "continue"]
+"""What becomes of a job one of whose inputs did not complete: cancelled too, or run with the error for
+a value."""
+
+UniqueUntil = Literal["started", "final"]
+"""How long a job holds its unique key."""
+
 RUNNERS: tuple[Runner, ...] = ("loop", "thread", "process")
 DEFAULT_QUEUE = "default"
 LOWEST_PRIORITY, HIGHEST_PRIORITY = -100, 100
@@ -50,7 +57,11 @@ def check_queue(name: object) -> str:
 
 
 class NewJob(Struct, frozen=True):
-    """A job as the client hands it over. ``due_at`` wins over ``delay`` (milliseconds from now)."""
+    """A job as the client hands it over. ``due_at`` wins over ``delay`` (milliseconds from now).
+
+    ``parents``: the jobs whose ends it waits for. ``callbacks``: what is enqueued when it ends.
+    ``context``: what its enqueuer has it carry along, JSON of texts.
+    """
 
     id: bytes
     task: str
@@ -67,6 +78,17 @@ class NewJob(Struct, frozen=True):
     expires_in: int | None = None
     on_crash: OnCrash = "rescue"
     tags: tuple[str, ...] = ()
+    parents: tuple[bytes, ...] = ()
+    policy: OnInputFailure = "cancel"
+    callbacks: bytes | None = None
+    unique_key: str | None = None
+    unique_until: UniqueUntil | None = None
+    context: str | None = None
+
+    @property
+    def pending(self) -> int:
+        """How many inputs it waits for as it is handed over."""
+        return len(self.parents)
 
 
 Verdict = Literal["stored", "present", "conflict"]
@@ -78,6 +100,15 @@ class Inserted(Struct, frozen=True):
 
     id: bytes
     verdict: Verdict
+
+
+class Input(Struct, array_like=True, frozen=True):
+    """How a job ended whose output another one takes; ``failure`` is an encoded ``Failure``."""
+
+    id: bytes
+    state: State
+    result: bytes | None
+    failure: bytes | None
 
 
 class Claimed(Struct, array_like=True, frozen=True):
@@ -99,6 +130,8 @@ class Claimed(Struct, array_like=True, frozen=True):
     backoff: int | None
     on_crash: OnCrash
     args: bytes
+    context: str | None = None
+    inputs: tuple[Input, ...] = ()
 
 
 class Held(Struct, frozen=True):
@@ -135,6 +168,11 @@ class JobRow(Struct, frozen=True):
     tags: tuple[str, ...]
     args: bytes
     result: bytes | None
+    pending: int = 0
+    callbacks: bytes | None = None
+    unique_key: str | None = None
+    unique_until: UniqueUntil | None = None
+    context: str | None = None
 
 
 class AttemptRow(Struct, frozen=True):

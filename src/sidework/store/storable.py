@@ -43,6 +43,9 @@ def check_jobs(jobs: Iterable[NewJob]) -> None:
             and (job.timeout is None or -_MOMENT <= job.timeout <= _MOMENT)
             and (job.backoff is None or -_MOMENT <= job.backoff <= _MOMENT)
             and (not job.tags or all(map(_holds, job.tags)))
+            and (not job.parents or all(len(one) == _ID for one in job.parents))
+            and (job.unique_key is None or _names(job.unique_key))
+            and (job.context is None or _holds(job.context))
         ):
             _explain(job)
 
@@ -57,6 +60,9 @@ def _explain(job: NewJob) -> None:
         check_moment(getattr(job, name), name)
     for tag in job.tags:
         check_text(tag, "tag")
+    check_ids(job.parents)
+    check_name(job.unique_key or "", "unique_key")
+    check_text(job.context or "", "context")
 
 
 def check_outcomes(outcomes: Iterable[Outcome]) -> None:

@@ -24,6 +24,7 @@ _JOB: dict[str, type[Column]] = {
     "cancel_requested": Bools, "inserted_at": BigInts, "due_at": BigInts, "started_at": BigInts,
     "finished_at": BigInts, "expires_at": BigInts, "timeout": BigInts, "on_crash": Texts,
     "worker": BigInts, "note": Texts, "tags": Texts, "args": Bytes, "result": Bytes,
+    "pending": Ints, "callbacks": Bytes, "unique_key": Texts, "unique_until": Texts, "context": Texts,
     "backoff": BigInts,
 }  # fmt: skip
 _ATTEMPT: dict[str, type[Column]] = {

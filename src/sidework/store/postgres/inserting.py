@@ -16,7 +16,7 @@ from . import bulk
 from .arrays import Bytes, Texts, Uuids
 from .connection import Connection, rows, statement
 from .errand import Errand, guarded
-from .rows import NEW_COLUMNS, columns_of, values_of
+from .rows import NEW_COLUMNS, columns_of, is_plain, values_of
 
 APART_SECONDS = 0.5
 
@@ -34,7 +34,7 @@ def insert(
     """Store the jobs; a verdict for each (promise I12)."""
     if len(jobs) >= bulk.LEAST and copy(jobs, now):
         return ["stored"] * len(jobs)
-    if len(jobs) == 1:
+    if len(jobs) == 1 and is_plain(jobs[0]):
         sql = statement("insert_one", schema)
         one = ask(sql, sql.values({**values_of(jobs[0]), "now": now}))
         return ["stored"] if one else verdicts(ask, schema, jobs, [])

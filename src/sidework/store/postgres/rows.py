@@ -15,7 +15,8 @@ from .arrays import BigInts, Bytes, Column, Id, Ints, Texts, Uuids
 JOB_COLUMNS = (
     "id, task, lane, state, runner, priority, attempt, max_attempts, fence, crashes, "
     "cancel_requested, inserted_at, due_at, started_at, finished_at, expires_at, timeout, "
-    "on_crash, worker, note, tags, args, result"
+    "on_crash, worker, note, tags, args, result, pending, callbacks, unique_key, "
+    "unique_until, context"
 )
 ATTEMPT_COLUMNS = "job_id, attempt, fence, outcome, worker, started_at, finished_at, failure"
 
@@ -35,6 +36,11 @@ NEW_COLUMNS: dict[str, type[Column]] = {
     "on_crash": Texts,
     "tags": Texts,
     "args": Bytes,
+    "pending": Ints,
+    "callbacks": Bytes,
+    "unique_key": Texts,
+    "unique_until": Texts,
+    "context": Texts,
 }
 """What ``insert.sql`` takes, an array each."""
 
@@ -43,11 +49,11 @@ def job_row(row: tuple[Any, ...]) -> JobRow:
     """A row of ``JOB_COLUMNS``."""
     (id_, task, lane, state, runner, priority, attempt, max_attempts, fence, crashes, cancel,
      inserted, due, started, finished, expires, timeout, on_crash, worker, note, tags, args,
-     result) = row  # fmt: skip
+     result, *more) = row  # fmt: skip
     return JobRow(
         id_, task, lane, State(state), runner, priority, attempt, max_attempts, fence, crashes,
         cancel, inserted, due, started, finished, expires, timeout, on_crash, worker, note,
-        msgspec.json.decode(tags, type=tuple[str, ...]), args, result,
+        msgspec.json.decode(tags, type=tuple[str, ...]), args, result, *more,
     )  # fmt: skip
 
 
@@ -69,15 +75,22 @@ def columns_of(jobs: Sequence[NewJob]) -> dict[str, list[Any]]:
 
 
 def values_of(job: NewJob) -> dict[str, Any]:
-    """One job as ``insert_one.sql`` takes it."""
+    """One plain job as ``insert_one.sql`` takes it."""
     return {
-        **dict(zip(NEW_COLUMNS, _FIELDS(job), strict=True)),
+        **dict(zip(_PLAIN, _FIELDS(job), strict=True)),
         "id": Id(job.id),
         "tags": tags_of(job),
     }
 
 
-_FIELDS = attrgetter(*NEW_COLUMNS)
+_MORE = ("pending", "callbacks", "unique_key", "unique_until", "context")
+_PLAIN = tuple(name for name in NEW_COLUMNS if name not in _MORE)
+_FIELDS = attrgetter(*_PLAIN)
+
+
+def is_plain(job: NewJob) -> bool:
+    """Whether it has nothing but what every job has."""
+    return not (job.parents or job.callbacks or job.unique_key or job.context)
 
 
 def tags_of(job: NewJob) -> str:

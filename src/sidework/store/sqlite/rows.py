@@ -14,7 +14,8 @@ from ...state import State
 JOB_COLUMNS = (
     "id, task, lane, state, runner, priority, attempt, max_attempts, fence, crashes, "
     "cancel_requested, inserted_at, due_at, started_at, finished_at, expires_at, timeout, "
-    "on_crash, worker, note, tags, args, result"
+    "on_crash, worker, note, tags, args, result, pending, callbacks, unique_key, "
+    "unique_until, context"
 )
 ATTEMPT_COLUMNS = "job_id, attempt, fence, outcome, worker, started_at, finished_at, failure"
 
@@ -23,11 +24,11 @@ def job_row(row: tuple[Any, ...]) -> JobRow:
     """A row of ``JOB_COLUMNS``."""
     (id_, task, lane, state, runner, priority, attempt, max_attempts, fence, crashes, cancel,
      inserted, due, started, finished, expires, timeout, on_crash, worker, note, tags, args,
-     result) = row  # fmt: skip
+     result, *more) = row  # fmt: skip
     return JobRow(
         id_, task, lane, _state(state), runner, priority, attempt, max_attempts, fence, crashes,
         bool(cancel), inserted, due, started, finished, expires, timeout, on_crash, worker, note,
-        msgspec.json.decode(tags, type=tuple[str, ...]), args, result,
+        msgspec.json.decode(tags, type=tuple[str, ...]), args, result, *more,
     )  # fmt: skip
 
 
@@ -46,10 +47,10 @@ def attempt_row(row: tuple[Any, ...]) -> AttemptRow:
 def claimed(row: tuple[Any, ...]) -> Claimed:
     """A row that ``claim.sql`` returned."""
     (id_, fence, attempt, max_attempts, task, lane, runner, priority, due, timeout, backoff,
-     on_crash, args) = row  # fmt: skip
+     on_crash, args, context) = row  # fmt: skip
     return Claimed(
         id_, fence, attempt, max_attempts, task, lane, runner, priority, due, timeout, backoff,
-        on_crash, args,
+        on_crash, args, context,
     )  # fmt: skip
 
 
@@ -63,7 +64,7 @@ def insert_parameters(job: NewJob, now: Millis) -> tuple[Any, ...]:
         job.id,
         job.task,
         job.lane,
-        "scheduled" if due > now else "available",
+        "blocked" if job.parents else "scheduled" if due > now else "available",
         job.runner,
         job.priority,
         due if due > now else now,
@@ -73,6 +74,11 @@ def insert_parameters(job: NewJob, now: Millis) -> tuple[Any, ...]:
         job.timeout,
         job.backoff,
         job.on_crash,
+        len(job.parents),
+        job.callbacks,
+        job.unique_key,
+        job.unique_until,
+        job.context,
         "[]" if not job.tags else msgspec.json.encode(job.tags).decode(),
         job.args,
     )

@@ -15,4 +15,4 @@ UPDATE sidework.jobs SET state = 'running', fence = fence + 1, attempt = attempt
                          started_at = :now, expires_at = NULL, note = NULL
 WHERE id = ANY (ARRAY(SELECT id FROM first))
 RETURNING id, fence, attempt, max_attempts, task, lane, runner, priority, due_at, timeout, backoff,
-          on_crash, args
+          on_crash, args, context

@@ -1,4 +1,4 @@
--- insert.sql for one job, with plain values: the enqueue of a web request. A third of the server's work on
+-- insert.sql for one plain job (no inputs, callbacks, key or context), with plain values: the enqueue of a web request. A third of the server's work on
 -- the other is the arrays. It returns nothing: how many it wrote, one or none, says as much.
 INSERT INTO sidework.jobs (id, task, lane, state, runner, priority, due_at, max_attempts, inserted_at,
                            expires_at, timeout, backoff, on_crash, tags, args)

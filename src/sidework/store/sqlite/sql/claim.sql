@@ -8,4 +8,4 @@ WHERE id IN (SELECT id FROM jobs INDEXED BY jobs_available
                AND (expires_at IS NULL OR expires_at > :now)
              ORDER BY priority DESC, due_at, id LIMIT :limit)
 RETURNING id, fence, attempt, max_attempts, task, lane, runner, priority, due_at, timeout, backoff,
-          on_crash, args
+          on_crash, args, context
