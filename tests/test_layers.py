@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "child": frozenset({"words", "tasks", "child"}),
     **{face: BELOW | {face} for face in FACES},
     "cli": BELOW | {"cli", "client"},
+    "contrib": BELOW | {"contrib", "client", "cli"},  # another face's own, for users of a framework
 }
 EMBEDDED = "client/embedded.py"
 ENGINES = frozenset({"sqlite", "postgres"})

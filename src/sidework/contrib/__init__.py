@@ -1,0 +1,1 @@
+"""Sidework within other frameworks; each is imported only where it is used."""
