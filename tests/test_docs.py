@@ -31,6 +31,10 @@ SAYS = {
     "docs/start.md-3": "1 job\n",
     "docs/start.md-4": "balance 150\n",
     "docs/connections.md-0": "order 7 is shipped\n",
+    "docs/frameworks.md-0": "",
+    "docs/frameworks.md-1": "",
+    "docs/resources.md-0": "child starts\npool opened\nhello customer 7\n{'number': 8}\n"
+    "pool closed\nchild ends\n",
 }
 TELLS = {
     "docs/start.md-0": r"attempt 1 of 3: ValueError.*\n.*attempt 2 of 3: ValueError.*\n.*is discarded",

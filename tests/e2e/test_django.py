@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Place, Worker, until
+from conftest import PATIENCE, Place, Worker
 from engines import ENGINES
+from sidework import Sidework
 
 ROOT = Path(__file__).parents[2]
 TASKS = """
@@ -80,14 +81,15 @@ def manage(site: Place, *words: str) -> subprocess.CompletedProcess[str]:
     return site.python("manage.py", "sidework", *words)
 
 
-def test_the_contract_and_the_command(site: Place) -> None:
+def test_the_contract(site: Place) -> None:
     shutil.copy(ROOT / "tests" / "e2e" / "django_contract.py", site.folder / "test_contract.py")
     site.write("conftest.py", "import django\ndjango.setup()\n")
     done = site.python("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "test_contract.py")
     assert done.returncode == 0, done.stdout + done.stderr
-    if site.without_url:
-        assert (site.folder / "jobs.sidework.db").exists()
 
+
+@pytest.mark.parametrize("site", ["sqlite"], indirect=True)  # of the store nothing else is asked
+def test_the_command(site: Place) -> None:
     job = site.python("-c", ENQUEUE).stdout.strip()
     folder = site.folder / "elsewhere"
     folder.mkdir()
@@ -99,9 +101,10 @@ def test_the_contract_and_the_command(site: Place) -> None:
     site.started.append(process)
     worker = Worker(process, site.folder / "worker.log")
     worker.says("ready for")
-    until(lambda: "completed" in manage(site, "jobs", "show", job).stdout, "its end")
-    told = manage(site, "jobs", "list", "--task", "later.tasks.add", "--limit", "1", "--json")
-    assert job in told.stdout
+    app = Sidework(str(site.folder / "jobs.sidework.db"))
+    assert app.job(job).result(PATIENCE) == 3
+    app.close()
+    assert "completed" in manage(site, "jobs", "show", job).stdout
     assert worker.stop() == 0, worker.said
     assert "Run the jobs of each APP" in manage(site, "worker", "--help").stdout
     wrong = manage(site, "--backend", "mail", "worker")
