@@ -33,7 +33,10 @@ from .state import State
 if TYPE_CHECKING:
     from .client.app import Sidework
     from .tasks.context import RunningJob, current_job
+    from .tasks.middleware import HandedJob, Handover, Middleware
+    from .tasks.progress import emit, progress, track
     from .tasks.resources import Resource, injected
+    from .tasks.signals import Signal
 
 __version__ = "0.1.0"
 
@@ -44,12 +47,15 @@ __all__ = [
     "BadValue",
     "ClaimLost",
     "Discard",
+    "HandedJob",
+    "Handover",
     "JobCancelled",
     "JobConflict",
     "JobFailed",
     "JobHandle",
     "JobInfo",
     "JobNotFound",
+    "Middleware",
     "NotCommitted",
     "NotOpened",
     "Resource",
@@ -58,6 +64,7 @@ __all__ = [
     "SchemaMismatch",
     "Sidework",
     "SideworkError",
+    "Signal",
     "Snooze",
     "State",
     "StoreDamaged",
@@ -68,15 +75,25 @@ __all__ = [
     "TaskNotFound",
     "WaitTimeout",
     "current_job",
+    "emit",
     "injected",
+    "progress",
+    "track",
 ]
 
 _LATE = {
-    "Resource": "tasks.resources",
-    "RunningJob": "tasks.context",
     "Sidework": "client.app",
     "current_job": "tasks.context",
+    "RunningJob": "tasks.context",
+    "HandedJob": "tasks.middleware",
+    "Handover": "tasks.middleware",
+    "Middleware": "tasks.middleware",
+    "Resource": "tasks.resources",
+    "Signal": "tasks.signals",
+    "emit": "tasks.progress",
     "injected": "tasks.resources",
+    "progress": "tasks.progress",
+    "track": "tasks.progress",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 from collections.abc import Callable
@@ -22,9 +23,11 @@ from ..wire import (
     TaskInfo,
     ToChild,
 )
+from .capture import capture
 from .executor import Attempt, attempt_of
 from .link import Link
 from .loop import Loop
+from .notebook import Notebook
 from .reader import Reader
 from .resources import CannotStart, Resources
 from .threads import Threads
@@ -40,7 +43,7 @@ def hello(app: AppLike) -> Hello:
         fixed = options.backoff is not None and not callable(options.backoff)
         backoff = round(delay_seconds(options.backoff, 1) * 1000) if fixed else None
         tasks.append(TaskInfo(name, timeout, backoff, options.on_partition == "stop"))
-    return Hello(app.url, tasks, app.retention)
+    return Hello(app.url, tasks, app.retention, app.declares())
 
 
 class Child:
@@ -72,8 +75,10 @@ class Child:
 
     async def _work(self, resources: Resources) -> None:
         own = self._own_process
-        loop = Loop(self._concurrency, self._link, own_process=own)
-        threads = Threads(self._threads_count, self._link, own_process=own)
+        book = Notebook(self._link)
+        loop = Loop(self._concurrency, self._link, book, own_process=own)
+        threads = Threads(self._threads_count, self._link, book, own_process=own)
+        captured = capture(own_process=own)
         watchdog = Watchdog(
             loop, threads, self._link, threading.get_ident(), own_process=self._own_process
         )
@@ -93,6 +98,8 @@ class Child:
         await loop.finish()
         await _beside(threads.finish)
         watchdog.close()
+        logging.getLogger().removeHandler(captured)
+        book.close()
 
     def _hear(
         self,

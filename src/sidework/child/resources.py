@@ -162,13 +162,17 @@ class Resources:
             ending.set()
             await keeper
 
-        self._open.append((name_of(get), end))
+        entry = (name_of(get), end)
+        self._open.append(entry)
         future.set_result(value)
         try:
             await ending.wait()
         finally:
-            # Also when a job has cancelled every task on the loop: the next one opens it anew.
+            # Also when a job has cancelled every task on the loop, or the loop ends: the next job opens
+            # it anew.
             self._values.pop(get, None)
+            if entry in self._open:
+                self._open.remove(entry)
             await leave()
 
     def _failed(self, get: Get, future: Future[Any], error: BaseException) -> None:

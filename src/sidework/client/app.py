@@ -6,8 +6,8 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 from uuid import UUID
 
 from ..codec import TypeHooks
@@ -17,17 +17,32 @@ from ..forking import forgets
 from ..handle import JobHandle
 from ..ids import id_text, parse_id
 from ..info import JobInfo
-from ..job import Inserted, JobFilter, NewJob, OnCrash, OnPartition, Runner, check_queue
+from ..job import (
+    Inserted,
+    JobFilter,
+    NewJob,
+    OnCrash,
+    OnPartition,
+    Runner,
+    UniqueUntil,
+    check_queue,
+)
 from ..outcome import Outcome
 from ..retry import Backoff
 from ..state import State
 from ..store.opening import absolute, open_store
 from ..store.protocol import RETENTION
+from ..tasks.declaring import Clock, PeriodicOptions
 from ..tasks.importing import refuse_at_import
+from ..tasks.middleware import Around, Middleware
 from ..tasks.naming import module_name
 from ..tasks.registry import AppLike, Registry
+from ..tasks.signals import Observer, SignalKind
 from ..tasks.task import Bound, Exceptions, Task, checked_options
+from ..tasks.unique import UniqueBy
 from ..url import shown
+from .chunks import in_chunks, telling
+from .declaring import TaskDecorator
 from .handle import Handle
 from .waiter import Waiter
 
@@ -39,8 +54,8 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 Span = TypeVar("Span", bound=Callable[[], Any])
+T = TypeVar("T")
 
-_CHUNK = 500
 _PAGE = 200
 
 
@@ -68,12 +83,14 @@ class Sidework(AppLike):
         if file is not None and not os.path.exists(file):
             file = None  # typed in, or read from a pipe: there is no module to import
         self.module = module_name(frame.f_globals.get("__name__", "__main__"))
+        self.modules = (self.module,)
         self.file = None if file is None else os.path.abspath(file)
         folder = os.getcwd() if self.file is None else os.path.dirname(self.file)
         stem = "app" if self.file is None else os.path.splitext(os.path.basename(self.file))[0]
         self.url = absolute(url or os.environ.get("SIDEWORK_URL") or f"{stem}.sidework.db", folder)
         self.registry = Registry()
         self.hooks = TypeHooks()
+        self.around = Around()
         self.retention = dict(RETENTION)
         if keep_completed is not None:
             self.retention["completed_age"] = round(
@@ -83,6 +100,9 @@ class Sidework(AppLike):
             kept = round(seconds(keep_failed, "keep_failed") * 1000)
             self.retention["cancelled_age"] = self.retention["discarded_age"] = kept
         self._lock = threading.Lock()
+        # Where the store and the waiter come from; a test puts its own here (``testing``).
+        self._opens: Callable[[str], Store] = open_store
+        self._waits: Callable[[Store], Waiter] = Waiter
         self._store: Store | None = None
         self._waiter: Waiter | None = None
         self._gatherer: Gatherer | None = None
@@ -101,7 +121,7 @@ class Sidework(AppLike):
             return store
         with self._lock:
             if self._store is None:
-                self._store = open_store(self.url)
+                self._store = self._opens(self.url)
             return self._store
 
     @property
@@ -110,7 +130,7 @@ class Sidework(AppLike):
         store = self.store
         with self._lock:
             if self._waiter is None:
-                self._waiter = Waiter(store)
+                self._waiter = self._waits(store)
             return self._waiter
 
     def close(self) -> None:
@@ -146,6 +166,8 @@ class Sidework(AppLike):
         on_crash: OnCrash = "rescue",
         on_partition: OnPartition = "run",
         runner: Runner | None = None,
+        unique: UniqueBy = False,
+        unique_until: UniqueUntil | None = None,
     ) -> TaskDecorator: ...
 
     def task(self, function: Any = None, *, name: str | None = None, **options: Any) -> Any:
@@ -158,6 +180,9 @@ class Sidework(AppLike):
         ``on_partition``: ``"stop"`` ends an attempt whose worker is cut off from the store before
         another may run its job; a thread is only told (``current_job().should_stop``).
         ``runner``: ``"loop"``, ``"thread"`` or ``"process"`` (a process of its own per running job).
+        ``unique``: what makes a job the only one: a parameter's name, several, a function of the arguments,
+        or True for all. While one is there, enqueue gives its handle (``handle.existing``).
+        ``unique_until``: ``"final"`` (the default), or ``"started"``: another may be enqueued from then on.
         """
         unknown = set(options) - set(_TASK_DEFAULTS)
         if unknown:
@@ -171,11 +196,32 @@ class Sidework(AppLike):
                 checked_options(function, **{**_TASK_DEFAULTS, **options}),
                 self.hooks,
                 self,
+                self.around,
             )
             self.registry.add(made)
             return made
 
         return declare if function is None else declare(function)
+
+    def periodic(
+        self, cron: str | None = None, /, **options: Unpack[PeriodicOptions]
+    ) -> Callable[[T], T]:
+        """Declare that a task is enqueued by the clock; above or below ``@app.task``, as often as wanted.
+
+        ``cron``: minute, hour, day of month, month, day of week, by the clock on the wall in ``tz`` (UTC);
+        or ``every`` so long, counted from ``start``, else from 1970 in UTC. ``args``, ``kwargs``: of the
+        task. ``name``: by default the task's and the schedule. ``misfire``: of the ticks that nobody fired
+        in time ``"once"`` makes up for the last one, ``"all"`` for each (the last 500), ``"skip"`` for none.
+        ``overlap``: while the job of the tick before is live ``"skip"`` leaves a tick out, ``"queue"`` has
+        it wait. ``jitter``: a job becomes due up to so much later. ``start``, ``end``: no ticks outside.
+        """
+        clock = Clock(self.module, cron, options)
+
+        def declare(target: T) -> T:
+            self.registry.clock(target, clock)
+            return target
+
+        return declare
 
     def register_type(
         self, kind: type[R], *, encode: Callable[[R], Any], decode: Callable[[Any], R]
@@ -190,17 +236,33 @@ class Sidework(AppLike):
         self.registry.add_lifespan(function)
         return function
 
+    def use(self, middleware: Middleware) -> None:
+        """Put a ``Middleware`` around handing over and around attempts: the first one used is outermost."""
+        self.around.use(middleware)
+
+    def on(self, kind: SignalKind) -> Callable[[Observer], Observer]:
+        """Declare an observer of what happens in this process: ``"enqueued"``, and where attempts run
+        ``"started"`` and ``"ended"``. It gets a ``Signal``; an error of its own is logged."""
+
+        observers = self.around.signals.of(kind)
+
+        def declare(observer: Observer) -> Observer:
+            observers.append(observer)
+            return observer
+
+        return declare
+
     # Handing over -------------------------------------------------------------------------------
 
     def submit(self, job: NewJob, returns: Any, connection: Any) -> Handle[Any]:
         """Store a job that a task has made; on ``connection`` when one is given."""
         (inserted,) = self._insert([job], connection)
-        return Handle(self, inserted.id, returns)
+        return Handle(self, inserted.id, returns, existing=inserted.verdict == "unique")
 
     async def asubmit(self, job: NewJob, returns: Any, connection: Any) -> Handle[Any]:
         """``submit`` for coroutines: the event loop goes on, and callers that meet share a commit."""
         (inserted,) = await self._ainsert([job], connection)
-        return Handle(self, inserted.id, returns)
+        return Handle(self, inserted.id, returns, existing=inserted.verdict == "unique")
 
     def finish_on(self, connection: Any, outcome: Outcome) -> bool:
         """Store a running job's own end on its connection; False when its claim was lost."""
@@ -212,6 +274,12 @@ class Sidework(AppLike):
 
     def _insert(self, jobs: list[NewJob], connection: Any) -> list[Inserted]:
         refuse_at_import("enqueues a job")
+        if self.around.enqueues:
+            with self.around.handing(jobs) as jobs:
+                return self._store_jobs(jobs, connection)
+        return self._store_jobs(jobs, connection)
+
+    def _store_jobs(self, jobs: list[NewJob], connection: Any) -> list[Inserted]:
         store = self.store
         if connection is None:
             return _accepted(store.insert(jobs))
@@ -219,6 +287,12 @@ class Sidework(AppLike):
 
     async def _ainsert(self, jobs: list[NewJob], connection: Any) -> list[Inserted]:
         refuse_at_import("enqueues a job")
+        if self.around.enqueues:
+            with self.around.handing(jobs) as jobs:
+                return await self._astore_jobs(jobs, connection)
+        return await self._astore_jobs(jobs, connection)
+
+    async def _astore_jobs(self, jobs: list[NewJob], connection: Any) -> list[Inserted]:
         if connection is None:
             self.store.outside()  # asked on this thread: the gatherer's own is in no transaction
             return _accepted(await self._gather().insert(jobs))
@@ -233,26 +307,25 @@ class Sidework(AppLike):
             return self._gatherer
 
     def enqueue_many(self, bound: Iterable[Bound[R]]) -> int:
-        """Store many jobs, streamed in chunks of 500, each chunk durable by itself; how many.
+        """Store many jobs, streamed in chunks of 500, each chunk durable by itself; how many. Those whose
+        unique key another job holds are not counted.
 
         When the id of one is taken (``JobConflict``), the chunks before it and the rest of its own
         are stored, as the error says. Jobs that were bound with a ``connection`` are there when its
         owner commits.
         """
         stored = 0
-        for chunk, connection in _chunks(bound):
-            with _telling(stored):
-                self._insert(chunk, connection)
-            stored += len(chunk)
+        for chunk, connection in in_chunks(bound):
+            with telling(stored):
+                stored += _counted(self._insert(chunk, connection))
         return stored
 
     async def aenqueue_many(self, bound: Iterable[Bound[R]]) -> int:
         """``enqueue_many`` for coroutines: the event loop goes on between and during chunks."""
         stored = 0
-        for chunk, connection in _chunks(bound):
-            with _telling(stored):
-                await self._ainsert(chunk, connection)
-            stored += len(chunk)
+        for chunk, connection in in_chunks(bound):
+            with telling(stored):
+                stored += _counted(await self._ainsert(chunk, connection))
         return stored
 
     def transaction(self) -> AbstractContextManager[Any]:
@@ -325,21 +398,9 @@ _TASK_DEFAULTS: dict[str, Any] = {
     "on_crash": "rescue",
     "on_partition": "run",
     "runner": None,
+    "unique": False,
+    "unique_until": None,
 }
-
-
-class TaskDecorator:
-    """What ``@app.task(...)`` with options is to a type checker."""
-
-    @overload
-    def __call__(
-        self, function: Callable[P, Coroutine[Any, Any, R]], /
-    ) -> Task[P, R, Coroutine[Any, Any, R]]: ...
-    @overload
-    def __call__(self, function: Callable[P, R], /) -> Task[P, R, R]: ...
-    def __call__(self, function: Any, /) -> Any:
-        """Never called: the decorator is a plain function."""
-        raise AssertionError
 
 
 def _accepted(inserted: list[Inserted]) -> list[Inserted]:
@@ -353,33 +414,8 @@ def _accepted(inserted: list[Inserted]) -> list[Inserted]:
     return inserted
 
 
-def _chunks(bound: Iterable[Bound[Any]]) -> Iterator[tuple[list[NewJob], Any]]:
-    """Jobs in the order given, as many as go into one transaction, each with their connection."""
-    chunk: list[NewJob] = []
-    connection: Any = None
-    for one in bound:
-        if not isinstance(one, Bound):
-            raise BadValue(
-                f"{one!r} is not bound: enqueue_many takes task.bind(...), which stores nothing yet"
-            )
-        if chunk and (len(chunk) == _CHUNK or one.connection is not connection):
-            yield chunk, connection
-            chunk = []
-        connection = one.connection
-        chunk.append(one.job)
-    if chunk:
-        yield chunk, connection
-
-
-@contextmanager
-def _telling(stored: int) -> Iterator[None]:
-    """A conflict among many jobs says what became of the others."""
-    try:
-        yield
-    except JobConflict as conflict:
-        raise JobConflict(
-            f"{conflict}; the other jobs of its chunk are stored, and the {stored} before them"
-        ) from None
+def _counted(inserted: list[Inserted]) -> int:
+    return sum(one.verdict != "unique" for one in inserted)
 
 
 def _several(given: str | Iterable[str]) -> tuple[str, ...]:

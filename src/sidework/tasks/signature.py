@@ -105,6 +105,12 @@ class Signature:
         self._struct()
         return self._injected
 
+    def arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """What each parameter gets by a call that ``bind`` takes, defaults too."""
+        bound = self._signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return bound.arguments
+
     def unbind(self, raw: bytes) -> tuple[list[Any], dict[str, Any]]:
         """The stored call as positional and keyword arguments, in the annotated types."""
         values = astuple(decode(raw, self._struct(), self._hooks))
@@ -127,6 +133,11 @@ class Signature:
             else:
                 kwargs[parameter] = value
         return args, kwargs
+
+    @property
+    def names(self) -> list[str]:
+        """What the parameters are called; their annotations are not looked at."""
+        return list(self._signature.parameters)
 
     @property
     def returns(self) -> Any:

@@ -27,11 +27,14 @@ from ..job import (
     OnCrash,
     OnPartition,
     Runner,
+    UniqueUntil,
     check_queue,
 )
 from ..retry import Backoff, check_backoff
+from .middleware import Around
 from .naming import task_name
 from .signature import Signature
+from .unique import Unique, UniqueBy
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -53,6 +56,8 @@ class TaskOptions(Struct, frozen=True):
     on_crash: OnCrash = "rescue"
     on_partition: OnPartition = "run"
     runner: Runner = "thread"
+    unique: UniqueBy = False
+    unique_until: UniqueUntil | None = None
 
 
 class EnqueueOptions(TypedDict, total=False):
@@ -68,6 +73,8 @@ class EnqueueOptions(TypedDict, total=False):
     expires: Duration | datetime
     id: str | UUID
     tags: Sequence[str]
+    unique: UniqueBy
+    unique_until: UniqueUntil
     connection: Any
 
 
@@ -91,6 +98,7 @@ class Task(Generic[P, R, C]):
         options: TaskOptions,
         hooks: TypeHooks,
         app: Enqueuer,
+        around: Around,
     ) -> None:
         self.function = function
         self.name = task_name(function) if name is None else name
@@ -99,6 +107,11 @@ class Task(Generic[P, R, C]):
         self.signature = Signature(function, self.name, hooks)
         self.hooks = hooks
         self.app = app
+        self.around = around
+        try:
+            self.unique({})
+        except BadValue as wrong:
+            raise BadTask(str(wrong)) from None
         self._plain: Enqueue[P, R] = Enqueue(self, {})
         self.__name__ = getattr(function, "__name__", self.name)
         self.__doc__ = function.__doc__
@@ -129,7 +142,7 @@ class Task(Generic[P, R, C]):
 
     def options(self, **options: Unpack[EnqueueOptions]) -> Enqueue[P, R]:
         """This task with options for one job: ``delay, run_after, priority, queue_name, retries,
-        backoff, timeout, expires, id, tags, connection`` (``EnqueueOptions``)."""
+        backoff, timeout, expires, id, tags, unique, unique_until, connection`` (``EnqueueOptions``)."""
         unknown = set(options) - set(EnqueueOptions.__annotations__)
         if unknown:
             known = ", ".join(sorted(EnqueueOptions.__annotations__))
@@ -137,6 +150,19 @@ class Task(Generic[P, R, C]):
                 f"unknown option {sorted(unknown)[0]!r} of {self.name}; there are: {known}"
             )
         return Enqueue(self, options)
+
+    def unique(self, options: EnqueueOptions) -> Unique | None:
+        """How the jobs get their unique keys; ``BadValue`` for what makes no sense."""
+        own = self.task_options
+        by = options.get("unique", own.unique)
+        until = options.get("unique_until", own.unique_until)
+        if by is False:
+            if "unique_until" in options or (own.unique is False and until is not None):
+                raise BadValue(
+                    f"{self.name}: unique_until needs unique, which says what the key is"
+                )
+            return None
+        return Unique(self.name, self.signature, self.hooks, by, until or "final")
 
     def template(self, options: EnqueueOptions) -> NewJob:
         """The job as it is handed over, but for its id and arguments; ``BadValue`` for options that
@@ -185,6 +211,7 @@ class Enqueue(Generic[P, R]):
         self._connection = options.get("connection")
         template = task.template(options)
         self._id = template.id
+        self._unique = task.unique(options)
         self._rest = astuple(template)[3:]
 
     def bind(self, *args: P.args, **kwargs: P.kwargs) -> Bound[R]:
@@ -203,7 +230,10 @@ class Enqueue(Generic[P, R]):
 
     def _job(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NewJob:
         raw = self._task.signature.bind(args, kwargs)
-        return NewJob(self._id or new_id(), self._task.name, raw, *self._rest)
+        job = NewJob(self._id or new_id(), self._task.name, raw, *self._rest)
+        if self._unique is None or (key := self._unique.key(args, kwargs)) is None:
+            return job
+        return replace(job, unique_key=key, unique_until=self._unique.until)
 
 
 def check_retries(retries: object) -> int:

@@ -38,8 +38,8 @@ _NULL = _LENGTH(-1)
 def copy_in(
     connection: Connection, schema: str, jobs: Sequence[NewJob], now: Millis | None
 ) -> bool:
-    """Store all of the jobs, in the transaction that is open; False when an id is taken, and then the
-    transaction has failed: whatever ends it undoes it."""
+    """Store all of the jobs, in the transaction that is open; False when an id or a unique key is taken, and
+    then the transaction has failed: whatever ends it undoes it."""
     ((moment,),) = rows(connection, numbered("SELECT :now", schema), [now])
     with connection.cursor() as cursor:
         try:

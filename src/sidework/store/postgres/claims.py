@@ -1,4 +1,5 @@
-"""What a worker says and asks in one transaction: how attempts ended, and what it may run next."""
+"""What a worker says and asks in one transaction: what running jobs tell, how attempts ended, and what
+it may run next."""
 
 from __future__ import annotations
 
@@ -7,10 +8,11 @@ from collections.abc import Callable, Sequence
 from ...clock import Millis
 from ...crashpoint import reach
 from ...errors import StoreUnavailable
+from ...note import Notes
 from ...outcome import Outcome
 from ..lanes import Lanes
 from ..protocol import Demand, Turn
-from . import claiming
+from . import claiming, journal
 from .bounds import Bounds
 from .connection import Connection, statement
 from .errand import Errand
@@ -27,12 +29,18 @@ class Claims:
         self._wary = False
 
     def turn(
-        self, outcomes: Sequence[Outcome], demand: Demand | None, now: Millis | None
+        self,
+        outcomes: Sequence[Outcome],
+        demand: Demand | None,
+        now: Millis | None,
+        notes: Sequence[Notes],
     ) -> tuple[Turn, list[bytes]]:
-        """Record, then claim; what it brought, and the ids of jobs that moved on by it."""
+        """Record notes and ends, then claim; what it brought, and the ids of jobs that moved on by it."""
         expired: list[bytes] = []
 
         def work(connection: Connection) -> Callable[[], Turn]:
+            if notes:
+                journal.write(connection, self._schema, notes)
             took: Callable[[], list[bool | None]] = list
             if outcomes:
                 took = claiming.record(connection, self._schema, outcomes, now, self._wary)
@@ -45,7 +53,7 @@ class Claims:
             expired[:] = found.expired
             if found.taken:
                 reach("turn: claimed, not committed")
-            return lambda: Turn(took(), found.taken, found.short, found.due_in())
+            return lambda: Turn(took(), found.taken, found.short, found.due_in(), found.limited)
 
         try:
             turn = self._session.piped(work)
@@ -56,7 +64,7 @@ class Claims:
         self._wary = None in turn.took
         reach("turn: committed")
         moved = [one.id for one, took in zip(outcomes, turn.took, strict=True) if took is not None]
-        return turn, [*moved, *expired]
+        return turn, [*moved, *(one.id for one in notes), *expired]
 
     def errand(self, outcome: Outcome, now: Millis | None) -> Errand[bool]:
         """Complete one job on the caller's own connection; False when its claim was lost."""

@@ -19,6 +19,7 @@ JOB_COLUMNS = (
     "unique_until, context"
 )
 ATTEMPT_COLUMNS = "job_id, attempt, fence, outcome, worker, started_at, finished_at, failure"
+NOTE_COLUMNS = "job_id, fence, number, kind, at, body"
 
 NEW_COLUMNS: dict[str, type[Column]] = {
     "id": Uuids,

@@ -26,9 +26,7 @@ def insert(connection: Any, path: str, jobs: Sequence[NewJob], now: Millis) -> l
     """Store the jobs in the file at ``path``, one by one."""
     _check(connection, path)
     with translated(path):
-        rows = [insert_parameters(job, now) for job in jobs]
-        verdicts = inserting.insert(connection, rows)
-    return [Inserted(row[0], verdict) for row, verdict in zip(rows, verdicts, strict=True)]
+        return inserting.insert(connection, [insert_parameters(job, now) for job in jobs])
 
 
 def finish(connection: Any, path: str, outcome: Outcome, now: Millis) -> bool:

@@ -1,4 +1,5 @@
-"""What a worker says and asks in one transaction: how attempts ended, and what it may run next."""
+"""What a worker says and asks in one transaction: what running jobs tell, how attempts ended, and what
+it may run next."""
 
 from __future__ import annotations
 
@@ -9,10 +10,12 @@ import apsw
 from ...clock import Millis
 from ...crashpoint import reach
 from ...job import Claimed, Runner
+from ...note import Notes
 from ...outcome import Outcome
 from ..lanes import Lanes
 from ..protocol import Demand, Turn
-from . import claiming
+from ..width import AGAIN_MS
+from . import claiming, journal
 from .connection import statement
 from .session import Session
 
@@ -27,30 +30,41 @@ class Claims:
         self.lanes = Lanes()
 
     def turn(
-        self, outcomes: Sequence[Outcome], demand: Demand | None, now: Millis
+        self,
+        outcomes: Sequence[Outcome],
+        demand: Demand | None,
+        now: Millis,
+        notes: Sequence[Notes],
     ) -> tuple[Turn, list[bytes]]:
-        """Record, then claim; what it brought, and the ids of jobs that moved on by it."""
+        """Record notes and ends, then claim; what it brought, and the ids of jobs that moved on by it."""
         expired: list[bytes] = []
 
         def work(connection: apsw.Connection) -> Turn:
+            journal.write(connection, notes)
             took = claiming.record(connection, outcomes, now)
             if outcomes:
                 reach("turn: recorded, not committed")
             claimed: list[Claimed] = []
             short: frozenset[Runner] = frozenset()
+            limited: frozenset[str] = frozenset()
+            again: Millis | None = None
             if demand is not None:
                 bounds = {"now": now, "limit": PROMOTE_LIMIT}
                 expired[:] = [row[0] for row in connection.execute(statement("expire"), bounds)]
                 connection.execute(statement("promote"), bounds).fetchall()
-                claimed, short = claiming.claim(connection, demand, self.lanes, now)
+                claimed, short, width = claiming.claim(connection, demand, self.lanes, now)
+                limited = frozenset(width.limited)
+                again = AGAIN_MS if width.missed else None
             if claimed:
                 reach("turn: claimed, not committed")
             due = connection.execute(statement("next_due")).get
-            return Turn(took, claimed, short, None if due is None else due - now)
+            wait = None if due is None else due - now
+            soonest = min((one for one in (wait, again) if one is not None), default=None)
+            return Turn(took, claimed, short, soonest, limited)
 
         turn = self._session.write(work)
         reach("turn: committed")
-        return turn, [*(one.id for one in outcomes), *expired]
+        return turn, [*(one.id for one in outcomes), *(one.id for one in notes), *expired]
 
     def cancelling(self, worker: int) -> list[bytes]:
         """Which running jobs of this worker someone asked to cancel."""

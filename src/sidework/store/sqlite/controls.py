@@ -27,12 +27,13 @@ class Controls:
         return self._one("retry", id=job_id, now=now) is not None
 
     def delete(self, job_id: bytes) -> bool:
-        """Whether the job was final, and is gone with its attempts."""
+        """Whether the job was final, and is gone with its attempts and notes."""
 
         def work(connection: apsw.Connection) -> bool:
             took = connection.execute(statement("delete"), {"id": job_id}).fetchone() is not None
             if took:
                 connection.execute("DELETE FROM attempts WHERE job_id = ?", (job_id,))
+                connection.execute("DELETE FROM notes WHERE job_id = ?", (job_id,))
             return took
 
         return self._session.write(work)

@@ -3,8 +3,8 @@ what was stored is told; the rest is each noun's.
 
 New jobs: ``inserts`` (what they send: ``inserting``). A worker's turn, recording and claiming: ``claims``
 (``claiming``). Workers and their deaths: ``roster``. Housekeeping: ``chores`` (``pruning``). What is done by
-hand: ``controls``. What callers write in: ``transactions``. All that write to the file do so through
-``session``.
+hand: ``controls``; what narrows queues: ``limits``. What callers write in: ``transactions``. All that
+write to the file do so through ``session``.
 
 Enqueues never share a transaction with records; both take the same fair ticket.
 """
@@ -33,6 +33,7 @@ from ...job import (
     Verdict,
     WorkerRow,
 )
+from ...note import Notes
 from ...outcome import Outcome
 from .. import storable
 from ..protocol import Demand, Finding, Listener, Turn
@@ -41,6 +42,9 @@ from .chores import Chores
 from .claims import Claims
 from .controls import Controls
 from .inserts import MOST_ROWS, Inserts
+from .journal import Journal
+from .limits import Limits
+from .periodics import Periodics
 from .place import check_place
 from .roster import Roster
 from .session import Session
@@ -52,15 +56,15 @@ PACE_SECONDS = 0.1
 class SqliteStore:
     """The embedded engine on the file at ``path`` (absolute)."""
 
-    def __init__(self, path: str, *, create: bool = True) -> None:
+    def __init__(self, path: str, *, create: bool = True, durable: bool = True) -> None:
         self.path = os.path.abspath(path)
         check_place(self.path)
-        self._session = Session(self.path, create=create)
+        self._session = Session(self.path, create=create, durable=durable)
         self._session.read(lambda connection: None)  # refused here, not at the first job
         # For what may take seconds, so that it keeps no job of this process waiting; and for
         # transactions of callers, whose length is theirs to choose.
-        self._long = Session(self.path, create=create)
-        self._callers = Session(self.path, create=create)
+        self._long = Session(self.path, create=create, durable=durable)
+        self._callers = Session(self.path, create=create, durable=durable)
         self._bell_folder = bells.folder_for(self.path)
         self._ringer = bells.Ringer(self._bell_folder)
         self._inserts = Inserts(self._session, self._ringer)
@@ -68,7 +72,10 @@ class SqliteStore:
         self._controls = Controls(self._session)
         self._claims = Claims(self._session)
         self._roster = Roster(self._session, self._moved)
+        self.journal = Journal(self._session)
+        self.limits = Limits(self._session, self._transactions.outside, self.ring_work)
         self._chores = Chores(self._session, self._long)
+        self.periodics = Periodics(self._session, self.workers, self.ring_work, self.outside)
 
     @property
     def url(self) -> str:
@@ -184,14 +191,19 @@ class SqliteStore:
     # Claims -------------------------------------------------------------------------------------
 
     def turn(
-        self, outcomes: Sequence[Outcome], demand: Demand | None, now: Millis | None = None
+        self,
+        outcomes: Sequence[Outcome],
+        demand: Demand | None,
+        now: Millis | None = None,
+        notes: Sequence[Notes] = (),
     ) -> Turn:
-        """Record the outcomes and claim what the demand has places for, in one transaction."""
+        """Record notes and outcomes and claim what the demand has places for, in one transaction."""
         storable.check_outcomes(outcomes)
+        storable.check_notes(notes)
         if demand is not None:
             storable.check_demand(demand)
         self._transactions.outside()
-        turn, moved = self._claims.turn(outcomes, demand, _at(now))
+        turn, moved = self._claims.turn(outcomes, demand, _at(now), notes)
         if moved:
             self.ring_done(moved)
         return turn

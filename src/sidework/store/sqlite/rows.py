@@ -18,6 +18,7 @@ JOB_COLUMNS = (
     "unique_until, context"
 )
 ATTEMPT_COLUMNS = "job_id, attempt, fence, outcome, worker, started_at, finished_at, failure"
+NOTE_COLUMNS = "job_id, fence, number, kind, at, body"
 
 
 def job_row(row: tuple[Any, ...]) -> JobRow:
@@ -26,13 +27,14 @@ def job_row(row: tuple[Any, ...]) -> JobRow:
      inserted, due, started, finished, expires, timeout, on_crash, worker, note, tags, args,
      result, *more) = row  # fmt: skip
     return JobRow(
-        id_, task, lane, _state(state), runner, priority, attempt, max_attempts, fence, crashes,
+        id_, task, lane, state_of(state), runner, priority, attempt, max_attempts, fence, crashes,
         bool(cancel), inserted, due, started, finished, expires, timeout, on_crash, worker, note,
         msgspec.json.decode(tags, type=tuple[str, ...]), args, result, *more,
     )  # fmt: skip
 
 
-def _state(text: str) -> State:
+def state_of(text: str) -> State:
+    """The state of that name; anything else is damage."""
     try:
         return State(text)
     except ValueError:
