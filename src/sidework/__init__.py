@@ -15,6 +15,8 @@ from .errors import (
     JobNotFound,
     NotCommitted,
     NotOpened,
+    PeriodicNotFound,
+    PositionPruned,
     SchemaMismatch,
     SideworkError,
     StoreDamaged,
@@ -25,6 +27,7 @@ from .errors import (
     TaskNotFound,
     WaitTimeout,
 )
+from .event import Event, LogRecord, Progress
 from .handle import JobHandle
 from .info import AttemptInfo, JobInfo
 from .outcome import Discard, Retry, Snooze
@@ -32,6 +35,8 @@ from .state import State
 
 if TYPE_CHECKING:
     from .client.app import Sidework
+    from .client.completing import as_completed
+    from .client.periodics import PeriodicEntry
     from .tasks.context import RunningJob, current_job
     from .tasks.middleware import HandedJob, Handover, Middleware
     from .tasks.progress import emit, progress, track
@@ -47,6 +52,7 @@ __all__ = [
     "BadValue",
     "ClaimLost",
     "Discard",
+    "Event",
     "HandedJob",
     "Handover",
     "JobCancelled",
@@ -55,9 +61,14 @@ __all__ = [
     "JobHandle",
     "JobInfo",
     "JobNotFound",
+    "LogRecord",
     "Middleware",
     "NotCommitted",
     "NotOpened",
+    "PeriodicEntry",
+    "PeriodicNotFound",
+    "PositionPruned",
+    "Progress",
     "Resource",
     "Retry",
     "RunningJob",
@@ -74,6 +85,7 @@ __all__ = [
     "StoreUnavailable",
     "TaskNotFound",
     "WaitTimeout",
+    "as_completed",
     "current_job",
     "emit",
     "injected",
@@ -90,10 +102,12 @@ _LATE = {
     "Middleware": "tasks.middleware",
     "Resource": "tasks.resources",
     "Signal": "tasks.signals",
+    "as_completed": "client.completing",
     "emit": "tasks.progress",
     "injected": "tasks.resources",
     "progress": "tasks.progress",
     "track": "tasks.progress",
+    "PeriodicEntry": "client.periodics",
 }
 
 

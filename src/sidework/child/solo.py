@@ -30,7 +30,7 @@ from ..wire import (
     TakeBack,
     ToChild,
 )
-from .capture import capture
+from .capture import Capture
 from .child import hello
 from .executor import Attempt, attempt_of
 from .link import Link
@@ -69,7 +69,7 @@ class Solo:
 
     def _work(self) -> None:
         signal.signal(signal.SIGTERM, self._terminated)
-        capture(own_process=True)
+        Capture(own_process=True)
         Reader(self._link, self._hear, gone=lambda: os._exit(1)).start()
         self._link.send(hello(self._app))
         while True:

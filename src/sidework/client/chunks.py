@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..errors import BadValue, JobConflict
-from ..job import NewJob
+from ..ids import id_text
+from ..job import Inserted, NewJob
 from ..tasks.task import Bound
 
 _CHUNK = 500
@@ -40,3 +41,19 @@ def telling(stored: int) -> Iterator[None]:
         raise JobConflict(
             f"{conflict}; the other jobs of its chunk are stored, and the {stored} before them"
         ) from None
+
+
+def accepted(inserted: list[Inserted]) -> list[Inserted]:
+    """The answers, none of which is a refusal; else ``JobConflict``."""
+    for one in inserted:
+        if one.verdict == "conflict":
+            raise JobConflict(
+                f"job {id_text(one.id)} exists with another task or other arguments: "
+                "an id names one job for ever"
+            )
+    return inserted
+
+
+def counted(inserted: list[Inserted]) -> int:
+    """How many of them are jobs of their own."""
+    return sum(one.verdict != "unique" for one in inserted)

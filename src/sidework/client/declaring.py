@@ -1,4 +1,4 @@
-"""What ``@app.task(...)`` is to a type checker."""
+"""What ``@app.task(...)`` takes, and what it is to a type checker."""
 
 from __future__ import annotations
 
@@ -9,6 +9,23 @@ from ..tasks.task import Task
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+TASK_DEFAULTS: dict[str, Any] = {
+    "queue": "default",
+    "priority": 0,
+    "retries": 0,
+    "backoff": None,
+    "timeout": None,
+    "retry_on": Exception,
+    "discard_on": (),
+    "on_crash": "rescue",
+    "on_partition": "run",
+    "runner": None,
+    "unique": False,
+    "unique_until": None,
+}
+"""The options of ``@app.task``, and what each is without a word."""
 
 
 class TaskDecorator:

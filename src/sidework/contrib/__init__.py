@@ -1,1 +1,1 @@
-"""Sidework within other frameworks; each is imported only where it is used."""
+"""What Sidework does for other projects; each module needs the extra of its name."""

@@ -97,7 +97,7 @@ class Task(Generic[P, R, C]):
         name: str | None,
         options: TaskOptions,
         hooks: TypeHooks,
-        app: Enqueuer,
+        desk: Enqueuer,
         around: Around,
     ) -> None:
         self.function = function
@@ -106,7 +106,7 @@ class Task(Generic[P, R, C]):
         self.is_coroutine = inspect.iscoroutinefunction(function)
         self.signature = Signature(function, self.name, hooks)
         self.hooks = hooks
-        self.app = app
+        self.desk = desk
         self.around = around
         try:
             self.unique({})
@@ -221,12 +221,12 @@ class Enqueue(Generic[P, R]):
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """Store a job; on ``connection`` it is there when the caller commits."""
         task, job = self._task, self._job(args, kwargs)
-        return task.app.submit(job, task.signature.returns, self._connection)
+        return task.desk.submit(job, task.signature.returns, self._connection)
 
     async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """``enqueue`` for coroutines."""
         task, job = self._task, self._job(args, kwargs)
-        return await task.app.asubmit(job, task.signature.returns, self._connection)
+        return await task.desk.asubmit(job, task.signature.returns, self._connection)
 
     def _job(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NewJob:
         raw = self._task.signature.bind(args, kwargs)

@@ -23,6 +23,7 @@ CHECKPOINT_MS = 5_000
 PROMOTE_MS = 5_000
 PROMOTE_LIMIT = 500
 EXPIRE_LIMIT = 500
+BACK_LIMIT = 5_000
 
 
 class Chores:
@@ -75,6 +76,7 @@ class Chores:
             log.warning("brought back %d jobs of a worker that died", rescued)
         if store.take_turn("promote", PROMOTE_MS, now):
             store.promote(PROMOTE_LIMIT, now)  # where nothing is claimed: every queue is paused
+            store.limits.bring_back(BACK_LIMIT)  # where whoever resumed a task did not get that far
         if store.take_turn("checkpoint", CHECKPOINT_MS, now):
             store.checkpoint()
         if self._prunes or store.take_turn("prune", PRUNE_MS, now):

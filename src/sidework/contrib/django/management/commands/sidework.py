@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import runpy
 import sys
 from typing import Any
 
@@ -44,8 +45,6 @@ class Command(BaseCommand):
 
     def handle(self, *words: str, backend: str | None = None, **options: Any) -> None:
         """Run the command to its end, and leave with its exit code."""
-        from .....cli.main import main
-
         words = words or tuple(options.get("words", ()))
         spec = f"sidework.contrib.django.worker:{_alias(backend)}"
         # Children are processes of their own: they have to find the project as this one did.
@@ -53,7 +52,8 @@ class Command(BaseCommand):
         os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
         os.environ["SIDEWORK_APP"] = spec
         more = [spec] if words[:1] and words[0] in _RUN_APPS and "--help" not in words else []
-        main(args=[*words, *more], prog_name="manage.py sidework")
+        sys.argv = ["manage.py sidework", *words, *more]
+        runpy.run_module("sidework", run_name="__main__")
 
 
 def _alias(given: str | None) -> str:
