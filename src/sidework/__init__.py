@@ -14,6 +14,7 @@ from .errors import (
     JobFailed,
     JobNotFound,
     NotCommitted,
+    NotOpened,
     PeriodicNotFound,
     PositionPruned,
     SchemaMismatch,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from .tasks.context import RunningJob, current_job
     from .tasks.middleware import HandedJob, Handover, Middleware
     from .tasks.progress import emit, progress, track
+    from .tasks.resources import Resource, injected
     from .tasks.signals import Signal
 
 __version__ = "0.1.0"
@@ -62,10 +64,12 @@ __all__ = [
     "LogRecord",
     "Middleware",
     "NotCommitted",
+    "NotOpened",
     "PeriodicEntry",
     "PeriodicNotFound",
     "PositionPruned",
     "Progress",
+    "Resource",
     "Retry",
     "RunningJob",
     "SchemaMismatch",
@@ -84,6 +88,7 @@ __all__ = [
     "as_completed",
     "current_job",
     "emit",
+    "injected",
     "progress",
     "track",
 ]
@@ -95,9 +100,11 @@ _LATE = {
     "HandedJob": "tasks.middleware",
     "Handover": "tasks.middleware",
     "Middleware": "tasks.middleware",
+    "Resource": "tasks.resources",
     "Signal": "tasks.signals",
     "as_completed": "client.completing",
     "emit": "tasks.progress",
+    "injected": "tasks.resources",
     "progress": "tasks.progress",
     "track": "tasks.progress",
     "PeriodicEntry": "client.periodics",

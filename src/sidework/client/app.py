@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Span = TypeVar("Span", bound=Callable[[], Any])
 T = TypeVar("T")
 
 
@@ -216,6 +217,13 @@ class Sidework(Asking, AppLike):
     ) -> None:
         """Store values of an own type as ``encode(value)``, read back by ``decode(stored)``."""
         self.hooks.register(kind, encode, decode)
+
+    def lifespan(self, function: Span) -> Span:
+        """Declare what is open while jobs run: a generator function with one ``yield``, or a context
+        manager of ``contextlib``, sync or async, without arguments. Each child of a worker enters it once
+        before its first job and leaves it when it drains. Several are entered in this order."""
+        self.registry.add_lifespan(function)
+        return function
 
     def use(self, middleware: Middleware) -> None:
         """Put a ``Middleware`` around handing over and around attempts: the first one used is outermost."""
