@@ -85,11 +85,6 @@ class NewJob(Struct, frozen=True):
     unique_until: UniqueUntil | None = None
     context: str | None = None
 
-    @property
-    def pending(self) -> int:
-        """How many inputs it waits for as it is handed over."""
-        return len(self.parents)
-
 
 Verdict = Literal["stored", "present", "conflict"]
 """What became of a ``NewJob``: stored now, stored before (same id and content), or refused."""
@@ -102,8 +97,22 @@ class Inserted(Struct, frozen=True):
     verdict: Verdict
 
 
+CALL = "call"
+"""The policy of the edge from a job with callbacks to itself: not done, they are still to be enqueued."""
+
+
+class Edge(Struct, frozen=True):
+    """The child waits for the end of the parent; ``done`` once that has been counted."""
+
+    parent: bytes
+    child: bytes
+    policy: str
+    done: bool = False
+
+
 class Input(Struct, array_like=True, frozen=True):
-    """How a job ended whose output another one takes; ``failure`` is an encoded ``Failure``."""
+    """How a job ended whose output another one takes; ``failure`` is an encoded ``Failure``. The ``result``
+    of a completed one is ``None`` when all together are more than a job may be given."""
 
     id: bytes
     state: State
@@ -198,6 +207,8 @@ class Copied(Struct, frozen=True):
     job: JobRow
     backoff: int | None
     attempts: tuple[AttemptRow, ...]
+    edges: tuple[Edge, ...] = ()
+    """Those of which it is the child."""
 
     @property
     def size(self) -> int:

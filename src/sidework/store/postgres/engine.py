@@ -3,7 +3,7 @@ for what was stored is told; the rest is each noun's.
 
 New jobs: ``inserts`` (what they send: ``inserting``). A worker's turn, recording and claiming: ``claims``
 (``claiming``). Workers and their deaths: ``roster``. Housekeeping: ``chores`` (``pruning``). What is done by
-hand: ``controls``. What callers write in: ``transactions``. All that speak to the server do so through
+hand: ``controls``. What waits for what: ``flows``. What callers write in: ``transactions``. All that speak to the server do so through
 ``session``.
 
 Enqueues never share a transaction with records: a unique insert can wait on a stranger's open
@@ -40,6 +40,7 @@ from .chores import Chores
 from .claims import Claims
 from .controls import Controls
 from .errand import Errands
+from .flows import Flows
 from .inserts import MOST_ROWS, Inserts
 from .long import Long
 from .place import place_of
@@ -65,13 +66,14 @@ class PostgresStore:
         self._long = Long(self._place)
         self._pulse = pulse_of(self._place)
         self._polling = Polling(self._session, self._pulse)
-        self._inserts = Inserts(self._session, self._pulse)
-        self._controls = Controls(self._session)
+        self.flows = Flows(self._session, self.ring_work, self.ring_done)
+        self._inserts = Inserts(self._session, self.flows, self._pulse)
+        self._controls = Controls(self._session, self.flows)
         self._transactions = Transactions(self._place)
         self._errands = Errands(self._session)
-        self._claims = Claims(self._session)
-        self._roster = Roster(self._session, self._pulse, self._place, self._moved)
-        self._chores = Chores(self._session)
+        self._claims = Claims(self._session, self.flows)
+        self._roster = Roster(self._session, self.flows, self._pulse, self._place, self._moved)
+        self._chores = Chores(self._session, self.flows)
 
     @property
     def url(self) -> str:
@@ -96,7 +98,7 @@ class PostgresStore:
         storable.check_jobs(jobs)
         done: list[Inserted] = []
         for start in range(0, len(jobs), MOST_ROWS):
-            done += self._inserts.submit((jobs[start : start + MOST_ROWS], now))
+            done += self._inserts.store((jobs[start : start + MOST_ROWS], now))
         self._polling.hurry()  # their ends may be waited for
         return done
 

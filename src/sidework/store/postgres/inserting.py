@@ -38,7 +38,18 @@ def insert(
         sql = statement("insert_one", schema)
         one = ask(sql, sql.values({**values_of(jobs[0]), "now": now}))
         return ["stored"] if one else verdicts(ask, schema, jobs, [])
-    columns = columns_of(jobs)
+    return insert_rows(ask, schema, jobs, now)
+
+
+def insert_rows(
+    ask: Ask,
+    schema: str,
+    jobs: Sequence[NewJob],
+    now: Millis | None,
+    pending: list[int] | None = None,
+) -> list[Verdict]:
+    """The same by the one statement that takes every job. ``pending``: how many inputs of each are to come."""
+    columns = columns_of(jobs, pending)
     sql = statement("insert", schema)
     given = {name: NEW_COLUMNS[name](values) for name, values in columns.items()}
     stored = ask(sql, sql.values({**given, "now": now}))
@@ -113,10 +124,12 @@ class _Taken:
         return [self._told[at] for at in range(len(self._jobs))]
 
 
-def errand(schema: str, jobs: Sequence[NewJob], now: Millis | None) -> Errand[Landed]:
+def errand(
+    schema: str, jobs: Sequence[NewJob], now: Millis | None, pending: list[int] | None = None
+) -> Errand[Landed]:
     """The same on a connection that is not ours, and in which transaction the rows are (its id; ``None``
     when nothing was stored): plain values, for whatever driver."""
-    columns = columns_of(jobs)
+    columns = columns_of(jobs, pending)
     columns["id"] = [UUID(bytes=id_) for id_ in columns["id"]]
     stored = yield guarded("insert", schema), {**columns, "now": now}
     if len(stored) == len(jobs):

@@ -22,6 +22,7 @@ RIGHTS = {
     "place": ("SELECT",),
     "jobs": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "attempts": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+    "edges": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "queues": ("SELECT", "INSERT", "UPDATE"),
     "workers": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "chores": ("SELECT", "INSERT", "UPDATE"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from ...job import AttemptRow, Claimed, JobRow, NewJob
+from ...job import AttemptRow, Claimed, Edge, JobRow, NewJob
 from ...state import State
 from .arrays import BigInts, Bytes, Column, Id, Ints, Texts, Uuids
 
@@ -18,6 +18,7 @@ JOB_COLUMNS = (
     "on_crash, worker, note, tags, args, result, pending, callbacks, unique_key, "
     "unique_until, context"
 )
+EDGE_COLUMNS = "parent, child, policy, done"
 ATTEMPT_COLUMNS = "job_id, attempt, fence, outcome, worker, started_at, finished_at, failure"
 
 NEW_COLUMNS: dict[str, type[Column]] = {
@@ -62,16 +63,24 @@ def attempt_row(row: tuple[Any, ...]) -> AttemptRow:
     return AttemptRow(*row)
 
 
+def edge_row(row: tuple[Any, ...]) -> Edge:
+    """A row of ``EDGE_COLUMNS``."""
+    return Edge(*row)
+
+
 def claimed(row: tuple[Any, ...]) -> Claimed:
     """A row that ``claim.sql`` returned."""
     return Claimed(*row)
 
 
-def columns_of(jobs: Sequence[NewJob]) -> dict[str, list[Any]]:
-    """The jobs as columns, in the order of ``NEW_COLUMNS``: plain values."""
-    columns = {name: [getattr(job, name) for job in jobs] for name in NEW_COLUMNS}
+def columns_of(jobs: Sequence[NewJob], pending: list[int] | None = None) -> dict[str, list[Any]]:
+    """The jobs as columns, in the order of ``NEW_COLUMNS``: plain values. ``pending``: how many inputs of
+    each are to come."""
+    names = (name for name in NEW_COLUMNS if name != "pending")
+    columns = {name: [getattr(job, name) for job in jobs] for name in names}
     columns["tags"] = [tags_of(job) for job in jobs]
-    return columns
+    columns["pending"] = [0] * len(jobs) if pending is None else pending
+    return {name: columns[name] for name in NEW_COLUMNS}
 
 
 def values_of(job: NewJob) -> dict[str, Any]:
@@ -90,7 +99,7 @@ _FIELDS = attrgetter(*_PLAIN)
 
 def is_plain(job: NewJob) -> bool:
     """Whether it has nothing but what every job has."""
-    return not (job.parents or job.callbacks or job.unique_key or job.context)
+    return not (job.unique_key or job.context)
 
 
 def tags_of(job: NewJob) -> str:

@@ -1,4 +1,4 @@
-"""The caller's own connection: one statement runs on it, in its transaction.
+"""The caller's own connection: statements that run on it, in its transaction.
 
 What it writes is there when the caller commits, and gone when they roll back; nothing else of theirs is
 touched.
@@ -17,6 +17,7 @@ from ...crashpoint import reach
 from ...errors import StoreRefused
 from ...job import Inserted, NewJob
 from ...outcome import Outcome
+from ..relating import related
 from . import claiming, inserting
 from .connection import translated
 from .rows import insert_parameters
@@ -26,9 +27,11 @@ def insert(connection: Any, path: str, jobs: Sequence[NewJob], now: Millis) -> l
     """Store the jobs in the file at ``path``, one by one."""
     _check(connection, path)
     with translated(path):
-        rows = [insert_parameters(job, now) for job in jobs]
-        verdicts = inserting.insert(connection, rows)
-    return [Inserted(row[0], verdict) for row, verdict in zip(rows, verdicts, strict=True)]
+        if related(jobs):
+            verdicts = inserting.insert_related(connection, jobs, now)
+        else:
+            verdicts = inserting.insert(connection, [insert_parameters(job, now) for job in jobs])
+    return [Inserted(job.id, verdict) for job, verdict in zip(jobs, verdicts, strict=True)]
 
 
 def finish(connection: Any, path: str, outcome: Outcome, now: Millis) -> bool:

@@ -11,9 +11,11 @@ from ...crashpoint import reach
 from ...job import Claimed, Runner
 from ...outcome import Outcome
 from ..lanes import Lanes
-from ..protocol import Demand, Turn
-from . import claiming
+from ..protocol import MOST_EDGES, Demand, Turn
+from . import claiming, resolving
 from .connection import statement
+from .flows import Flows
+from .resolving import NOTHING, Followed
 from .session import Session
 
 PROMOTE_LIMIT = 1000
@@ -22,17 +24,22 @@ PROMOTE_LIMIT = 1000
 class Claims:
     """Of one store, with its hint: whose turn it is among lanes."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, flows: Flows) -> None:
         self._session = session
+        self._flows = flows
         self.lanes = Lanes()
+        self._left: list[bytes] = []  # whose ends are still to be followed
 
     def turn(
         self, outcomes: Sequence[Outcome], demand: Demand | None, now: Millis
     ) -> tuple[Turn, list[bytes]]:
         """Record, then claim; what it brought, and the ids of jobs that moved on by it."""
         expired: list[bytes] = []
+        followed = NOTHING
+        left = self._left[:MOST_EDGES]
 
         def work(connection: apsw.Connection) -> Turn:
+            nonlocal followed
             took = claiming.record(connection, outcomes, now)
             if outcomes:
                 reach("turn: recorded, not committed")
@@ -42,14 +49,20 @@ class Claims:
                 bounds = {"now": now, "limit": PROMOTE_LIMIT}
                 expired[:] = [row[0] for row in connection.execute(statement("expire"), bounds)]
                 connection.execute(statement("promote"), bounds).fetchall()
+            ended = [*(one.id for one in outcomes), *expired, *left]
+            followed = resolving.follow(connection, ended, now) if ended else NOTHING
+            if demand is not None:
                 claimed, short = claiming.claim(connection, demand, self.lanes, now)
             if claimed:
                 reach("turn: claimed, not committed")
             due = connection.execute(statement("next_due")).get
-            return Turn(took, claimed, short, None if due is None else due - now)
+            wait = None if due is None else due - now
+            return Turn(took, claimed, short, 0 if followed.left else wait)
 
         turn = self._session.write(work)
         reach("turn: committed")
+        self._left = [*followed.left, *self._left[len(left) :]]
+        self._flows.tell(followed)
         return turn, [*(one.id for one in outcomes), *expired]
 
     def cancelling(self, worker: int) -> list[bytes]:

@@ -3,7 +3,7 @@ what was stored is told; the rest is each noun's.
 
 New jobs: ``inserts`` (what they send: ``inserting``). A worker's turn, recording and claiming: ``claims``
 (``claiming``). Workers and their deaths: ``roster``. Housekeeping: ``chores`` (``pruning``). What is done by
-hand: ``controls``. What callers write in: ``transactions``. All that write to the file do so through
+hand: ``controls``. What waits for what: ``flows``. What callers write in: ``transactions``. All that write to the file do so through
 ``session``.
 
 Enqueues never share a transaction with records; both take the same fair ticket.
@@ -40,6 +40,7 @@ from . import bells, callers, copying, looking, reading, upkeep
 from .chores import Chores
 from .claims import Claims
 from .controls import Controls
+from .flows import Flows
 from .inserts import MOST_ROWS, Inserts
 from .place import check_place
 from .roster import Roster
@@ -63,12 +64,13 @@ class SqliteStore:
         self._callers = Session(self.path, create=create)
         self._bell_folder = bells.folder_for(self.path)
         self._ringer = bells.Ringer(self._bell_folder)
-        self._inserts = Inserts(self._session, self._ringer)
+        self.flows = Flows(self._session, self.ring_work, self.ring_done)
+        self._inserts = Inserts(self._session, self.flows, self._ringer)
         self._transactions = Transactions(self._callers)
-        self._controls = Controls(self._session)
-        self._claims = Claims(self._session)
-        self._roster = Roster(self._session, self._moved)
-        self._chores = Chores(self._session, self._long)
+        self._controls = Controls(self._session, self.flows)
+        self._claims = Claims(self._session, self.flows)
+        self._roster = Roster(self._session, self.flows, self._moved)
+        self._chores = Chores(self._session, self._long, self.flows)
 
     @property
     def url(self) -> str:
@@ -94,7 +96,7 @@ class SqliteStore:
         storable.check_jobs(jobs)
         done: list[Inserted] = []
         for start in range(0, len(jobs), MOST_ROWS):
-            done += self._inserts.submit((jobs[start : start + MOST_ROWS], now))
+            done += self._inserts.store((jobs[start : start + MOST_ROWS], now))
         return done
 
     def get(self, ids: Sequence[bytes]) -> list[JobRow | None]:

@@ -8,8 +8,12 @@ from typing import Any
 
 import apsw
 
-from ...job import Verdict
+from ...clock import Millis
+from ...job import NewJob, Verdict
+from ...state import State
+from ..relating import edges_of, parents_of, pending
 from .connection import statement
+from .rows import insert_parameters
 
 _WIDEST = 50
 """Rows of one statement at most. CPU per row: 3.5 us in fifties, 6 to 8 us one by one."""
@@ -44,6 +48,27 @@ def insert(connection: apsw.Connection, rows: Sequence[Row]) -> list[Verdict]:
         connection.execute(statement("insert"), row)
         done.append("stored" if connection.changes() == 1 else verdict_on_taken(connection, row))
     return done
+
+
+def insert_related(
+    connection: apsw.Connection, jobs: Sequence[NewJob], now: Millis
+) -> list[Verdict]:
+    """The same for jobs that wait for others or have callbacks: with their edges."""
+    ends = {}
+    for parent in parents_of(jobs):
+        found: Any = connection.execute(statement("parent"), (parent,)).fetchone()
+        if found is not None:
+            ends[parent] = State(found[0]), bool(found[1])
+    edges = edges_of(jobs, ends)
+    rows = [
+        insert_parameters(job, now, pending(its)) for job, its in zip(jobs, edges, strict=True)
+    ]
+    verdicts = insert(connection, rows)
+    for verdict, its in zip(verdicts, edges, strict=True):
+        if verdict == "stored":
+            values = [(one.parent, one.child, one.policy, int(one.done)) for one in its]
+            connection.executemany(statement("insert_edge"), values)
+    return verdicts
 
 
 def verdict_on_taken(connection: apsw.Connection, row: Row) -> Verdict:

@@ -14,7 +14,8 @@ ALTER TABLE sidework.jobs ADD COLUMN slot smallint;
 -- What the enqueuer had it carry along (traces), JSON.
 ALTER TABLE sidework.jobs ADD COLUMN context text;
 
--- The child takes the parent's output, or waits for its end. Done when that has been counted.
+-- The child takes the parent's output, or waits for its end. Done when that has been counted. A job with
+-- callbacks has an edge to itself, done when they are enqueued.
 CREATE TABLE sidework.edges (
     parent uuid    NOT NULL,
     child  uuid    NOT NULL,
@@ -23,6 +24,9 @@ CREATE TABLE sidework.edges (
     PRIMARY KEY (parent, child)
 );
 CREATE INDEX edges_child ON sidework.edges (child);
+CREATE INDEX edges_open ON sidework.edges (parent, child) WHERE NOT done;
+ALTER TABLE sidework.edges SET (
+    autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
 
 -- What a running job told: progress, log records, values. The newest are kept.
 CREATE TABLE sidework.notes (

@@ -13,7 +13,8 @@ ALTER TABLE jobs ADD COLUMN slot INTEGER;
 -- What the enqueuer had it carry along (traces), JSON.
 ALTER TABLE jobs ADD COLUMN context TEXT;
 
--- The child takes the parent's output, or waits for its end. Done when that has been counted.
+-- The child takes the parent's output, or waits for its end. Done when that has been counted. A job with
+-- callbacks has an edge to itself, done when they are enqueued.
 CREATE TABLE edges (
     parent BLOB    NOT NULL,
     child  BLOB    NOT NULL,
@@ -22,6 +23,7 @@ CREATE TABLE edges (
     PRIMARY KEY (parent, child)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX edges_child ON edges (child);
+CREATE INDEX edges_open ON edges (parent, child) WHERE done = 0;
 
 -- What a running job told: progress, log records, values. The newest are kept.
 CREATE TABLE notes (
