@@ -22,6 +22,7 @@ from .outcome import decode_failure
 from .state import State
 
 When = Literal["success", "failure", "final"]
+CALLED: tuple[When, ...] = ("success", "failure", "final")
 
 
 class JobFailure(Struct, frozen=True):

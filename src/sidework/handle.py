@@ -23,6 +23,12 @@ class JobHandle(Protocol[R_co]):
         ...
 
     @property
+    def output(self) -> R_co:
+        """Stands for the result among the arguments of other jobs, which wait for it. To a type checker
+        it is the result; there is no value before that job runs."""
+        ...
+
+    @property
     def state(self) -> State:
         """The state now; ``JobNotFound`` when the job is gone."""
         ...
@@ -68,8 +74,10 @@ class Enqueuer(Protocol):
     """Stores jobs that tasks have made, and what running ones end with; the app is one.
 
     ``returns`` is what the job's result will be. ``finish_on``: whether the outcome took, on the
-    connection given; False when the claim was lost.
+    connection given; False when the claim was lost. ``url`` is the store's.
     """
+
+    url: str
 
     def submit(self, job: NewJob, returns: Any, connection: Any) -> JobHandle[Any]: ...
     async def asubmit(self, job: NewJob, returns: Any, connection: Any) -> JobHandle[Any]: ...

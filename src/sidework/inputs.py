@@ -7,6 +7,8 @@ give is taken for an output.
 
 from __future__ import annotations
 
+import types
+import typing
 from collections.abc import Mapping
 from typing import Any
 
@@ -113,6 +115,23 @@ def fill(args: bytes, inputs: Mapping[bytes, Input]) -> Filled:
             f"its arguments take {len(filled):,} bytes with their inputs, the cap is {MAX_BYTES:,}"
         )
     return Filled(FORMAT_JSON + filled, failed)
+
+
+def without_failure(kind: Any) -> Any:
+    """An annotation with ``None`` where it says ``InputFailed``: what is decoded before one is placed."""
+    of, parts = typing.get_origin(kind), typing.get_args(kind)
+    if of is typing.Annotated:
+        return typing.Annotated[(without_failure(parts[0]), *parts[1:])]
+    if of is typing.Literal or not any(_tells(part) for part in parts):
+        return kind
+    changed = tuple(type(None) if one is InputFailed else without_failure(one) for one in parts)
+    if of in (typing.Union, types.UnionType):
+        return typing.Union[changed]  # noqa: UP007
+    return of[changed]
+
+
+def _tells(kind: Any) -> bool:
+    return kind is InputFailed or any(_tells(part) for part in typing.get_args(kind))
 
 
 def _failed(id_: str, one: Input | None) -> InputFailed:

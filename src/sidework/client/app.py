@@ -6,18 +6,27 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 from uuid import UUID
 
 from ..codec import TypeHooks
 from ..duration import Duration, seconds
-from ..errors import BadValue, JobConflict, JobNotFound
+from ..errors import BadValue, JobNotFound
 from ..forking import forgets
 from ..handle import JobHandle
 from ..ids import id_text, parse_id
 from ..info import JobInfo
-from ..job import Inserted, JobFilter, NewJob, OnCrash, OnPartition, Runner, check_queue
+from ..job import (
+    Inserted,
+    JobFilter,
+    NewJob,
+    OnCrash,
+    OnInputFailure,
+    OnPartition,
+    Runner,
+    check_queue,
+)
 from ..outcome import Outcome
 from ..retry import Backoff
 from ..state import State
@@ -26,8 +35,9 @@ from ..store.protocol import RETENTION
 from ..tasks.importing import refuse_at_import
 from ..tasks.naming import module_name
 from ..tasks.registry import AppLike, Registry
-from ..tasks.task import Bound, Exceptions, Task, checked_options
+from ..tasks.task import AnyTask, Bound, Exceptions, Task, checked_options
 from ..url import shown
+from .chunks import accepted, chunks, telling
 from .handle import Handle
 from .waiter import Waiter
 
@@ -35,11 +45,11 @@ if TYPE_CHECKING:
     from ..store.protocol import Store
     from .embedded import EmbeddedWorker
     from .gathering import Gatherer
+    from .workflow import Workflow
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_CHUNK = 500
 _PAGE = 200
 
 
@@ -145,6 +155,10 @@ class Sidework(AppLike):
         on_crash: OnCrash = "rescue",
         on_partition: OnPartition = "run",
         runner: Runner | None = None,
+        on_input_failure: OnInputFailure = "cancel",
+        on_success: AnyTask | None = None,
+        on_failure: AnyTask | None = None,
+        on_final: AnyTask | None = None,
     ) -> TaskDecorator: ...
 
     def task(self, function: Any = None, *, name: str | None = None, **options: Any) -> Any:
@@ -157,6 +171,9 @@ class Sidework(AppLike):
         ``on_partition``: ``"stop"`` ends an attempt whose worker is cut off from the store before
         another may run its job; a thread is only told (``current_job().should_stop``).
         ``runner``: ``"loop"``, ``"thread"`` or ``"process"`` (a process of its own per running job).
+        ``on_input_failure``: a job one of whose inputs did not complete is cancelled too, or with
+        ``"continue"`` given an ``InputFailed``. ``on_success``, ``on_failure``, ``on_final``: tasks that
+        are enqueued when a job ends, with its result, a ``JobFailure`` or a ``JobEnd``.
         """
         unknown = set(options) - set(_TASK_DEFAULTS)
         if unknown:
@@ -206,15 +223,15 @@ class Sidework(AppLike):
         refuse_at_import("enqueues a job")
         store = self.store
         if connection is None:
-            return _accepted(store.insert(jobs))
-        return _accepted(store.insert_on(connection, jobs))
+            return accepted(store.insert(jobs))
+        return accepted(store.insert_on(connection, jobs))
 
     async def _ainsert(self, jobs: list[NewJob], connection: Any) -> list[Inserted]:
         refuse_at_import("enqueues a job")
         if connection is None:
             self.store.outside()  # asked on this thread: the gatherer's own is in no transaction
-            return _accepted(await self._gather().insert(jobs))
-        return _accepted(await self.store.ainsert_on(connection, jobs))
+            return accepted(await self._gather().insert(jobs))
+        return accepted(await self.store.ainsert_on(connection, jobs))
 
     def _gather(self) -> Gatherer:
         with self._lock:
@@ -232,8 +249,8 @@ class Sidework(AppLike):
         owner commits.
         """
         stored = 0
-        for chunk, connection in _chunks(bound):
-            with _telling(stored):
+        for chunk, connection in chunks(bound):
+            with telling(stored):
                 self._insert(chunk, connection)
             stored += len(chunk)
         return stored
@@ -241,8 +258,8 @@ class Sidework(AppLike):
     async def aenqueue_many(self, bound: Iterable[Bound[R]]) -> int:
         """``enqueue_many`` for coroutines: the event loop goes on between and during chunks."""
         stored = 0
-        for chunk, connection in _chunks(bound):
-            with _telling(stored):
+        for chunk, connection in chunks(bound):
+            with telling(stored):
                 await self._ainsert(chunk, connection)
             stored += len(chunk)
         return stored
@@ -267,6 +284,13 @@ class Sidework(AppLike):
             raise JobNotFound(f"there is no job {id_text(raw)} in {shown(self.url)}")
         task = self.registry.find(row.task)
         return Handle(self, raw, Any if task is None else task.signature.returns)
+
+    def workflow(self, job_id: str | UUID) -> Workflow:
+        """The whole that a job is part of: whom it waits for, who waits for it, and so on. ``JobNotFound``
+        when there is no such job."""
+        from .workflow import Workflow
+
+        return Workflow(self, parse_id(self.job(job_id).id))
 
     def jobs(
         self,
@@ -317,6 +341,10 @@ _TASK_DEFAULTS: dict[str, Any] = {
     "on_crash": "rescue",
     "on_partition": "run",
     "runner": None,
+    "on_input_failure": "cancel",
+    "on_success": None,
+    "on_failure": None,
+    "on_final": None,
 }
 
 
@@ -332,46 +360,6 @@ class TaskDecorator:
     def __call__(self, function: Any, /) -> Any:
         """Never called: the decorator is a plain function."""
         raise AssertionError
-
-
-def _accepted(inserted: list[Inserted]) -> list[Inserted]:
-    """The answers, none of which is a refusal; else ``JobConflict``."""
-    for one in inserted:
-        if one.verdict == "conflict":
-            raise JobConflict(
-                f"job {id_text(one.id)} exists with another task or other arguments: "
-                "an id names one job for ever"
-            )
-    return inserted
-
-
-def _chunks(bound: Iterable[Bound[Any]]) -> Iterator[tuple[list[NewJob], Any]]:
-    """Jobs in the order given, as many as go into one transaction, each with their connection."""
-    chunk: list[NewJob] = []
-    connection: Any = None
-    for one in bound:
-        if not isinstance(one, Bound):
-            raise BadValue(
-                f"{one!r} is not bound: enqueue_many takes task.bind(...), which stores nothing yet"
-            )
-        if chunk and (len(chunk) == _CHUNK or one.connection is not connection):
-            yield chunk, connection
-            chunk = []
-        connection = one.connection
-        chunk.append(one.job)
-    if chunk:
-        yield chunk, connection
-
-
-@contextmanager
-def _telling(stored: int) -> Iterator[None]:
-    """A conflict among many jobs says what became of the others."""
-    try:
-        yield
-    except JobConflict as conflict:
-        raise JobConflict(
-            f"{conflict}; the other jobs of its chunk are stored, and the {stored} before them"
-        ) from None
 
 
 def _several(given: str | Iterable[str]) -> tuple[str, ...]:

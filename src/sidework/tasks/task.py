@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any, Generic, ParamSpec, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypedDict, TypeVar, Unpack, cast
 from uuid import UUID
 
 from msgspec import Struct
 from msgspec.structs import astuple, replace
 
+from ..callbacks import CALLED, Callback, When, encode_callbacks
 from ..clock import to_millis
 from ..codec import TypeHooks
 from ..duration import Duration, seconds
@@ -25,11 +26,14 @@ from ..job import (
     RUNNERS,
     NewJob,
     OnCrash,
+    OnInputFailure,
     OnPartition,
     Runner,
     check_queue,
 )
+from ..outputs import Output
 from ..retry import Backoff, check_backoff
+from ..url import shown
 from .naming import task_name
 from .signature import Signature
 
@@ -53,6 +57,10 @@ class TaskOptions(Struct, frozen=True):
     on_crash: OnCrash = "rescue"
     on_partition: OnPartition = "run"
     runner: Runner = "thread"
+    on_input_failure: OnInputFailure = "cancel"
+    on_success: AnyTask | None = None
+    on_failure: AnyTask | None = None
+    on_final: AnyTask | None = None
 
 
 class EnqueueOptions(TypedDict, total=False):
@@ -69,6 +77,11 @@ class EnqueueOptions(TypedDict, total=False):
     id: str | UUID
     tags: Sequence[str]
     connection: Any
+    after: Sequence[JobHandle[Any] | Bound[Any]]
+    on_input_failure: OnInputFailure
+    on_success: AnyTask | None
+    on_failure: AnyTask | None
+    on_final: AnyTask | None
 
 
 class Bound(Generic[R]):
@@ -78,6 +91,12 @@ class Bound(Generic[R]):
         self.task = task
         self.job = job
         self.connection = connection
+
+    @property
+    def output(self) -> R:
+        """Stands for the result among the arguments of other jobs (``JobHandle.output``): they may be
+        bound with it and enqueued together with this one, or after it."""
+        return cast(R, Output(self.job.id, self.task.app.url))
 
 
 class Task(Generic[P, R, C]):
@@ -127,7 +146,8 @@ class Task(Generic[P, R, C]):
 
     def options(self, **options: Unpack[EnqueueOptions]) -> Enqueue[P, R]:
         """This task with options for one job: ``delay, run_after, priority, queue_name, retries,
-        backoff, timeout, expires, id, tags, connection`` (``EnqueueOptions``)."""
+        backoff, timeout, expires, id, tags, connection, after, on_input_failure, on_success, on_failure,
+        on_final`` (``EnqueueOptions``)."""
         unknown = set(options) - set(EnqueueOptions.__annotations__)
         if unknown:
             known = ", ".join(sorted(EnqueueOptions.__annotations__))
@@ -136,9 +156,9 @@ class Task(Generic[P, R, C]):
             )
         return Enqueue(self, options)
 
-    def template(self, options: EnqueueOptions) -> NewJob:
+    def template(self, options: EnqueueOptions, *, calls: bool = True) -> NewJob:
         """The job as it is handed over, but for its id and arguments; ``BadValue`` for options that
-        make no sense."""
+        make no sense. Without ``calls`` it has no callbacks."""
         own = self.task_options
         if "delay" in options and "run_after" in options:
             raise BadValue("delay and run_after cannot both be given: choose one")
@@ -172,6 +192,9 @@ class Task(Generic[P, R, C]):
             else _millis(expires, "expires"),
             on_crash=own.on_crash,
             tags=tuple(tags),
+            parents=parents_of(options.get("after", ()), self.app.url),
+            policy=check_policy(options.get("on_input_failure", own.on_input_failure)),
+            callbacks=encode_callbacks(callbacks_of(self, options)) if calls else None,
         )
 
 
@@ -180,10 +203,27 @@ class Enqueue(Generic[P, R]):
 
     def __init__(self, task: Task[P, R, Any], options: EnqueueOptions) -> None:
         self._task = task
+        self._options = options
         self._connection = options.get("connection")
         template = task.template(options)
         self._id = template.id
         self._rest = astuple(template)[3:]
+
+    @property
+    def task(self) -> Task[P, R, Any]:
+        """The task without them."""
+        return self._task
+
+    def callback(self, when: When) -> Callback:
+        """What is enqueued of it when another job ends; ``BadValue`` for options that are for one job."""
+        wrong = sorted(_FOR_ONE_JOB & set(self._options))
+        if wrong:
+            raise BadValue(f"on_{when}={self._task!r}: {wrong[0]} is for one job, not for a callback")
+        job = self._task.template(self._options, calls=False)
+        return Callback(
+            when, self._task.signature.only, job.task, job.lane, job.runner, job.priority, job.delay,
+            job.max_attempts, job.backoff, job.timeout, job.on_crash, job.tags,
+        )  # fmt: skip
 
     def bind(self, *args: P.args, **kwargs: P.kwargs) -> Bound[R]:
         """The task with arguments and options, not yet stored."""
@@ -200,8 +240,66 @@ class Enqueue(Generic[P, R]):
         return await task.app.asubmit(job, task.signature.returns, self._connection)
 
     def _job(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NewJob:
-        raw = self._task.signature.bind(args, kwargs)
-        return NewJob(self._id or new_id(), self._task.name, raw, *self._rest)
+        raw, outputs = self._task.signature.bind(args, kwargs)
+        job = NewJob(self._id or new_id(), self._task.name, raw, *self._rest)
+        if not outputs:
+            return job
+        parents = (*parents_of(outputs, self._task.app.url), *job.parents)
+        return replace(job, parents=tuple(dict.fromkeys(parents)))
+
+
+AnyTask = Task[..., Any, Any] | Enqueue[..., Any]
+"""What a callback may be: a task, or one with options."""
+
+_FOR_ONE_JOB = frozenset({"run_after", "expires", "id", "connection", "after", "on_input_failure",
+                          "on_success", "on_failure", "on_final"})  # fmt: skip
+
+
+def callbacks_of(task: Task[Any, Any, Any], options: EnqueueOptions) -> list[Callback]:
+    """What the options, or the task's own, say is to be enqueued when the job ends."""
+    own, given = task.task_options, dict(options)
+    found = []
+    for when in CALLED:
+        name = f"on_{when}"
+        one = given.get(name, getattr(own, name))
+        if one is None:
+            continue
+        if isinstance(one, Task):
+            one = one.options()
+        if not isinstance(one, Enqueue):
+            raise BadValue(f"{name}={one!r}: expected a task, or task.options(...)")
+        if one.task.app.url != task.app.url:
+            raise BadValue(
+                f"{name}={one.task!r} is of {shown(one.task.app.url)}, and {task.name} of "
+                f"{shown(task.app.url)}: a callback is stored together with the end of its job"
+            )
+        found.append(one.callback(when))
+    return found
+
+
+def parents_of(inputs: Sequence[Any], url: str) -> tuple[bytes, ...]:
+    """Whom a job with these inputs waits for; ``BadValue`` for what is none of this store."""
+    if isinstance(inputs, str) or not isinstance(inputs, Iterable):
+        raise BadValue(f"after={inputs!r}: expected a list of job handles, or of bound tasks")
+    found = []
+    for one in inputs:
+        output = one if isinstance(one, Output) else getattr(one, "output", None)
+        if not isinstance(output, Output):
+            raise BadValue(f"after=[{one!r}]: expected a job handle, or a bound task")
+        if output.url != url:
+            raise BadValue(
+                f"{output!r} is in {shown(output.url)}, the job that would take it in {shown(url)}: "
+                "wait for the result and pass that"
+            )
+        found.append(output.job_id)
+    return tuple(dict.fromkeys(found))
+
+
+def check_policy(policy: object) -> OnInputFailure:
+    """The policy as given, or ``BadValue``."""
+    if policy == "cancel" or policy == "continue":
+        return policy
+    raise BadValue(f"on_input_failure={policy!r}: expected 'cancel' or 'continue'")
 
 
 def check_retries(retries: object) -> int:
@@ -264,6 +362,7 @@ def checked_options(function: Callable[..., Any], **given: Any) -> TaskOptions:
         raise BadTask(f"on_crash={given['on_crash']!r}: expected 'rescue' or 'discard'")
     if given["on_partition"] not in ("run", "stop"):
         raise BadTask(f"on_partition={given['on_partition']!r}: expected 'run' or 'stop'")
+    check_policy(given["on_input_failure"])
     return replace(options, **given)
 
 

@@ -1,0 +1,54 @@
+"""Many bound jobs as one enqueue takes them: chunk by chunk, each durable by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ..errors import BadValue, JobConflict
+from ..ids import id_text
+from ..job import Inserted, NewJob
+from ..tasks.task import Bound
+
+_CHUNK = 500
+
+
+def accepted(inserted: list[Inserted]) -> list[Inserted]:
+    """The answers, none of which is a refusal; else ``JobConflict``."""
+    for one in inserted:
+        if one.verdict == "conflict":
+            raise JobConflict(
+                f"job {id_text(one.id)} exists with another task or other arguments: "
+                "an id names one job for ever"
+            )
+    return inserted
+
+
+def chunks(bound: Iterable[Bound[Any]]) -> Iterator[tuple[list[NewJob], Any]]:
+    """Jobs in the order given, as many as go into one transaction, each with their connection."""
+    chunk: list[NewJob] = []
+    connection: Any = None
+    for one in bound:
+        if not isinstance(one, Bound):
+            raise BadValue(
+                f"{one!r} is not bound: enqueue_many takes task.bind(...), which stores nothing yet"
+            )
+        if chunk and (len(chunk) == _CHUNK or one.connection is not connection):
+            yield chunk, connection
+            chunk = []
+        connection = one.connection
+        chunk.append(one.job)
+    if chunk:
+        yield chunk, connection
+
+
+@contextmanager
+def telling(stored: int) -> Iterator[None]:
+    """A conflict among many jobs says what became of the others."""
+    try:
+        yield
+    except JobConflict as conflict:
+        raise JobConflict(
+            f"{conflict}; the other jobs of its chunk are stored, and the {stored} before them"
+        ) from None
