@@ -35,8 +35,12 @@ class Field:
         self.env = self.environment(folder, url)
         self.load = self._imported()
         self.app: Sidework = self.load.app
-        self.app.store  # noqa: B018 - made, so that workers start
+        self.made()
         self.workers: list[subprocess.Popen[bytes]] = []
+
+    def made(self) -> None:
+        """Have the store made, so that workers start."""
+        self.app.store  # noqa: B018
 
     @staticmethod
     def environment(folder: Path, url: str | None = None) -> dict[str, str]:

@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from time import monotonic_ns
 from typing import Literal
@@ -15,7 +16,6 @@ import psycopg
 from servers.binaries import newest
 from servers.running import Running
 from servers.shared import shared
-from sidework.state import State
 from sidework.store.postgres.connection import migrations
 from sidework.store.postgres.migrating import migrate
 from sidework.store.postgres.place import place_of
@@ -25,18 +25,21 @@ from .field import Field, Figures, pause, until
 
 Which = Literal["before", "now", "after"]
 
+BEFORE = Path(__file__).with_name("schema2.zip")
+"""The source of the last Sidework that knew one version less."""
+
 WORDS = ("--children", "1", "--threads", "4", "--concurrency", "20")
 AFTERWARDS = 30
 """Jobs that each program stores, and each worker runs, after the change."""
 
 AS_OF = '''
-"""Sidework as it was one version of the schema ago, as it is, or with one more."""
+"""Sidework as it is, or with one more version of the schema; or as it was (``PYTHONPATH``)."""
 import sys
 from sidework.store.postgres import connection
 
 steps = connection.migrations()
 wider = "ALTER TABLE sidework.jobs ADD COLUMN extra integer;"
-known = {"before": steps[:-1], "now": steps, "after": [*steps, wider]}[sys.argv.pop(1)]
+known = [*steps, wider] if sys.argv.pop(1) == "after" else steps
 connection.migrations = lambda: known
 
 if sys.argv[1:2] == ["produce"]:
@@ -75,7 +78,7 @@ LOCKS = {
 
 
 class Versions(Field):
-    """A field on a server, whose store is one version behind and whose programs are of two."""
+    """A field on a server, whose store is one version behind; its programs are of that one, then of two."""
 
     def __init__(self, folder: Path, server: Running, newer: Which) -> None:
         self.place = place_of(f"{server.new_database()}&lease=10s")
@@ -83,8 +86,20 @@ class Versions(Field):
         (folder / "as_of.py").write_text(AS_OF)
         migrate(self.place, migrations()[:-1] if newer == "now" else None)
         self.both: tuple[Which, Which] = ("before", "now") if newer == "now" else ("now", "after")
-        self.programs: list[subprocess.Popen[bytes]] = []
+        with zipfile.ZipFile(BEFORE) as source:
+            source.extractall(folder / "before")
         super().__init__(folder)
+
+    def made(self) -> None:
+        """It is; and this program's own code may be too new for it."""
+
+    def busy(self) -> bool:
+        """Whether a job runs or could."""
+        sql = (
+            f"""SELECT EXISTS (SELECT FROM "{self.place.schema}".jobs WHERE finished_at IS NULL)"""
+        )
+        with psycopg.connect(self.place.conninfo) as connection:
+            return connection.execute(sql.encode()).fetchone() == (True,)
 
     @staticmethod
     def environment(folder: Path, url: str | None = None) -> dict[str, str]:
@@ -92,10 +107,13 @@ class Versions(Field):
 
     def run(self, which: Which, *words: str) -> subprocess.Popen[bytes]:
         """Start a program of that version; all that it says goes to one file with what others say."""
+        env = self.env
+        if which == "before":
+            env = {**env, "PYTHONPATH": str(self.folder / "before")}
         with open(self.folder / f"{which}-{words[0]}.said", "ab") as said:
             process = subprocess.Popen(
                 [sys.executable, "as_of.py", which, *words],
-                cwd=self.folder, env=self.env, stdout=said, stderr=said,
+                cwd=self.folder, env=env, stdout=said, stderr=said,
             )  # fmt: skip
         self.workers.append(process)
         return process
@@ -119,8 +137,9 @@ class Versions(Field):
 
 
 def migrations_under_load(folder: Path, size: int, seed: int) -> Figures:
-    """Row 16: migrations while workers and programs of schema N−1 and N are at work. Half of ``size`` from
-    the last version to this one, half to one that is made up, which takes a table for itself."""
+    """Row 16: migrations while workers and programs of schema N−1 are at work, which then go on beside
+    those of N. Half of ``size`` from the last version to this one, half to one that is made up, which takes
+    a table for itself."""
     draw = random.Random(seed)
     server = shared(newest())
     landed = jobs = 0
@@ -144,14 +163,13 @@ def migrations_under_load(folder: Path, size: int, seed: int) -> Figures:
 def _migrated(field: Versions, way: str, draw: random.Random) -> tuple[bool, list[str]]:
     """One migration in the midst of it all: whether it met work, and what was wrong."""
     old, new = field.both
-    workers = [field.run(which, "worker", "load", *WORDS) for which in field.both]
-    programs = [field.run(which, "produce", f"told-{which}") for which in field.both]
-    field.ready(*workers)
-    until(lambda: all(len(field.told(which)) >= AFTERWARDS for which in field.both), "work")
-    pause(draw.uniform(0, 0.2))
-    busy = until(
-        lambda: any(True for _ in field.jobs(State.RUNNING, State.AVAILABLE)), "jobs in flight"
+    workers = [field.run(old, "worker", "load", *WORDS)]
+    programs = [field.run(old, "produce", f"told-{old}")]
+    until(
+        lambda: min(len(field.told(old)), field.ran(workers[0], 0)) >= AFTERWARDS, f"work of {old}"
     )
+    pause(draw.uniform(0, 0.2))
+    busy = until(field.busy, "jobs in flight")
     with psycopg.connect(field.place.conninfo) as other:
         if (lock := LOCKS[way]) is not None:
             other.execute(lock.format(field.place.schema))  # type: ignore[arg-type]
@@ -160,6 +178,9 @@ def _migrated(field: Versions, way: str, draw: random.Random) -> tuple[bool, lis
         pause(draw.uniform(0.5, 2.5))
         other.rollback()
     bad = [f"a migration ended with {code}" for change in changes if (code := change.wait(60))]
+    workers.append(field.run(new, "worker", "load", *WORDS))
+    programs.append(field.run(new, "produce", f"told-{new}"))
+    field.ready(*workers)
     at, before = monotonic_ns(), {which: len(field.told(which)) for which in field.both}
 
     def went_on() -> bool:

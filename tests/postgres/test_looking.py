@@ -81,7 +81,7 @@ SPOILED = {
     "ALTER DATABASE {db} SET track_counts = off": ("track_counts", True),
     "ALTER TABLE sidework.jobs SET (autovacuum_enabled = false)": ("autovacuum", True),
     "ALTER TABLE sidework.jobs RESET (autovacuum_vacuum_scale_factor)": ("autovacuum", False),
-    f"DELETE FROM sidework.migrations WHERE version = {len(migrations())}": ("schema", False),
+    f"DELETE FROM sidework.migrations WHERE version = {len(migrations())}": ("schema", True),
     "DELETE FROM sidework.migrations": ("schema", True),
     "INSERT INTO sidework.migrations VALUES (1000)": ("schema", True),
     "DROP TABLE sidework.migrations": ("schema", True),

@@ -286,17 +286,17 @@ def settings(*, local: bool, plan_proof: bool = True) -> tuple[bytes, list[Any]]
 
 
 def check_version(version: int | None, place: Place) -> None:
-    """Refuse a schema that this code does not fit. One version back is fine: that is what a migration
-    under running workers needs."""
+    """Refuse a schema that this code does not fit. One that is a version ahead is fine: that is what a
+    migration under running workers needs. One behind lacks what statements name (decision 16)."""
     known = len(migrations())
     if version is None:
         raise StoreMissing(
             f"there are no tables of Sidework in schema {place.schema!r} of {place.shown}: "
             "run sidework db migrate"
         )
-    if version < known - 1:
+    if version < known:
         raise SchemaMismatch(
-            f"{place.shown} has schema version {version}, this Sidework needs {known - 1} or {known}: "
+            f"{place.shown} has schema version {version}, this Sidework needs {known}: "
             "run sidework db migrate"
         )
     if version > known + 1:

@@ -23,6 +23,7 @@ RIGHTS = {
     "jobs": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "attempts": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "edges": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+    "notes": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "queues": ("SELECT", "INSERT", "UPDATE"),
     "workers": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "chores": ("SELECT", "INSERT", "UPDATE"),
