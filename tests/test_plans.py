@@ -17,6 +17,11 @@ from sidework.store.sqlite.rows import insert_parameters
 
 FOLDER = Path(statement.__wrapped__.__code__.co_filename).parent / "sql"
 INDEX = {
+    "any_edge": "edges_open",
+    "edges": "edges_child",
+    "edges_ended": "edges_open",
+    "edges_open": "edges_open",
+    "inputs": "edges_child",
     "cancelling": "jobs_cancelling",
     "claim": "jobs_available",
     "expire": "jobs_expiring",
@@ -24,6 +29,7 @@ INDEX = {
     "lane": "jobs_available",
     "lanes": "jobs_available",
     "next_due": "jobs_due",
+    "reopen_inputs": "edges_child",
     "promote": "jobs_due",
     "prune_age": "jobs_final",
     "prune_count": "jobs_final",
@@ -32,16 +38,22 @@ INDEX = {
     "take_over": "jobs_running",
 }
 BY_KEY = {
+    "block",
     "cancel",
     "complete",
     "delete",
     "disown",
+    "ended",
     "keep_attempt",
+    "needed",
+    "parent",
+    "reopen_outputs",
+    "resolve",
     "retry",
     "same_content",
     "settle",
 }
-NO_TABLE = {"insert", "pause", "register", "resume", "turn"}
+NO_TABLE = {"calls", "insert", "insert_edge", "pause", "register", "resume", "turn"}
 """None of the large ones."""
 
 
@@ -59,12 +71,14 @@ def connection(
     if request.param != "fresh":
         with made:
             insert_wide(made, waiting(20_000))
+            _tie(made)
             made.execute(
                 "UPDATE jobs SET state = 'completed', finished_at = 7 "
                 "WHERE id > (SELECT id FROM jobs ORDER BY id LIMIT 1 OFFSET 50)"
             )
         if request.param == "bloated":
             made.execute("DELETE FROM jobs WHERE state = 'completed'")
+            made.execute("DELETE FROM edges WHERE done")
         made.execute("ANALYZE")
     yield made
     made.close()
@@ -81,14 +95,25 @@ def test_a_statement_reads_only_what_it_may_take(connection: apsw.Connection, na
     assert "TEMP B-TREE" not in told, told
     # A partial index may be scanned (all of it is wanted); the table itself never is.
     scans = [line for line in plan if line.startswith("SCAN") and "INDEX" not in line]
-    assert not [line for line in scans if "jobs" in line or "attempts" in line], told
+    assert not [line for line in scans if "jobs" in line or "attempts" in line or "edge" in line], told
     if name in INDEX:
         assert f"INDEX {INDEX[name]}" in told, told
     if name in BY_KEY:
         assert "PRIMARY KEY (id=?)" in told, told
 
 
+def _tie(connection: apsw.Connection) -> None:
+    """Every other job waits for the one before it, and most have been released."""
+    connection.execute(
+        "INSERT INTO edges (parent, child, policy, done) SELECT before, id, 'cancel', number > 100 FROM "
+        "(SELECT id, lag(id) OVER (ORDER BY id) AS before, row_number() OVER (ORDER BY id) AS number FROM jobs) "
+        "WHERE number % 2 = 0"
+    )
+
+
 LIMITED = {
+    "any_edge": {},
+    "edges_open": {"parent": b"", "child": b"", "limit": 10},
     "claim": {"lane": "default", "runner": "thread", "limit": 10, "worker": 1, "now": 9},
     "expire": {"now": 9, "limit": 10},
     "next_due": {},
@@ -110,6 +135,7 @@ def test_a_statement_takes_as_many_steps_whatever_waits(tmp_path: Path, name: st
     made = open_connection(str(tmp_path / "jobs.db"), create=True)
     with made:
         insert_wide(made, waiting(20_000))
+        _tie(made)
         made.execute(
             "UPDATE jobs SET state = 'completed', finished_at = 7 "
             "WHERE id > (SELECT id FROM jobs ORDER BY id LIMIT 1 OFFSET 10000)"

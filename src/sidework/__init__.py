@@ -24,8 +24,10 @@ from .errors import (
     TaskNotFound,
     WaitTimeout,
 )
+from .callbacks import JobEnd, JobFailure
 from .handle import JobHandle
 from .info import AttemptInfo, JobInfo
+from .inputs import InputFailed
 from .outcome import Discard, Retry, Snooze
 from .state import State
 
@@ -42,9 +44,12 @@ __all__ = [
     "BadValue",
     "ClaimLost",
     "Discard",
+    "InputFailed",
     "JobCancelled",
     "JobConflict",
+    "JobEnd",
     "JobFailed",
+    "JobFailure",
     "JobHandle",
     "JobInfo",
     "JobNotFound",

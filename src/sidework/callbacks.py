@@ -129,9 +129,7 @@ def _value(when: When, ended: Ended) -> bytes:
     if when == "failure":
         return msgspec.json.encode(failure)
     given = msgspec.Raw(result if failure is None else b"null")
-    return msgspec.json.encode(
-        JobEnd(id_text(ended.id), ended.task, ended.state, given, failure)
-    )
+    return msgspec.json.encode(JobEnd(id_text(ended.id), ended.task, ended.state, given, failure))
 
 
 def _failure(ended: Ended) -> JobFailure:

@@ -107,7 +107,9 @@ def fill(args: bytes, inputs: Mapping[bytes, Input]) -> Filled:
             failed.append((path, _failed(id_, one)))
             continue
         if one.result is None:
-            raise BadValue(f"its {len(places):,} inputs take more than the cap of {MAX_BYTES:,} bytes")
+            raise BadValue(
+                f"its {len(places):,} inputs take more than the cap of {MAX_BYTES:,} bytes"
+            )
         values.append((path, one.result[1:]))
     filled = _put(call, values)
     if len(filled) > MAX_BYTES:
@@ -188,4 +190,3 @@ def placed(value: Any, path: Path, failed: InputFailed) -> Any:
     raise BadValue(
         f"its input {failed.job_id} {failed.state}, and a {type(value).__qualname__} cannot hold that"
     )
-

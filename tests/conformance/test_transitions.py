@@ -16,14 +16,13 @@ from sidework.state import FINAL, TRANSITIONS, Event, State
 from .conftest import NOW, Bench, outcome
 
 HOUR = 3_600_000
-# Nothing makes a job wait for others yet, so neither the state nor its event can be reached by a verb.
-STATES = [state for state in State if state is not State.BLOCKED]
-EVENTS = [event for event in Event if event is not Event.UNBLOCK]
 
 
 def arrive(bench: Bench, state: State) -> Claimed:
-    """A job in that state, which has been claimed before; the claim that it had last."""
-    job = bench.running(max_attempts=5)
+    """A job in that state, which has been claimed before; the claim that it had last. It has an input."""
+    parent = bench.running(lane="parents")
+    bench.record(outcome(parent, "completed"))
+    job = bench.running(max_attempts=5, parents=(parent.id,))
     # Two crashes on the way (a rescue is one): the third, alone, is for the quarantine.
     for _ in range(1 if state is State.AVAILABLE else 2):
         bench.record(outcome(job, "crashed"))
@@ -38,6 +37,10 @@ def arrive(bench: Bench, state: State) -> Claimed:
             bench.record(outcome(job, "snoozed", delay=HOUR))
         case State.RETRYABLE:
             bench.record(outcome(job, "retry", delay=HOUR))
+        case State.BLOCKED:
+            bench.record(outcome(job, "discarded"))
+            assert bench.store.retry(parent.id, bench.now)
+            assert bench.store.retry(job.id, bench.now)
         case _:
             bench.record(outcome(job, state.value))
     assert bench.row(job.id).state is state
@@ -57,6 +60,15 @@ def fire(bench: Bench, event: Event, job: Claimed) -> None:
                 bench.record(outcome(job, "cancelled"))
         case Event.RETRY:
             bench.store.retry(job.id, bench.now)
+        case Event.BLOCK:
+            bench.store.retry(parent_of(bench, job), bench.now)
+            bench.store.retry(job.id, bench.now)
+        case Event.UNBLOCK | Event.DEFER:
+            bench.store.retry(parent_of(bench, job), bench.now)
+            (parent,) = bench.claim(lanes=("parents",))
+            # The job is due at the time it was retried: of a moment before that it is later.
+            now = bench.now - HOUR if event is Event.DEFER else bench.now
+            bench.store.turn([outcome(parent, "completed")], None, now)
         case _:
             kinds = {
                 Event.COMPLETE: "completed", Event.FAIL: "retry", Event.DISCARD: "discarded",
@@ -66,8 +78,13 @@ def fire(bench: Bench, event: Event, job: Claimed) -> None:
             bench.record(outcome(job, kinds[event], delay=HOUR, alone=alone))
 
 
-@pytest.mark.parametrize("event", EVENTS, ids=str)
-@pytest.mark.parametrize("state", STATES, ids=str)
+def parent_of(bench: Bench, job: Claimed) -> bytes:
+    (edge,) = bench.store.flows.edges([job.id])
+    return edge.parent
+
+
+@pytest.mark.parametrize("event", Event, ids=str)
+@pytest.mark.parametrize("state", State, ids=str)
 def test_the_table(bench: Bench, state: State, event: Event) -> None:
     job = arrive(bench, state)
     before = bench.row(job.id)

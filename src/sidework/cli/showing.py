@@ -8,9 +8,12 @@ from typing import Any
 
 import click
 
+from .. import inputs
 from ..clock import now_ms, to_datetime
+from ..codec import FORMAT_JSON
 from ..duration import text_of
 from ..ids import id_text
+from ..inputs import FORMAT_INPUTS, takes_inputs
 from ..job import AttemptRow, JobRow
 from ..outcome import decode_failure
 from ..store.protocol import Finding

@@ -45,9 +45,7 @@ class Signature:
         self._kind: Any = None
         self._returns: Any = None
 
-    def bind(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[bytes, Sequence[Output]]:
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, Sequence[Output]]:
         """The call as stored bytes, and the outputs in it; ``TypeError`` as the plain call would,
         ``BadValue`` for values."""
         if self._names is not None and not kwargs and len(args) == len(self._names):
@@ -62,9 +60,7 @@ class Signature:
         self._check(raw)
         return raw, ()
 
-    def _bind_outputs(
-        self, named: dict[str, Any], what: str
-    ) -> tuple[bytes, Sequence[Output]]:
+    def _bind_outputs(self, named: dict[str, Any], what: str) -> tuple[bytes, Sequence[Output]]:
         call, found = take_out(named)
         raw = encode(call, self._hooks, what)  # refuses outputs in what is no list, tuple or dict
         open_ = {path[0] for path, _ in found}
@@ -98,9 +94,7 @@ class Signature:
                 named[parameter] = value
         return named
 
-    def unbind(
-        self, raw: bytes, inputs: Sequence[Input] = ()
-    ) -> tuple[list[Any], dict[str, Any]]:
+    def unbind(self, raw: bytes, inputs: Sequence[Input] = ()) -> tuple[list[Any], dict[str, Any]]:
         """The stored call as positional and keyword arguments, in the annotated types, with the results
         of other jobs where it takes some."""
         values = (

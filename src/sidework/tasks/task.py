@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypedDict, TypeVar, Unpack, cast
+from typing import Any, Generic, ParamSpec, TypedDict, TypeVar, Unpack, cast
 from uuid import UUID
 
 from msgspec import Struct
@@ -218,7 +218,9 @@ class Enqueue(Generic[P, R]):
         """What is enqueued of it when another job ends; ``BadValue`` for options that are for one job."""
         wrong = sorted(_FOR_ONE_JOB & set(self._options))
         if wrong:
-            raise BadValue(f"on_{when}={self._task!r}: {wrong[0]} is for one job, not for a callback")
+            raise BadValue(
+                f"on_{when}={self._task!r}: {wrong[0]} is for one job, not for a callback"
+            )
         job = self._task.template(self._options, calls=False)
         return Callback(
             when, self._task.signature.only, job.task, job.lane, job.runner, job.priority, job.delay,

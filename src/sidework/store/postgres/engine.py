@@ -3,8 +3,8 @@ for what was stored is told; the rest is each noun's.
 
 New jobs: ``inserts`` (what they send: ``inserting``). A worker's turn, recording and claiming: ``claims``
 (``claiming``). Workers and their deaths: ``roster``. Housekeeping: ``chores`` (``pruning``). What is done by
-hand: ``controls``. What waits for what: ``flows``. What callers write in: ``transactions``. All that speak to the server do so through
-``session``.
+hand: ``controls``. Who waits for whom: ``flows``. What callers write in: ``transactions``.
+All that speak to the server do so through ``session``.
 
 Enqueues never share a transaction with records: a unique insert can wait on a stranger's open
 transaction, and nothing that a worker has to say may wait with it.

@@ -27,15 +27,17 @@ def insert(
         ends = {id_: (State(state), final) for id_, state, final in found}
     edges = edges_of(jobs, ends)
     verdicts = inserting.insert_rows(
-        lambda sql, values: rows(connection, sql, values), schema, jobs, now, list(map(pending, edges))
+        lambda sql, values: rows(connection, sql, values),
+        schema,
+        jobs,
+        now,
+        list(map(pending, edges)),
     )
     resolving.store(connection, schema, _of_stored(edges, verdicts))
     return verdicts
 
 
-def errand(
-    schema: str, jobs: Sequence[NewJob], now: Millis | None
-) -> Errand[inserting.Landed]:
+def errand(schema: str, jobs: Sequence[NewJob], now: Millis | None) -> Errand[inserting.Landed]:
     """The same on a connection that is not ours (``inserting.errand``). An input that has failed is left to
     whoever comes next: what follows from it may be much, and its locks would be the caller's."""
     ends: Ends = {}
@@ -45,7 +47,9 @@ def errand(
         found = yield guarded("parents", schema), asked
         ends = {UUID(str(id_)).bytes: (State(state), final) for id_, state, final in found}
     edges = edges_of(jobs, ends)
-    verdicts, transaction = yield from inserting.errand(schema, jobs, now, list(map(pending, edges)))
+    verdicts, transaction = yield from inserting.errand(
+        schema, jobs, now, list(map(pending, edges))
+    )
     stored = _of_stored(edges, verdicts)
     if stored:
         values = {

@@ -64,9 +64,7 @@ def follow(
     return Followed(freed, cancelled, [*cancelled, *left], bool(states or called))
 
 
-def call(
-    connection: Connection, schema: str, job_ids: Sequence[bytes], now: Millis | None
-) -> None:
+def call(connection: Connection, schema: str, job_ids: Sequence[bytes], now: Millis | None) -> None:
     """Enqueue what jobs that have ended call."""
     sql = statement("calls", schema)
     found = rows(connection, sql, sql.values({"id": Uuids(job_ids)}))
@@ -77,9 +75,7 @@ def call(
         for job in jobs_of(Ended(row[0], row[1], State(row[2]), *row[3:]))
     ]
     if jobs:
-        inserting.insert_rows(
-            lambda sql, values: rows(connection, sql, values), schema, jobs, now
-        )
+        inserting.insert_rows(lambda sql, values: rows(connection, sql, values), schema, jobs, now)
 
 
 def walk(
@@ -125,7 +121,7 @@ def reopen(connection: Connection, schema: str, job_id: bytes) -> list[bytes]:
 def edges(connection: Connection, schema: str, ids: Sequence[bytes]) -> list[Edge]:
     """The edges of these jobs, whether parent or child, in order."""
     sql = statement("edges", schema)
-    found = [edge_row(row) for row in rows(connection, sql, sql.values({"id": Uuids(ids)}))]
+    found = {edge_row(row) for row in rows(connection, sql, sql.values({"id": Uuids(set(ids))}))}
     return sorted(found, key=lambda one: (one.parent, one.child))
 
 

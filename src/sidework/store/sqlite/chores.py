@@ -40,7 +40,6 @@ class Chores:
     def expire(self, limit: int, now: Millis) -> list[bytes]:
         """Cancel what was not started in time; which."""
 
-
         def work(connection: apsw.Connection) -> tuple[list[bytes], Followed]:
             values = {"now": now, "limit": limit}
             ids = [row[0] for row in connection.execute(statement("expire"), values)]

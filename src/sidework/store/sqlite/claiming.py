@@ -89,7 +89,9 @@ def claim(
         }
         taken = [claimed(row) for row in connection.execute(statement("claim"), values)]
         taken = [
-            replace(job, inputs=resolving.inputs(connection, job.id)) if takes_inputs(job.args) else job
+            replace(job, inputs=resolving.inputs(connection, job.id))
+            if takes_inputs(job.args)
+            else job
             for job in taken
         ]
         taken.sort(key=lambda job: (-job.priority, job.due_at, job.id))

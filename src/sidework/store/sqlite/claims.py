@@ -15,7 +15,7 @@ from ..protocol import MOST_EDGES, Demand, Turn
 from . import claiming, resolving
 from .connection import statement
 from .flows import Flows
-from .resolving import NOTHING, Followed
+from .resolving import NOTHING
 from .session import Session
 
 PROMOTE_LIMIT = 1000

@@ -15,7 +15,6 @@ from .flows import Flows
 from .resolving import NOTHING, Followed
 from .session import Session
 
-
 _GOES_ALONG = ("DELETE FROM attempts WHERE job_id = ?", "DELETE FROM edges WHERE child = ?")
 
 

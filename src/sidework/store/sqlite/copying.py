@@ -89,7 +89,9 @@ def disown(
 
 def _copied(connection: apsw.Connection, row: Any) -> Copied:
     *job, backoff = row
-    waits = connection.execute(f"SELECT {EDGE_COLUMNS} FROM edges WHERE child = ? ORDER BY parent", row[:1])
+    waits = connection.execute(
+        f"SELECT {EDGE_COLUMNS} FROM edges WHERE child = ? ORDER BY parent", row[:1]
+    )
     edges = tuple(edge_row(one) for one in waits)
     return Copied(job_row(tuple(job)), backoff, tuple(attempts(connection, row[0])), edges)
 

@@ -3,8 +3,8 @@ what was stored is told; the rest is each noun's.
 
 New jobs: ``inserts`` (what they send: ``inserting``). A worker's turn, recording and claiming: ``claims``
 (``claiming``). Workers and their deaths: ``roster``. Housekeeping: ``chores`` (``pruning``). What is done by
-hand: ``controls``. What waits for what: ``flows``. What callers write in: ``transactions``. All that write to the file do so through
-``session``.
+hand: ``controls``. Who waits for whom: ``flows``. What callers write in: ``transactions``.
+All that write to the file do so through ``session``.
 
 Enqueues never share a transaction with records; both take the same fair ticket.
 """

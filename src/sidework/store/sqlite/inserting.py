@@ -60,9 +60,7 @@ def insert_related(
         if found is not None:
             ends[parent] = State(found[0]), bool(found[1])
     edges = edges_of(jobs, ends)
-    rows = [
-        insert_parameters(job, now, pending(its)) for job, its in zip(jobs, edges, strict=True)
-    ]
+    rows = [insert_parameters(job, now, pending(its)) for job, its in zip(jobs, edges, strict=True)]
     verdicts = insert(connection, rows)
     for verdict, its in zip(verdicts, edges, strict=True):
         if verdict == "stored":

@@ -57,7 +57,9 @@ def _resolve(
             call(connection, parent, now)
             continue
         failed = policy == "cancel" and state != State.COMPLETED
-        connection.execute("UPDATE edges SET done = 1 WHERE parent = ? AND child = ?", (parent, child))
+        connection.execute(
+            "UPDATE edges SET done = 1 WHERE parent = ? AND child = ?", (parent, child)
+        )
         waited.setdefault(child, []).append(f"{id_text(parent)} was {state}" if failed else None)
     freed, cancelled = list[bytes](), list[bytes]()
     for child, ends in sorted(waited.items()):
