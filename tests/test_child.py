@@ -13,6 +13,7 @@ from conftest import until
 from sidework import Discard, Retry, Sidework, Snooze
 from sidework.child.executor import Attempt, attempt_of
 from sidework.child.loop import Loop
+from sidework.child.notebook import Notebook
 from sidework.child.threads import Threads
 from sidework.ids import new_id
 from sidework.job import Claimed
@@ -147,7 +148,7 @@ def test_a_coroutine_cancelled_before_its_first_line_is_told_of() -> None:
 
     async def main() -> Sent:
         link: Any = Sent()
-        loop = Loop(1, link, own_process=False)
+        loop = Loop(1, link, Notebook(link), own_process=False)
         loop.post([(7, attempts_of(task, 1)[0])])
         loop.loop.call_soon_threadsafe(loop.cancel, 7, "cancelled")
         await asyncio.sleep(0)
@@ -164,7 +165,7 @@ def test_a_coroutine_cancelled_while_it_waits_for_a_place_is_handed_back() -> No
 
     async def main() -> Sent:
         link: Any = Sent()
-        loop = Loop(1, link, own_process=False)
+        loop = Loop(1, link, Notebook(link), own_process=False)
         go = asyncio.Event()
 
         async def task(n: int) -> None:
@@ -195,7 +196,7 @@ def test_a_function_cancelled_while_it_waits_for_a_thread_is_handed_back() -> No
         assert go.wait(10)
 
     link: Any = Sent()
-    threads = Threads(1, link, own_process=False)
+    threads = Threads(1, link, Notebook(link), own_process=False)
     first, second, third = attempts_of(task, 3)
     threads.accept(0, first)
     assert began.wait(10)

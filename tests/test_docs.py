@@ -16,11 +16,13 @@ from sidework.state import TRANSITIONS
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.M | re.S)
+ELSEWHERE = {"testing.md"}
+"""Pages whose blocks are no programs: tests/testing/test_plugin.py has pytest run them."""
 SNIPPETS = [
     (page.relative_to(ROOT).as_posix(), at, text)
     for page in PAGES
     for at, (kind, text) in enumerate(BLOCK.findall(page.read_text("utf-8")))
-    if kind == "python"
+    if kind == "python" and page.name not in ELSEWHERE
 ]
 SAYS = {
     "README.md-0": "5\n",
@@ -103,6 +105,7 @@ def test_the_reference_names_everything_public() -> None:
     from sidework.client.app import _TASK_DEFAULTS
     from sidework.handle import JobHandle
     from sidework.tasks.task import EnqueueOptions
+    from sidework.testing import Sandbox
 
     text = (ROOT / "docs" / "reference.md").read_text("utf-8")
     named = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]+)`", text))))
@@ -123,5 +126,6 @@ def test_the_reference_names_everything_public() -> None:
         "waiter",
         "forget_in_child",
     }
+    members |= {name for name in vars(Sandbox) if not name.startswith("_")}
     public = {*sidework.__all__, *_TASK_DEFAULTS, *EnqueueOptions.__annotations__, *members} - inner
     assert public - named == set()

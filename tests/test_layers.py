@@ -27,8 +27,10 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "child": frozenset({"words", "tasks", "child"}),
     **{face: BELOW | {face} for face in FACES},
     "cli": BELOW | {"cli", "client"},
+    "testing": BELOW | {"testing", "client"},
 }
 EMBEDDED = "client/embedded.py"
+PLUGIN = "testing/plugin.py"
 ENGINES = frozenset({"sqlite", "postgres"})
 KEPT_FROM_WORDS = frozenset(
     {
@@ -179,6 +181,8 @@ def violations(path: str, source: str) -> list[str]:
             found.append(f"{where}: a shared module may load {each.module} only when asked")
         elif other_engine and layer == "worker":
             found.append(f"{where}: the worker may not import an engine ({each.module})")
+        elif path == PLUGIN and not each.late:
+            found.append(f"{where}: the plugin may load {each.module} only when asked")
         elif layer == "client" and path != EMBEDDED and not each.late and _heavy(each.module):
             found.append(f"{where}: the client may load {each.module} only when asked")
     if engine is None and path != "store/opening.py":
@@ -239,6 +243,8 @@ def test_no_layer_reaches_up(path: str) -> None:
         ("client/app.py", "from .embedded import EmbeddedWorker"),
         ("client/app.py", "from ..cli import main"),
         ("dashboard/pages.py", "from ..cli.main import main"),
+        ("testing/sandbox.py", "from ..cli.main import main"),
+        ("testing/plugin.py", "from .sandbox import Sandbox"),
         ("__init__.py", "from .client.app import Sidework"),
         ("retry.py", "import time\ntime.time()"),
         ("worker/lease.py", "import time as t\nt.time_ns()"),
@@ -269,6 +275,7 @@ def test_a_planted_violation_is_caught(path: str, source: str) -> None:
         ("client/app.py", "def f():\n    from .embedded import EmbeddedWorker"),
         ("client/embedded.py", "from ..worker.worker import Worker"),
         ("cli/main.py", "from ..client.app import Sidework\nfrom .. import Sidework"),
+        ("testing/sandbox.py", "from ..client.app import Sidework\nfrom .. import Sidework"),
         (
             "__init__.py",
             "from .job import JobRow\nif TYPE_CHECKING:\n    from .client.app import A",

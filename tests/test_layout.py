@@ -84,8 +84,10 @@ FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def groups() -> dict[str, list[str]]:
-    """The protocol's nouns with their verbs, in its order; those of every store first."""
+    """The protocol's nouns with their verbs, in its order; those of every store first. A noun with
+    a protocol file of its own is an attribute of the store."""
     verbs = dict(named("protocol.py"))
+    verbs["Store"] = [one for one in verbs["Store"] if not (STORE / f"{one}.py").exists()]
     bases = [base.__name__ for base in Store.__bases__ if base.__name__ in verbs]
     return {"": verbs["Store"], **{noun: verbs[noun] for noun in bases}}
 

@@ -95,7 +95,9 @@ def test_a_statement_reads_only_what_it_may_take(connection: apsw.Connection, na
     assert "TEMP B-TREE" not in told, told
     # A partial index may be scanned (all of it is wanted); the table itself never is.
     scans = [line for line in plan if line.startswith("SCAN") and "INDEX" not in line]
-    assert not [line for line in scans if "jobs" in line or "attempts" in line or "edge" in line], told
+    assert not [line for line in scans if "jobs" in line or "attempts" in line or "edge" in line], (
+        told
+    )
     if name in INDEX:
         assert f"INDEX {INDEX[name]}" in told, told
     if name in BY_KEY:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .callbacks import JobEnd, JobFailure
 from .errors import (
     AppNotFound,
     BadTask,
@@ -24,7 +25,6 @@ from .errors import (
     TaskNotFound,
     WaitTimeout,
 )
-from .callbacks import JobEnd, JobFailure
 from .handle import JobHandle
 from .info import AttemptInfo, JobInfo
 from .inputs import InputFailed
@@ -34,6 +34,9 @@ from .state import State
 if TYPE_CHECKING:
     from .client.app import Sidework
     from .tasks.context import RunningJob, current_job
+    from .tasks.middleware import HandedJob, Handover, Middleware
+    from .tasks.progress import emit, progress, track
+    from .tasks.signals import Signal
 
 __version__ = "0.1.0"
 
@@ -44,6 +47,8 @@ __all__ = [
     "BadValue",
     "ClaimLost",
     "Discard",
+    "HandedJob",
+    "Handover",
     "InputFailed",
     "JobCancelled",
     "JobConflict",
@@ -53,12 +58,14 @@ __all__ = [
     "JobHandle",
     "JobInfo",
     "JobNotFound",
+    "Middleware",
     "NotCommitted",
     "Retry",
     "RunningJob",
     "SchemaMismatch",
     "Sidework",
     "SideworkError",
+    "Signal",
     "Snooze",
     "State",
     "StoreDamaged",
@@ -69,9 +76,23 @@ __all__ = [
     "TaskNotFound",
     "WaitTimeout",
     "current_job",
+    "emit",
+    "progress",
+    "track",
 ]
 
-_LATE = {"Sidework": "client.app", "current_job": "tasks.context", "RunningJob": "tasks.context"}
+_LATE = {
+    "Sidework": "client.app",
+    "current_job": "tasks.context",
+    "RunningJob": "tasks.context",
+    "HandedJob": "tasks.middleware",
+    "Handover": "tasks.middleware",
+    "Middleware": "tasks.middleware",
+    "Signal": "tasks.signals",
+    "emit": "tasks.progress",
+    "progress": "tasks.progress",
+    "track": "tasks.progress",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -28,6 +28,8 @@ POINTS = (
     "rescue: committed",
     "prune: before commit",
     "checkpoint: done",
+    "periodic: before commit",
+    "periodic: committed",
     "migration: before commit",
     "migration: committed",
 )

@@ -29,6 +29,11 @@ class JobHandle(Protocol[R_co]):
         ...
 
     @property
+    def existing(self) -> bool:
+        """Whether ``enqueue`` stored nothing, since this job held the unique key."""
+        ...
+
+    @property
     def state(self) -> State:
         """The state now; ``JobNotFound`` when the job is gone."""
         ...

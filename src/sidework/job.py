@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from .clock import Millis
 from .errors import BadValue
+from .note import NoteRow
 from .state import WAITING, State
 
 Runner = Literal["loop", "thread", "process"]
@@ -37,6 +38,8 @@ RUNNERS: tuple[Runner, ...] = ("loop", "thread", "process")
 DEFAULT_QUEUE = "default"
 LOWEST_PRIORITY, HIGHEST_PRIORITY = -100, 100
 MAX_RETRIES = 10_000
+MOST_LIMIT = 100_000
+"""The widest limit of a queue: those that run are counted at every claim from it."""
 MAX_CRASHES = 3
 """Crashes after which a job that was alone when its process died is quarantined (promise I5)."""
 
@@ -56,10 +59,20 @@ def check_queue(name: object) -> str:
     return name
 
 
+def check_limit(limit: object, name: str = "limit") -> int:
+    """How many jobs may run at a time, as given, or ``BadValue``."""
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MOST_LIMIT:
+        raise BadValue(
+            f"{name}={limit!r}: expected a whole number from 1 to {MOST_LIMIT} (to run none, pause the queue)"
+        )
+    return limit
+
+
 class NewJob(Struct, frozen=True):
     """A job as the client hands it over. ``due_at`` wins over ``delay`` (milliseconds from now).
 
-    ``parents``: the jobs whose ends it waits for. ``callbacks``: what is enqueued when it ends.
+    ``parents``: the jobs whose ends it waits for; how many of them are to come (``pending``) is for the
+    store to say. ``callbacks``: what is enqueued when it ends.
     ``context``: what its enqueuer has it carry along, JSON of texts.
     """
 
@@ -79,6 +92,7 @@ class NewJob(Struct, frozen=True):
     on_crash: OnCrash = "rescue"
     tags: tuple[str, ...] = ()
     parents: tuple[bytes, ...] = ()
+    pending: int = 0
     policy: OnInputFailure = "cancel"
     callbacks: bytes | None = None
     unique_key: str | None = None
@@ -86,12 +100,13 @@ class NewJob(Struct, frozen=True):
     context: str | None = None
 
 
-Verdict = Literal["stored", "present", "conflict"]
-"""What became of a ``NewJob``: stored now, stored before (same id and content), or refused."""
+Verdict = Literal["stored", "present", "conflict", "unique"]
+"""What became of a ``NewJob``: stored now, stored before (same id and content), refused since its id is
+another job's, or not needed: another job holds its unique key."""
 
 
 class Inserted(Struct, frozen=True):
-    """The answer to one ``NewJob``."""
+    """The answer to one ``NewJob``: its id; with ``unique`` that of the job which holds the key."""
 
     id: bytes
     verdict: Verdict
@@ -202,11 +217,12 @@ MOVED = "moved to "
 
 
 class Copied(Struct, frozen=True):
-    """A job with all that is stored of it, its attempts too: what a move takes from store to store."""
+    """A job with all that is stored of it, attempts and notes too: what a move takes from store to store."""
 
     job: JobRow
     backoff: int | None
     attempts: tuple[AttemptRow, ...]
+    notes: tuple[NoteRow, ...] = ()
     edges: tuple[Edge, ...] = ()
     """Those of which it is the child."""
 
@@ -214,7 +230,8 @@ class Copied(Struct, frozen=True):
     def size(self) -> int:
         """Bytes of what may be large in it."""
         failures = sum(len(one.failure or b"") for one in self.attempts)
-        return len(self.job.args) + len(self.job.result or b"") + failures
+        notes = sum(len(one.body) for one in self.notes)
+        return len(self.job.args) + len(self.job.result or b"") + failures + notes
 
     @property
     def disowned(self) -> bool:
@@ -261,13 +278,23 @@ class JobFilter(Struct, frozen=True, kw_only=True):
 
 
 class QueueRow(Struct, frozen=True):
-    """A queue with its switch and how many jobs it holds, by state."""
+    """A queue with its switch, its limit and how many jobs it holds, by state."""
 
     name: str
-    paused_at: Millis | None
-    paused_by: str | None
-    paused_why: str | None
+    paused_at: Millis | None = None
+    paused_by: str | None = None
+    paused_why: str | None = None
+    most: int | None = None
     counts: dict[str, int] = field(default_factory=dict)
+
+
+class PausedTask(Struct, frozen=True):
+    """A task of which nothing is started, since when, by whom and why."""
+
+    name: str
+    at: Millis
+    by: str
+    why: str
 
 
 class WorkerRow(Struct, frozen=True):

@@ -13,7 +13,9 @@ import msgspec
 from msgspec import Struct
 
 from .job import Claimed
+from .note import Notes
 from .outcome import Outcome
+from .periodic import Declaration
 
 Why = Literal["cancelled", "released", "timeout", "partition"]
 """Why an attempt is to end: asked by a person, its worker stops, its time is over, or its worker is
@@ -28,10 +30,6 @@ class TaskInfo(Struct, array_like=True, frozen=True):
     timeout: int | None
     backoff: int | None
     stops: bool
-
-
-LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
-"""Of a worker and of its children, whose lines come out of one place."""
 
 
 # Worker to child ------------------------------------------------------------------------------
@@ -76,11 +74,13 @@ ToChild = Run | Cancel | TakeBack | Hold | Ping | Stop
 
 
 class Hello(Struct, tag="hello", array_like=True, frozen=True):
-    """The child has imported the app: where its store is and which tasks it knows."""
+    """The child has imported the app: where its store is, which tasks it knows, and what is enqueued by
+    the clock."""
 
     url: str
     tasks: list[TaskInfo]
     retention: dict[str, int]
+    declares: Declaration = Declaration()
 
 
 class ImportFailed(Struct, tag="importfailed", array_like=True, frozen=True):
@@ -100,6 +100,13 @@ class Done(Struct, tag="done", array_like=True, frozen=True):
 
     seqs: list[int]
     outcomes: list[Outcome]
+
+
+class Noted(Struct, tag="noted", array_like=True, frozen=True):
+    """What these attempts tell while they run."""
+
+    seqs: list[int]
+    notes: list[Notes]
 
 
 class HandedBack(Struct, tag="handedback", array_like=True, frozen=True):
@@ -132,7 +139,9 @@ class Warn(Struct, tag="warn", array_like=True, frozen=True):
     stack: str = ""
 
 
-ToWorker = Hello | ImportFailed | Started | Done | HandedBack | Parked | Blocked | Pong | Warn
+ToWorker = (
+    Hello | ImportFailed | Started | Done | Noted | HandedBack | Parked | Blocked | Pong | Warn
+)
 
 encode_message = msgspec.msgpack.Encoder().encode
 decode_to_child = msgspec.msgpack.Decoder(ToChild).decode

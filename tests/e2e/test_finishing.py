@@ -135,11 +135,13 @@ class Holds:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    def turn(self, outcomes: Sequence[Outcome], demand: Demand | None, now: Any = None) -> Turn:
+    def turn(
+        self, outcomes: Sequence[Outcome], demand: Demand | None, now: Any = None, notes: Any = ()
+    ) -> Turn:
         held = [] if self._ended.is_set() else [one for one in outcomes if one.in_transaction]
         if held:
             self._asked.append(monotonic())
-        turn = self._store.turn([one for one in outcomes if one not in held], demand, now)
+        turn = self._store.turn([one for one in outcomes if one not in held], demand, now, notes)
         took = iter(turn.took)
         return replace(turn, took=[None if one in held else next(took) for one in outcomes])
 

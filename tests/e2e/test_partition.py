@@ -68,8 +68,8 @@ class Linked:
             raise StoreUnavailable("the link is cut")
         return verb(*given)
 
-    def turn(self, outcomes: Any, demand: Any) -> Any:
-        turn = self._pass(self._store.turn, (outcomes, demand))
+    def turn(self, outcomes: Any, demand: Any, now: Any = None, notes: Any = ()) -> Any:
+        turn = self._pass(self._store.turn, (outcomes, demand, now, notes))
         if turn.claimed and self._link.delays_claim:
             self._link.delays_claim = False
             self._link.cut()

@@ -27,8 +27,8 @@ class LosesAnswers:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    def turn(self, outcomes: Any, demand: Any, now: Any = None) -> Any:
-        turn = self._store.turn(outcomes, demand, now)
+    def turn(self, outcomes: Any, demand: Any, now: Any = None, notes: Any = ()) -> Any:
+        turn = self._store.turn(outcomes, demand, now, notes)
         if self.lost < 3 and (turn.claimed if self._which == "claim" else outcomes):
             self.lost += 1
             raise StoreUnavailable("the answer was lost")

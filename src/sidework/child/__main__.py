@@ -1,19 +1,20 @@
-"""``python -m sidework.child FD PARENT KIND CONCURRENCY THREADS LOG_LEVEL APP...``: how a worker
-starts a child."""
+"""``python -m sidework.child FD PARENT KIND CONCURRENCY THREADS LOG_LEVEL LOG_FORMAT APP...``: how a
+worker starts a child."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import signal
 import socket
 import sys
 
+from .. import logs
 from ..errors import SideworkError
 from ..outcome import clean
+from ..tasks.context import get_current
 from ..tasks.finding import find_apps
-from ..wire import LOG_FORMAT, ImportFailed, Warn
+from ..wire import ImportFailed, Warn
 from .child import Child
 from .life import die_with_parent
 from .link import Link
@@ -30,6 +31,7 @@ def main(
     concurrency: str,
     threads: str,
     log_level: str,
+    log_format: logs.LogFormat,
     *specs: str,
 ) -> int:
     """Import the app, then serve the worker at the other end of the socket."""
@@ -39,7 +41,8 @@ def main(
     for number in _OURS:
         signal.signal(number, lambda *_: None)
     # Before the app's own words on logging, which win: what jobs log is seen as the worker's is.
-    logging.basicConfig(level=int(log_level), format=LOG_FORMAT)
+    logs.configure(int(log_level), log_format, of_jobs=True)
+    logs.mark(get_current)
     link = Link(socket.socket(fileno=int(descriptor)))
     # What a job forks is no child of the worker: it must not hold the pipe open when this process
     # is dead, and it listens to signals again.
@@ -52,6 +55,7 @@ def main(
     )
     try:
         app = find_apps(specs)
+        app.declares()  # what cannot be stored is told here
     except SideworkError as error:
         link.send(ImportFailed(clean(str(error), 2_000)))
         return 1
@@ -85,4 +89,4 @@ def _hold_signals(how: int) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(*sys.argv[1:]))
+    raise SystemExit(main(*sys.argv[1:]))  # type: ignore[arg-type]  # a worker gives them

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 from collections.abc import Callable
@@ -11,9 +12,11 @@ from ..crashpoint import reach
 from ..retry import delay_seconds
 from ..tasks.registry import AppLike
 from ..wire import Cancel, Done, HandedBack, Hello, Run, Stop, TakeBack, TaskInfo, ToChild
+from .capture import capture
 from .executor import Attempt, attempt_of
 from .link import Link
 from .loop import Loop
+from .notebook import Notebook
 from .reader import Reader
 from .threads import Threads
 from .watchdog import Watchdog
@@ -28,7 +31,7 @@ def hello(app: AppLike) -> Hello:
         fixed = options.backoff is not None and not callable(options.backoff)
         backoff = round(delay_seconds(options.backoff, 1) * 1000) if fixed else None
         tasks.append(TaskInfo(name, timeout, backoff, options.on_partition == "stop"))
-    return Hello(app.url, tasks, app.retention)
+    return Hello(app.url, tasks, app.retention, app.declares())
 
 
 class Child:
@@ -46,8 +49,10 @@ class Child:
     async def serve(self) -> None:
         """Run until the end; on return nothing of it runs any more."""
         own = self._own_process
-        loop = Loop(self._concurrency, self._link, own_process=own)
-        threads = Threads(self._threads_count, self._link, own_process=own)
+        book = Notebook(self._link)
+        loop = Loop(self._concurrency, self._link, book, own_process=own)
+        threads = Threads(self._threads_count, self._link, book, own_process=own)
+        captured = capture(own_process=own)
         watchdog = Watchdog(
             loop, threads, self._link, threading.get_ident(), own_process=self._own_process
         )
@@ -67,6 +72,8 @@ class Child:
         await loop.finish()
         await _beside(threads.finish)
         watchdog.close()
+        logging.getLogger().removeHandler(captured)
+        book.close()
         self._link.close()
 
     def _hear(self, message: ToChild, loop: Loop, threads: Threads, ended: asyncio.Event) -> None:

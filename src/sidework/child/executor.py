@@ -14,6 +14,7 @@ from ..clock import monotonic
 from ..codec import encode
 from ..duration import seconds
 from ..errors import BadValue, NotCommitted
+from ..ids import id_text
 from ..inputs import InputsNotReady
 from ..job import Claimed
 from ..outcome import (
@@ -29,6 +30,7 @@ from ..outcome import (
 from ..retry import delay_seconds
 from ..tasks.context import RunningJob, Stopped, reset_current, set_current
 from ..tasks.registry import Registry
+from ..tasks.signals import Signal, SignalKind
 from ..tasks.task import Task
 
 UNKNOWN_TASK_WAIT = 5_000
@@ -72,11 +74,16 @@ class Attempt:
             args, kwargs = self.task.signature.unbind(self.job.args, self.job.inputs)
         except Exception as error:  # noqa: BLE001 - decoding calls foreign code (hooks, models)
             reset_current(token)
-            return self._unfit(error)
+            return self._told(self._unfit(error))
         try:
-            return self._completed(self.task.function(*args, **kwargs))
+            if self.task.around.attempts:
+                with self.task.around.running(self.running) as around:
+                    value = around.returned(self.task.function(*args, **kwargs))
+            else:
+                value = self.task.function(*args, **kwargs)
+            return self._told(self._completed(value))
         except BaseException as error:  # noqa: BLE001 - whatever user code raises becomes a value
-            return self.failed(error)
+            return self._told(self.failed(error))
         finally:
             reset_current(token)
 
@@ -87,20 +94,29 @@ class Attempt:
             args, kwargs = self.task.signature.unbind(self.job.args, self.job.inputs)
         except Exception as error:  # noqa: BLE001 - decoding calls foreign code (hooks, models)
             reset_current(token)
-            return self._unfit(error)
+            return self._told(self._unfit(error))
         try:
-            if self.timeout is None:
-                return self._completed(await self.task.function(*args, **kwargs))
-            async with asyncio.timeout(self.timeout):
+            if self.task.around.attempts:
+                with self.task.around.running(self.running) as around:
+                    value = around.returned(await self._in_time(args, kwargs))
+            elif self.timeout is None:
                 value = await self.task.function(*args, **kwargs)
-            return self._completed(value)
+            else:
+                value = await self._in_time(args, kwargs)
+            return self._told(self._completed(value))
         except TimeoutError as error:
             late = self.running.deadline is not None and monotonic() >= self.running.deadline
-            return self.failed(Stopped("timeout") if late else error)
+            return self._told(self.failed(Stopped("timeout") if late else error))
         except BaseException as error:  # noqa: BLE001 - whatever user code raises becomes a value
-            return self.failed(error)
+            return self._told(self.failed(error))
         finally:
             reset_current(token)
+
+    async def _in_time(self, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        if self.timeout is None:
+            return await self.task.function(*args, **kwargs)
+        async with asyncio.timeout(self.timeout):
+            return await self.task.function(*args, **kwargs)
 
     def stop(self, why: str) -> None:
         """Raise its flag, and keep why."""
@@ -112,7 +128,21 @@ class Attempt:
         # Only now: what waited in the child for its turn has not used any of its time.
         if self.timeout is not None:
             self.running.deadline = monotonic() + self.timeout
-        return set_current(self.running)
+        token = set_current(self.running)
+        if self.task.around.signals.wants("started"):
+            self._signal("started", None)
+        return token
+
+    def _told(self, outcome: Outcome) -> Outcome:
+        if self.task.around.signals.wants("ended"):
+            self._signal("ended", outcome.kind)
+        return outcome
+
+    def _signal(self, kind: SignalKind, outcome: str | None) -> None:
+        job = self.job
+        self.task.around.signals.send(
+            Signal(kind, id_text(job.id), job.task, job.lane, job.attempt, outcome)
+        )
 
     def _completed(self, value: Any) -> Outcome:
         job = self.job

@@ -15,13 +15,15 @@ from ..wire import Done, HandedBack, Parked, Started
 from .executor import Attempt, Lost
 from .life import vital
 from .link import Link
+from .notebook import Notebook
 
 
 class Loop:
     """Lives on one event loop; only ``post`` and ``take_back`` are called from other threads."""
 
-    def __init__(self, concurrency: int, link: Link, *, own_process: bool) -> None:
+    def __init__(self, concurrency: int, link: Link, book: Notebook, *, own_process: bool) -> None:
         self._concurrency = concurrency
+        self._book = book
         self._own_process = own_process
         self._pid = os.getpid()
         self._link = link
@@ -41,6 +43,7 @@ class Loop:
         """Accept attempts, from any thread."""
         for seq, attempt in items:
             attempt.running.parks_by(functools.partial(self._park, seq))
+            attempt.running.writes_in(self._book, seq)
         self._waiting.extend(items)
         self.loop.call_soon_threadsafe(self._start)
 
@@ -115,7 +118,9 @@ class Loop:
             self._ended(seq, await attempt.run_coroutine())
 
     def _ended(self, seq: int, outcome: Outcome) -> None:
-        del self._running[seq]
+        attempt, _ = self._running.pop(seq)
+        if attempt.running.opened is not None:
+            self._book.end(attempt.running)
         self._seqs.append(seq)
         self._outcomes.append(outcome)
         if not self._flushing:

@@ -20,9 +20,11 @@ from ..outcome import Outcome
 from ..tasks.context import Stopped
 from ..tasks.registry import AppLike
 from ..wire import Cancel, Done, HandedBack, Parked, Run, Started, Stop, TakeBack, ToChild
+from .capture import capture
 from .child import hello
 from .executor import Attempt, attempt_of
 from .link import Link
+from .notebook import Notebook
 from .reader import Reader
 
 
@@ -32,6 +34,7 @@ class Solo:
     def __init__(self, app: AppLike, link: Link) -> None:
         self._app = app
         self._link = link
+        self._book = Notebook(link)
         self._jobs: queue.SimpleQueue[tuple[int, Claimed] | None] = queue.SimpleQueue()
         self._why: dict[int, str] = {}
         self._current = -1
@@ -41,6 +44,7 @@ class Solo:
     def serve(self) -> None:
         """Run jobs until told to stop."""
         signal.signal(signal.SIGTERM, self._terminated)
+        capture(own_process=True)
         Reader(self._link, self._hear, gone=lambda: os._exit(1)).start()
         self._link.send(hello(self._app))
         while True:
@@ -60,13 +64,16 @@ class Solo:
             return attempt
         attempt.alone = True
         attempt.running.parks_by(lambda parked: self._park(seq, parked))
+        attempt.running.writes_in(self._book, seq)
         self._link.send(Started([seq]))
         try:
-            return self._execute(seq, attempt)
+            outcome = self._execute(seq, attempt)
         except Stopped as stopped:
             # The signal came in the few lines around the attempt: it counts all the same. It is
             # sent once for a job, so nothing can raise here again.
-            return attempt.failed(stopped)
+            outcome = attempt.failed(stopped)
+        self._book.end(attempt.running)
+        return outcome
 
     def _park(self, seq: int, parked: bool) -> None:
         if os.getpid() == self._pid:  # else it is a process that the job forked

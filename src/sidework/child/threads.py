@@ -13,6 +13,7 @@ from ..wire import Done, HandedBack, Parked, Started
 from .executor import Attempt
 from .life import vital
 from .link import Link
+from .notebook import Notebook
 
 MOST_PARKED = 500
 """Threads that may wait for other jobs at a time: each costs a stack, and a job that waits for a
@@ -23,8 +24,9 @@ class Threads:
     """At most ``count`` attempts at a time, those that only wait for other jobs not counted; threads
     are made when first needed."""
 
-    def __init__(self, count: int, link: Link, *, own_process: bool) -> None:
+    def __init__(self, count: int, link: Link, book: Notebook, *, own_process: bool) -> None:
         self._count = count
+        self._book = book
         self._own_process = own_process
         self._pid = os.getpid()
         self._link = link
@@ -40,6 +42,7 @@ class Threads:
     def accept(self, seq: int, attempt: Attempt) -> None:
         """Run it when a thread is free."""
         attempt.running.parks_by(lambda parked: self._park(seq, parked))
+        attempt.running.writes_in(self._book, seq)
         with self._lock:
             self._ahead.add(seq)
             self._waiting.put((seq, attempt))
@@ -150,6 +153,8 @@ class Threads:
             reach("child: started, not run")
             # In a context of its own: what one job sets, no other sees.
             done = Done([seq], [self._context.copy().run(attempt.run)])
+            if attempt.running.opened is not None:
+                self._book.end(attempt.running)
             reach("child: run, not told")
         else:
             self._link.send(*told, HandedBack([seq]))

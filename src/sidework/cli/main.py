@@ -11,15 +11,19 @@ import click
 from ..errors import SideworkError
 
 COMMANDS = {
+    "init": ("beginning", "init"),
+    "dev": ("developing", "dev"),
     "worker": ("serving", "worker"),
     "run": ("serving", "run"),
     "jobs": ("jobs", "jobs"),
     "explain": ("explain", "explain"),
     "queues": ("queues", "queues"),
     "workers": ("workers", "workers"),
+    "top": ("top", "top"),
     "db": ("database", "database"),
     "doctor": ("doctor", "doctor"),
     "demo": ("demo", "demo"),
+    "completion": ("completing", "completion"),
 }
 
 

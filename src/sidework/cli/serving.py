@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import logging
 import os
 import re
 import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import click
 
+from .. import logs
 from ..duration import seconds
 from ..errors import BadValue, JobCancelled, JobFailed, SideworkError
 from ..handle import JobHandle
@@ -19,7 +25,6 @@ from ..job import check_queue
 from ..state import State
 from ..store.opening import load_engine, open_store
 from ..store.protocol import Store
-from ..wire import LOG_FORMAT
 from .choosing import chosen_apps
 from .showing import failure_line
 
@@ -27,20 +32,34 @@ _LEVELS = ("debug", "info", "warning", "error")
 _NEGATIVE = re.compile(r"-(\d|\.\d)").match
 
 
+_OPTIONS = (
+    click.argument("apps", metavar="[APP]...", nargs=-1),
+    click.option("--queues", default="", help="Only these queues, separated by commas."),
+    click.option("--children", type=click.IntRange(1, 256), default=os.cpu_count() or 1,
+                 show_default=True, help="Processes that run the jobs."),
+    click.option("--threads", type=click.IntRange(1, 1000), default=8, show_default=True,
+                 help="Per child."),
+    click.option("--concurrency", type=click.IntRange(1, 10_000), default=100, show_default=True,
+                 help="Coroutines at a time, per child."),
+    click.option("--grace", type=click.FloatRange(min=0), default=30.0, show_default=True,
+                 help="Seconds to finish when stopped."),
+    click.option("--log-level", type=click.Choice(_LEVELS, case_sensitive=False), default="info",
+                 show_default=True, help="What is said on stderr, from this level up."),
+)  # fmt: skip
+
+
+def working(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds what a worker can be told, to ``worker`` and to ``dev``."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
 @click.command(short_help="Run the jobs of an app until stopped.")
-@click.argument("apps", metavar="[APP]...", nargs=-1)
-@click.option("--queues", default="", help="Only these queues, separated by commas.")
-@click.option("--children", type=click.IntRange(1, 256), default=os.cpu_count() or 1,
-              show_default=True, help="Processes that run the jobs.")  # fmt: skip
-@click.option(
-    "--threads", type=click.IntRange(1, 1000), default=8, show_default=True, help="Per child."
-)
-@click.option("--concurrency", type=click.IntRange(1, 10_000), default=100, show_default=True,
-              help="Coroutines at a time, per child.")  # fmt: skip
-@click.option("--grace", type=click.FloatRange(min=0), default=30.0, show_default=True,
-              help="Seconds to finish when stopped.")  # fmt: skip
-@click.option("--log-level", type=click.Choice(_LEVELS, case_sensitive=False), default="info",
-              show_default=True, help="What is said on stderr, from this level up.")  # fmt: skip
+@working
+@click.option("--log-format", type=click.Choice(logs.LOG_FORMATS), default="text", show_default=True,
+              help="How it is said: json is an object a line, for programs.")  # fmt: skip
+@click.option("--parent", type=int, hidden=True)
 def worker(
     apps: tuple[str, ...],
     queues: str,
@@ -49,6 +68,8 @@ def worker(
     concurrency: int,
     grace: float,
     log_level: str,
+    log_format: logs.LogFormat,
+    parent: int | None,
 ) -> None:
     """Run the jobs of each APP (module, module:app or path/to/file.py) until stopped.
 
@@ -61,27 +82,52 @@ def worker(
     from ..worker.worker import Worker
 
     level = logging.getLevelNamesMapping()[log_level.upper()]
-    logging.basicConfig(level=level, format=LOG_FORMAT)
-    specs = chosen_apps(apps)
-    lanes = tuple(check_queue(one.strip()) for one in queues.split(",") if one.strip())
-    crew = Crew(specs, children, children, concurrency, threads, level)
+    logs.configure(level, log_format)
     log = logging.getLogger("sidework.worker")
-    working = Worker(
-        crew, _open_existing, lanes, grace, lambda: log.info("ready for %s", ", ".join(specs))
-    )
-    signal.signal(
-        signal.SIGCHLD, signal.SIG_DFL
-    )  # who starts us may have ignored it, and that is inherited
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: working.stop())
-    if url := os.environ.get("SIDEWORK_URL"):
-        load_engine(url)  # while the children start, who will say which it is
-    working.run()
+    # Who develops sees each job, and has not enqueued any yet; a worker in earnest makes no database.
+    dev = None if parent is None else socket.socket(fileno=parent)
+
+    def ready() -> None:
+        log.info("ready for %s", ", ".join(specs))
+        if dev is not None:
+            with contextlib.suppress(OSError):
+                dev.send(b"ready")  # gone: then this worker drains
+
+    try:
+        specs = chosen_apps(apps)
+        lanes = tuple(check_queue(one.strip()) for one in queues.split(",") if one.strip())
+        crew = Crew(specs, children, children, concurrency, threads, level, log_format)
+        opens = _open_existing if dev is None else open_store
+        each_at = logging.DEBUG if dev is None else logging.INFO
+        working = Worker(crew, opens, lanes, grace, ready, each_at=each_at)
+        signal.signal(
+            signal.SIGCHLD, signal.SIG_DFL
+        )  # who starts us may have ignored it, and that is inherited
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: working.stop())
+        if dev is not None:
+            follow = threading.Thread(target=_outlived, args=(dev, working.stop), daemon=True)
+            follow.start()
+        if url := os.environ.get("SIDEWORK_URL"):
+            load_engine(url)  # while the children start, who will say which it is
+        working.run()
+    except SideworkError as error:
+        if log_format != "json":
+            raise
+        log.critical("%s", error)
+        sys.exit(1)
 
 
 def _open_existing(url: str) -> Store:
     """A worker never makes the database: it waits until the app has."""
     return open_store(url, create=False)
+
+
+def _outlived(parent: socket.socket, stop: Callable[[], None]) -> None:
+    """Drain when the process at the other end is gone, however it ended."""
+    with contextlib.suppress(OSError):  # a reset is an end as well
+        parent.recv(1)
+    stop()
 
 
 class Run(click.Command):

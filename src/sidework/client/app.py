@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 from uuid import UUID
 
 from ..codec import TypeHooks
@@ -25,6 +25,7 @@ from ..job import (
     OnInputFailure,
     OnPartition,
     Runner,
+    UniqueUntil,
     check_queue,
 )
 from ..outcome import Outcome
@@ -32,12 +33,18 @@ from ..retry import Backoff
 from ..state import State
 from ..store.opening import absolute, open_store
 from ..store.protocol import RETENTION
+from ..tasks.declaring import Clock, PeriodicOptions
+from ..tasks.following import Callee
 from ..tasks.importing import refuse_at_import
+from ..tasks.middleware import Around, Middleware
 from ..tasks.naming import module_name
 from ..tasks.registry import AppLike, Registry
-from ..tasks.task import AnyTask, Bound, Exceptions, Task, checked_options
+from ..tasks.signals import Observer, SignalKind
+from ..tasks.task import Bound, Exceptions, Task, checked_options
+from ..tasks.unique import UniqueBy
 from ..url import shown
-from .chunks import accepted, chunks, telling
+from .chunks import accepted, counted, in_chunks, telling
+from .declaring import TASK_DEFAULTS, TaskDecorator
 from .handle import Handle
 from .waiter import Waiter
 
@@ -49,6 +56,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 _PAGE = 200
 
@@ -77,12 +85,14 @@ class Sidework(AppLike):
         if file is not None and not os.path.exists(file):
             file = None  # typed in, or read from a pipe: there is no module to import
         self.module = module_name(frame.f_globals.get("__name__", "__main__"))
+        self.modules = (self.module,)
         self.file = None if file is None else os.path.abspath(file)
         folder = os.getcwd() if self.file is None else os.path.dirname(self.file)
         stem = "app" if self.file is None else os.path.splitext(os.path.basename(self.file))[0]
         self.url = absolute(url or os.environ.get("SIDEWORK_URL") or f"{stem}.sidework.db", folder)
         self.registry = Registry()
         self.hooks = TypeHooks()
+        self.around = Around()
         self.retention = dict(RETENTION)
         if keep_completed is not None:
             self.retention["completed_age"] = round(
@@ -92,6 +102,9 @@ class Sidework(AppLike):
             kept = round(seconds(keep_failed, "keep_failed") * 1000)
             self.retention["cancelled_age"] = self.retention["discarded_age"] = kept
         self._lock = threading.Lock()
+        # Where the store and the waiter come from; a test puts its own here (``testing``).
+        self._opens: Callable[[str], Store] = open_store
+        self._waits: Callable[[Store], Waiter] = Waiter
         self._store: Store | None = None
         self._waiter: Waiter | None = None
         self._gatherer: Gatherer | None = None
@@ -110,7 +123,7 @@ class Sidework(AppLike):
             return store
         with self._lock:
             if self._store is None:
-                self._store = open_store(self.url)
+                self._store = self._opens(self.url)
             return self._store
 
     @property
@@ -119,7 +132,7 @@ class Sidework(AppLike):
         store = self.store
         with self._lock:
             if self._waiter is None:
-                self._waiter = Waiter(store)
+                self._waiter = self._waits(store)
             return self._waiter
 
     def close(self) -> None:
@@ -156,9 +169,11 @@ class Sidework(AppLike):
         on_partition: OnPartition = "run",
         runner: Runner | None = None,
         on_input_failure: OnInputFailure = "cancel",
-        on_success: AnyTask | None = None,
-        on_failure: AnyTask | None = None,
-        on_final: AnyTask | None = None,
+        on_success: Callee | None = None,
+        on_failure: Callee | None = None,
+        on_final: Callee | None = None,
+        unique: UniqueBy = False,
+        unique_until: UniqueUntil | None = None,
     ) -> TaskDecorator: ...
 
     def task(self, function: Any = None, *, name: str | None = None, **options: Any) -> Any:
@@ -174,24 +189,48 @@ class Sidework(AppLike):
         ``on_input_failure``: a job one of whose inputs did not complete is cancelled too, or with
         ``"continue"`` given an ``InputFailed``. ``on_success``, ``on_failure``, ``on_final``: tasks that
         are enqueued when a job ends, with its result, a ``JobFailure`` or a ``JobEnd``.
+        ``unique``: what makes a job the only one: a parameter's name, several, a function of the arguments,
+        or True for all. While one is there, enqueue gives its handle (``handle.existing``).
+        ``unique_until``: ``"final"`` (the default), or ``"started"``: another may be enqueued from then on.
         """
-        unknown = set(options) - set(_TASK_DEFAULTS)
+        unknown = set(options) - set(TASK_DEFAULTS)
         if unknown:
-            known = ", ".join(sorted({*_TASK_DEFAULTS, "name"}))
+            known = ", ".join(sorted({*TASK_DEFAULTS, "name"}))
             raise BadValue(f"unknown option {sorted(unknown)[0]!r} of a task; there are: {known}")
 
         def declare(function: Callable[..., Any]) -> Task[Any, Any, Any]:
             made: Task[Any, Any, Any] = Task(
                 function,
                 name,
-                checked_options(function, **{**_TASK_DEFAULTS, **options}),
+                checked_options(function, **{**TASK_DEFAULTS, **options}),
                 self.hooks,
                 self,
+                self.around,
             )
             self.registry.add(made)
             return made
 
         return declare if function is None else declare(function)
+
+    def periodic(
+        self, cron: str | None = None, /, **options: Unpack[PeriodicOptions]
+    ) -> Callable[[T], T]:
+        """Declare that a task is enqueued by the clock; above or below ``@app.task``, as often as wanted.
+
+        ``cron``: minute, hour, day of month, month, day of week, by the clock on the wall in ``tz`` (UTC);
+        or ``every`` so long, counted from ``start``, else from 1970 in UTC. ``args``, ``kwargs``: of the
+        task. ``name``: by default the task's and the schedule. ``misfire``: of the ticks that nobody fired
+        in time ``"once"`` makes up for the last one, ``"all"`` for each (the last 500), ``"skip"`` for none.
+        ``overlap``: while the job of the tick before is live ``"skip"`` leaves a tick out, ``"queue"`` has
+        it wait. ``jitter``: a job becomes due up to so much later. ``start``, ``end``: no ticks outside.
+        """
+        clock = Clock(self.module, cron, options)
+
+        def declare(target: T) -> T:
+            self.registry.clock(target, clock)
+            return target
+
+        return declare
 
     def register_type(
         self, kind: type[R], *, encode: Callable[[R], Any], decode: Callable[[Any], R]
@@ -199,17 +238,33 @@ class Sidework(AppLike):
         """Store values of an own type as ``encode(value)``, read back by ``decode(stored)``."""
         self.hooks.register(kind, encode, decode)
 
+    def use(self, middleware: Middleware) -> None:
+        """Put a ``Middleware`` around handing over and around attempts: the first one used is outermost."""
+        self.around.use(middleware)
+
+    def on(self, kind: SignalKind) -> Callable[[Observer], Observer]:
+        """Declare an observer of what happens in this process: ``"enqueued"``, and where attempts run
+        ``"started"`` and ``"ended"``. It gets a ``Signal``; an error of its own is logged."""
+
+        observers = self.around.signals.of(kind)
+
+        def declare(observer: Observer) -> Observer:
+            observers.append(observer)
+            return observer
+
+        return declare
+
     # Handing over -------------------------------------------------------------------------------
 
     def submit(self, job: NewJob, returns: Any, connection: Any) -> Handle[Any]:
         """Store a job that a task has made; on ``connection`` when one is given."""
         (inserted,) = self._insert([job], connection)
-        return Handle(self, inserted.id, returns)
+        return Handle(self, inserted.id, returns, existing=inserted.verdict == "unique")
 
     async def asubmit(self, job: NewJob, returns: Any, connection: Any) -> Handle[Any]:
         """``submit`` for coroutines: the event loop goes on, and callers that meet share a commit."""
         (inserted,) = await self._ainsert([job], connection)
-        return Handle(self, inserted.id, returns)
+        return Handle(self, inserted.id, returns, existing=inserted.verdict == "unique")
 
     def finish_on(self, connection: Any, outcome: Outcome) -> bool:
         """Store a running job's own end on its connection; False when its claim was lost."""
@@ -221,6 +276,12 @@ class Sidework(AppLike):
 
     def _insert(self, jobs: list[NewJob], connection: Any) -> list[Inserted]:
         refuse_at_import("enqueues a job")
+        if self.around.enqueues:
+            with self.around.handing(jobs) as jobs:
+                return self._store_jobs(jobs, connection)
+        return self._store_jobs(jobs, connection)
+
+    def _store_jobs(self, jobs: list[NewJob], connection: Any) -> list[Inserted]:
         store = self.store
         if connection is None:
             return accepted(store.insert(jobs))
@@ -228,6 +289,12 @@ class Sidework(AppLike):
 
     async def _ainsert(self, jobs: list[NewJob], connection: Any) -> list[Inserted]:
         refuse_at_import("enqueues a job")
+        if self.around.enqueues:
+            with self.around.handing(jobs) as jobs:
+                return await self._astore_jobs(jobs, connection)
+        return await self._astore_jobs(jobs, connection)
+
+    async def _astore_jobs(self, jobs: list[NewJob], connection: Any) -> list[Inserted]:
         if connection is None:
             self.store.outside()  # asked on this thread: the gatherer's own is in no transaction
             return accepted(await self._gather().insert(jobs))
@@ -242,26 +309,25 @@ class Sidework(AppLike):
             return self._gatherer
 
     def enqueue_many(self, bound: Iterable[Bound[R]]) -> int:
-        """Store many jobs, streamed in chunks of 500, each chunk durable by itself; how many.
+        """Store many jobs, streamed in chunks of 500, each chunk durable by itself; how many. Those whose
+        unique key another job holds are not counted.
 
         When the id of one is taken (``JobConflict``), the chunks before it and the rest of its own
         are stored, as the error says. Jobs that were bound with a ``connection`` are there when its
         owner commits.
         """
         stored = 0
-        for chunk, connection in chunks(bound):
+        for chunk, connection in in_chunks(bound):
             with telling(stored):
-                self._insert(chunk, connection)
-            stored += len(chunk)
+                stored += counted(self._insert(chunk, connection))
         return stored
 
     async def aenqueue_many(self, bound: Iterable[Bound[R]]) -> int:
         """``enqueue_many`` for coroutines: the event loop goes on between and during chunks."""
         stored = 0
-        for chunk, connection in chunks(bound):
+        for chunk, connection in in_chunks(bound):
             with telling(stored):
-                await self._ainsert(chunk, connection)
-            stored += len(chunk)
+                stored += counted(await self._ainsert(chunk, connection))
         return stored
 
     def transaction(self) -> AbstractContextManager[Any]:
@@ -328,38 +394,6 @@ class Sidework(AppLike):
 
         lanes = tuple(check_queue(queue) for queue in _several(queues))
         return EmbeddedWorker(self, lanes, threads, concurrency)
-
-
-_TASK_DEFAULTS: dict[str, Any] = {
-    "queue": "default",
-    "priority": 0,
-    "retries": 0,
-    "backoff": None,
-    "timeout": None,
-    "retry_on": Exception,
-    "discard_on": (),
-    "on_crash": "rescue",
-    "on_partition": "run",
-    "runner": None,
-    "on_input_failure": "cancel",
-    "on_success": None,
-    "on_failure": None,
-    "on_final": None,
-}
-
-
-class TaskDecorator:
-    """What ``@app.task(...)`` with options is to a type checker."""
-
-    @overload
-    def __call__(
-        self, function: Callable[P, Coroutine[Any, Any, R]], /
-    ) -> Task[P, R, Coroutine[Any, Any, R]]: ...
-    @overload
-    def __call__(self, function: Callable[P, R], /) -> Task[P, R, R]: ...
-    def __call__(self, function: Any, /) -> Any:
-        """Never called: the decorator is a plain function."""
-        raise AssertionError
 
 
 def _several(given: str | Iterable[str]) -> tuple[str, ...]:

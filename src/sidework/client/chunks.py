@@ -1,4 +1,4 @@
-"""Many bound jobs as one enqueue takes them: chunk by chunk, each durable by itself."""
+"""Many jobs as they go into one transaction each, and what is said when one of them is refused."""
 
 from __future__ import annotations
 
@@ -14,18 +14,7 @@ from ..tasks.task import Bound
 _CHUNK = 500
 
 
-def accepted(inserted: list[Inserted]) -> list[Inserted]:
-    """The answers, none of which is a refusal; else ``JobConflict``."""
-    for one in inserted:
-        if one.verdict == "conflict":
-            raise JobConflict(
-                f"job {id_text(one.id)} exists with another task or other arguments: "
-                "an id names one job for ever"
-            )
-    return inserted
-
-
-def chunks(bound: Iterable[Bound[Any]]) -> Iterator[tuple[list[NewJob], Any]]:
+def in_chunks(bound: Iterable[Bound[Any]]) -> Iterator[tuple[list[NewJob], Any]]:
     """Jobs in the order given, as many as go into one transaction, each with their connection."""
     chunk: list[NewJob] = []
     connection: Any = None
@@ -52,3 +41,19 @@ def telling(stored: int) -> Iterator[None]:
         raise JobConflict(
             f"{conflict}; the other jobs of its chunk are stored, and the {stored} before them"
         ) from None
+
+
+def accepted(inserted: list[Inserted]) -> list[Inserted]:
+    """The answers, none of which is a refusal; else ``JobConflict``."""
+    for one in inserted:
+        if one.verdict == "conflict":
+            raise JobConflict(
+                f"job {id_text(one.id)} exists with another task or other arguments: "
+                "an id names one job for ever"
+            )
+    return inserted
+
+
+def counted(inserted: list[Inserted]) -> int:
+    """How many of them are there by this, or were by the same before."""
+    return sum(one.verdict != "unique" for one in inserted)

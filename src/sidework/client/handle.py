@@ -30,8 +30,11 @@ _LOOK_SECONDS = 0.25
 class Handle(Generic[R]):
     """See ``handle.JobHandle``."""
 
-    def __init__(self, app: Sidework, raw_id: bytes, returns: Any) -> None:
+    def __init__(
+        self, app: Sidework, raw_id: bytes, returns: Any, *, existing: bool = False
+    ) -> None:
         self._app = app
+        self.existing = existing
         self._raw = raw_id
         self._returns = returns
 

@@ -20,7 +20,7 @@ Has = Callable[[Runner, str], bool]
 Walk = Callable[[Runner, str, int], list[tuple[str, bool]]]
 """The next lanes with available jobs after one, at most so many, and whether they have any of a runner."""
 Take = Callable[[Runner, str, int], list[Claimed]]
-"""Claim at most so many jobs of a runner from a lane, in the order of promise I6."""
+"""Claim at most so many jobs of a runner (0: none) from a lane, in the order of promise I6."""
 
 
 class Lanes:
@@ -41,6 +41,7 @@ class Lanes:
         """Take what the demand has places for, evenly among open lanes; for which runners it was less."""
         taken: list[Claimed] = []
         short: set[Runner] = set()
+        rooms = dict(demand.most)
         for runner, places in demand.places.items():
             if places <= 0:
                 continue
@@ -52,9 +53,11 @@ class Lanes:
                     share = -(-left // (len(line) - position))
                     if share <= 0:
                         break
-                    got = take(runner, lane, share)
+                    got = take(runner, lane, min(share, rooms.get(lane, share)))
                     taken += got
                     left -= len(got)
+                    if lane in rooms:
+                        rooms[lane] -= len(got)
                     if len(got) == share:
                         fuller.append(lane)
                     if first:

@@ -56,9 +56,10 @@ def file_path(url: str) -> str | None:
     return os.path.expanduser(rest[1:])
 
 
-def open_store(url: str, *, create: bool = True) -> Store:
-    """The store at an absolute URL; ``create=False`` refuses to make a database that is not there."""
-    return _engine(url)(create)
+def open_store(url: str, *, create: bool = True, durable: bool = True) -> Store:
+    """The store at an absolute URL; ``create=False`` refuses to make a database that is not there.
+    One that is not ``durable`` may lose what it acknowledged when the power fails: for users' tests."""
+    return _engine(url)(create, durable)
 
 
 def load_engine(url: str) -> None:
@@ -72,12 +73,12 @@ def load_engine(url: str) -> None:
     threading.Thread(target=load, name="sidework-load", daemon=True).start()
 
 
-def _engine(url: str) -> Callable[[bool], Store]:
+def _engine(url: str) -> Callable[[bool, bool], Store]:
     path = file_path(url)
     if path is not None:
         from .sqlite.engine import SqliteStore
 
-        return lambda create: SqliteStore(path, create=create)
+        return lambda create, durable: SqliteStore(path, create=create, durable=durable)
     scheme = url.partition("://")[0]
     if scheme not in ("postgresql", "postgres"):
         named = repr(scheme) if _SCHEME.fullmatch(scheme) else "such"
@@ -93,4 +94,4 @@ def _engine(url: str) -> Callable[[bool], Store]:
         ) from None
     from .postgres.engine import PostgresStore
 
-    return lambda _create: PostgresStore(url)
+    return lambda _create, _durable: PostgresStore(url)

@@ -1,8 +1,8 @@
 """What every engine does, grouped by noun; the rest of Sidework sees only this.
 
-Values first, then the verbs: ``Jobs``, ``Transactions``, ``Claims``, ``Workers``, ``Queues``, ``Chores``,
-``Bells``, ``Upkeep``, ``Copies``, and ``Store``, which is all of them. What each does is said at the engines,
-whose verbs stand in this order.
+Values first, then the verbs: ``Jobs``, ``Transactions``, ``Claims``, ``Workers``, ``Queues``, ``Limits``,
+``Chores``, ``Bells``, ``Upkeep``, ``Copies``, and ``Store``, which is all of them; ``journal`` and
+``periodics`` have a file each. What each does is said at the engines, whose verbs stand in this order.
 
 Every verb is atomic and durable when it returns. ``now`` moves time in tests; without it the
 engine's own clock counts. Errors are ``StoreError``s, and ``BadValue`` for what no store takes
@@ -28,12 +28,16 @@ from ..job import (
     JobFilter,
     JobRow,
     NewJob,
+    PausedTask,
     QueueRow,
     Runner,
     Verdict,
     WorkerRow,
 )
+from ..note import Notes
 from ..outcome import Outcome
+from .journal import Journal
+from .periodics import Periodics
 
 RETENTION: dict[str, int] = {
     "completed_age": 24 * 3600 * 1000,
@@ -55,11 +59,13 @@ DUMP_BYTES = 1_000_000
 
 
 class Demand(Struct, frozen=True):
-    """What a worker could start now: how many jobs of each runner, from which lanes (empty: all)."""
+    """What a worker could start now: how many jobs of each runner, from which lanes (empty: all), and how
+    many at most of some of them (``most``)."""
 
     worker: int
     places: dict[Runner, int]
     lanes: tuple[str, ...] = ()
+    most: dict[str, int] = {}
 
 
 class Turn(Struct, frozen=True):
@@ -71,12 +77,14 @@ class Turn(Struct, frozen=True):
     to claim than was asked for.
     ``due_in`` is the milliseconds until another look is worth it, by the store's clock, which is none of the
     worker's: the next waiting job becomes due, or what the engine's hints left out may be seen.
+    ``limited`` are the lanes that had a limit: an end of one of their jobs makes room for another.
     """
 
     took: Sequence[bool | None]
     claimed: list[Claimed]
     short: frozenset[Runner]
     due_in: Millis | None
+    limited: frozenset[str] = frozenset()
 
 
 class Finding(Struct, frozen=True):
@@ -121,11 +129,16 @@ class Transactions(Protocol):
 
 
 class Claims(Protocol):
-    """What a worker does with jobs. A ``turn`` with a demand of a worker that is not known (any more) is
+    """What a worker does with jobs: in a ``turn`` it says what running ones tell, then how others ended, then
+    asks for more. A ``turn`` with a demand of a worker that is not known (any more) is
     ``StoreRefused`` as a whole: it registers, then says it again."""
 
     def turn(
-        self, outcomes: Sequence[Outcome], demand: Demand | None, now: Millis | None = None
+        self,
+        outcomes: Sequence[Outcome],
+        demand: Demand | None,
+        now: Millis | None = None,
+        notes: Sequence[Notes] = (),
     ) -> Turn: ...
     def cancelling(self, worker: int) -> list[bytes]: ...
     def held(self, worker: int) -> list[Held] | None: ...
@@ -173,6 +186,22 @@ class Queues(Protocol):
     def switch(self, queue: str) -> QueueRow: ...
     def pause(self, queue: str, by: str, why: str, now: Millis | None = None) -> None: ...
     def resume(self, queue: str) -> bool: ...
+
+
+class Limits(Protocol):
+    """What narrows a queue or holds back a task, for all workers. ``limit``: so many jobs of the queue run at a
+    time, whoever claims them (promise I11; None: any number). ``declare`` is the same from code: it counts
+    when it differs from what was declared last, so that what a person sets stands. ``running`` is how many
+    run now. A paused task's jobs are set aside as claims come to them; ``bring_back`` gives back at most so
+    many of tasks that are open again: ``resume`` begins with it, and a chore goes on."""
+
+    def limit(self, queue: str, most: int | None) -> None: ...
+    def declare(self, queue: str, most: int) -> bool: ...
+    def running(self, queue: str) -> int: ...
+    def pause(self, task: str, by: str, why: str, now: Millis | None = None) -> None: ...
+    def resume(self, task: str) -> bool: ...
+    def paused(self) -> list[PausedTask]: ...
+    def bring_back(self, limit: int) -> int: ...
 
 
 class Chores(Protocol):
@@ -244,5 +273,11 @@ class Store(Jobs, Transactions, Claims, Workers, Queues, Chores, Bells, Upkeep, 
     def url(self) -> str: ...
     @property
     def flows(self) -> Flows: ...
+    @property
+    def journal(self) -> Journal: ...
+    @property
+    def limits(self) -> Limits: ...
+    @property
+    def periodics(self) -> Periodics: ...
     def hurry(self, seconds: float) -> None: ...
     def close(self) -> None: ...

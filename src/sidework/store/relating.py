@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..errors import BadValue, JobNotFound
+from msgspec.structs import replace
+
+from ..errors import BadValue, JobConflict, JobNotFound
 from ..ids import id_text
-from ..job import CALL, Edge, NewJob
+from ..job import CALL, Edge, Inserted, NewJob
 from ..state import State
 
 Ends = Mapping[bytes, tuple[State, bool]]
@@ -50,9 +52,26 @@ def edges_of(jobs: Sequence[NewJob], ends: Ends) -> list[list[Edge]]:
     return edges
 
 
-def pending(edges: Sequence[Edge]) -> int:
-    """How many inputs a job with these edges waits for."""
-    return sum(not edge.done and edge.policy != CALL for edge in edges)
+def with_pending(jobs: Sequence[NewJob], edges: Sequence[Sequence[Edge]]) -> list[NewJob]:
+    """The jobs, each with how many inputs it waits for by its edges."""
+    return [
+        replace(job, pending=sum(not one.done and one.policy != CALL for one in its))
+        for job, its in zip(jobs, edges, strict=True)
+    ]
+
+
+def refuse_orphans(jobs: Sequence[NewJob], told: Sequence[Inserted]) -> None:
+    """``JobConflict`` when one waits for another of them that was not stored."""
+    verdicts = {job.id: one.verdict for job, one in zip(jobs, told, strict=True)}
+    for job in jobs:
+        for parent in job.parents:
+            verdict = verdicts.get(parent, "stored")
+            if verdict in ("unique", "conflict"):
+                why = "another holds its unique key" if verdict == "unique" else "its id is taken"
+                raise JobConflict(
+                    f"job {id_text(job.id)} ({job.task}) would wait for job {id_text(parent)}, which is not "
+                    f"stored, since {why}: nothing of this is"
+                )
 
 
 def _refuse_circles(jobs: Mapping[bytes, NewJob]) -> None:

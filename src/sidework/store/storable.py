@@ -12,8 +12,10 @@ import functools
 from collections.abc import Iterable, Sequence
 
 from ..errors import BadValue
-from ..job import Copied, JobFilter, NewJob
+from ..job import MOST_LIMIT, Copied, JobFilter, NewJob
+from ..note import NOTE_KINDS, Notes
 from ..outcome import Outcome, clean
+from ..periodic import Declaration, Firing
 from ..state import FINAL, State
 from .protocol import Demand
 
@@ -80,13 +82,49 @@ def check_outcomes(outcomes: Iterable[Outcome]) -> None:
             check_moment(one.delay, "delay")
 
 
+def check_notes(told: Iterable[Notes]) -> None:
+    """``BadValue`` for what no running job can tell."""
+    for one in told:
+        check_id(one.id)
+        check_number(one.fence, "fence", -_BIG, _BIG - 1)
+        check_number(one.cut, "cut", 0, _SMALL - 1)
+        for number in one.drops:
+            check_number(number, "number", 1, _SMALL - 1)
+        for note in one.notes:
+            check_number(note.number, "number", 1, _SMALL - 1)
+            check_moment(note.at, "at")
+            if note.kind not in NOTE_KINDS:
+                raise BadValue(f"kind={note.kind!r}: expected one of {', '.join(NOTE_KINDS)}")
+
+
 def check_demand(demand: Demand) -> None:
     """``BadValue`` for a worker or lanes that cannot be, or more places than can be counted."""
     check_worker(demand.worker)
     for lane in demand.lanes:
         check_text(lane, "lane")
-    for places in demand.places.values():
+    for places in (*demand.places.values(), *demand.most.values()):
         check_number(places, "places", -_BIG, _SMALL - 1)
+
+
+def check_declaration(worker: int, mine: Declaration) -> None:
+    """``BadValue`` for what no store should take."""
+    check_worker(worker)
+    for app in mine.apps:
+        check_name(app, "app")
+    for entry in mine.entries:
+        check_name(entry.name, "periodic")
+        check_name(entry.app, "app")
+    check_jobs(entry.job_of(0) for entry in mine.entries)
+
+
+def check_firings(firings: Sequence[Firing]) -> None:
+    """``BadValue`` for what no store should take."""
+    for firing in firings:
+        check_name(firing.name, "periodic")
+        for moment in (firing.next_at, firing.look_at, firing.last_at):
+            if moment is not None:
+                check_moment(moment, "tick")
+        check_jobs(firing.jobs)
 
 
 def check_copied(jobs: Iterable[Copied]) -> None:
@@ -116,6 +154,11 @@ def check_copied(jobs: Iterable[Copied]) -> None:
             check_moment(attempt.started_at, "started_at")
             check_moment(attempt.finished_at, "finished_at")
             check_worker(attempt.worker or 0)
+        for note in one.notes:
+            check_number(note.fence, "fence", 0, _BIG // 2)
+            check_number(note.number, "number", 0, _SMALL - 1)
+            check_text(note.kind, "kind")
+            check_moment(note.at, "at")
 
 
 def check_filter(want: JobFilter) -> None:
@@ -175,6 +218,11 @@ def check_pid(pid: int) -> None:
 def check_limit(limit: int) -> None:
     """``BadValue`` for what cannot be a number of rows."""
     check_number(limit, "limit", 0, _BIG - 1)
+
+
+def check_most(most: int | None) -> None:
+    """``BadValue`` for what cannot be how many jobs run at a time."""
+    check_number(1 if most is None else most, "limit", 1, MOST_LIMIT)
 
 
 def check_retention(retention: dict[str, int]) -> None:

@@ -8,13 +8,16 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Protocol
 
-from ..codec import encode
+import msgspec
+
+from ..codec import TypeHooks, encode
 from ..errors import ClaimLost, SideworkError
 from ..ids import id_text
 from ..job import Claimed
 from ..outcome import Outcome
+from .pad import Pad
 from .task import Task
 
 
@@ -27,11 +30,19 @@ class Stopped(BaseException):
         super().__init__(why)
 
 
+class Book(Protocol):
+    """Takes what running jobs tell."""
+
+    def pad(self, job: RunningJob, claim: Claimed) -> Pad | None: ...
+    def told(self, job: RunningJob) -> None: ...
+
+
 class RunningJob:
     """The job that runs here: a view of its claim, made for every attempt and read by few."""
 
     __slots__ = (
-        "_claim", "_park", "_should_stop", "_task", "_waits", "deadline", "finished", "in_transaction",
+        "_book", "_claim", "_park", "_should_stop", "_task", "_waits", "deadline", "finished",
+        "in_transaction", "opened", "seq",
     )  # fmt: skip
 
     def __init__(self, claim: Claimed, task: Task[Any, Any, Any]) -> None:
@@ -40,6 +51,10 @@ class RunningJob:
         self._should_stop = False
         self._park: Callable[[bool], None] = _stay
         self._waits = 0
+        self._book: Book | None = None
+        self.seq = -1
+        self.opened: Pad | None = None
+        """What it has told, once it has told anything."""
         self.deadline: float | None = None
         """When its time is over, in seconds of ``clock.monotonic``; ``None`` without a timeout."""
         self.in_transaction = False
@@ -56,6 +71,11 @@ class RunningJob:
     def task(self) -> str:
         """The task's name."""
         return self._claim.task
+
+    @property
+    def hooks(self) -> TypeHooks:
+        """How its app stores own types."""
+        return self._task.hooks
 
     @property
     def queue(self) -> str:
@@ -76,6 +96,12 @@ class RunningJob:
     def fence(self) -> int:
         """The number of this claim: it grows at every claim of the job and never repeats."""
         return self._claim.fence
+
+    @property
+    def context(self) -> dict[str, str]:
+        """What middleware gave it along when it was handed over."""
+        stored = self._claim.context
+        return {} if stored is None else msgspec.json.decode(stored, type=dict[str, str])
 
     @property
     def should_stop(self) -> bool:
@@ -130,6 +156,19 @@ class RunningJob:
     def parks_by(self, park: Callable[[bool], None]) -> None:
         """Say how the place that this attempt takes is given back (True) and taken again (False)."""
         self._park = park
+
+    def writes_in(self, book: Book, seq: int) -> None:
+        """Say where it writes what it tells, and by which number it is known there."""
+        self._book, self.seq = book, seq
+
+    def pad(self) -> Pad | None:
+        """Where to write what it tells, before ``told``; ``None`` when nobody would read it."""
+        return None if self._book is None else self._book.pad(self, self._claim)
+
+    def told(self) -> None:
+        """Something was written."""
+        if self._book is not None:
+            self._book.told(self)
 
     @contextmanager
     def parked(self) -> Iterator[None]:
@@ -208,5 +247,6 @@ def _on_a_loop() -> bool:
         return False
 
 
+get_current = _current.get
 set_current = _current.set
 reset_current = _current.reset

@@ -34,10 +34,13 @@ _OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep
 class Several(AppLike):
     """Apps that one worker serves together: one store, all their tasks."""
 
-    def __init__(self, url: str, registry: Registry, retention: dict[str, int]) -> None:
+    def __init__(
+        self, url: str, registry: Registry, retention: dict[str, int], modules: tuple[str, ...]
+    ) -> None:
         self.url = url
         self.registry = registry
         self.retention = retention
+        self.modules = modules
 
 
 def _is_task(value: object) -> TypeGuard[Task[Any, Any, Any]]:
@@ -57,9 +60,9 @@ def find_apps(specs: Sequence[str]) -> AppLike:
                 f"{first_spec} is on {shown(first.url)} and {spec} on {shown(app.url)}: "
                 "one worker serves one store; start a worker for each"
             )
-        for name in app.registry.names():
-            registry.add(app.registry.get(name))
-    return Several(first.url, registry, first.retention)
+        registry.join(app.registry)
+    modules = tuple(name for _, app in found.values() for name in app.modules)
+    return Several(first.url, registry, first.retention, modules)
 
 
 def find_app(spec: str) -> AppLike:

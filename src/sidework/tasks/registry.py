@@ -5,14 +5,18 @@ from __future__ import annotations
 from typing import Any, TypeGuard
 
 from ..errors import BadTask, TaskNotFound
+from ..periodic import Declaration, Periodic
+from .declaring import Clock, Ticking
 from .task import Task
 
 
 class Registry:
-    """Every task that the app's modules have declared."""
+    """Every task that the app's modules have declared, and what the clock enqueues of them."""
 
     def __init__(self) -> None:
         self._tasks: dict[str, Task[Any, Any, Any]] = {}
+        self._ticking: dict[str, Ticking] = {}
+        self._clocks: list[tuple[Any, Clock]] = []  # of functions that are no tasks yet
 
     def add(self, task: Task[Any, Any, Any]) -> None:
         """Declare a task; ``BadTask`` when another function has its name."""
@@ -20,6 +24,44 @@ class Registry:
         if known is not None and not _same_source(known, task):
             raise BadTask(f"two tasks are called {task.name!r}: give one of them name='...'")
         self._tasks[task.name] = task
+        clocks = [clock for function, clock in self._clocks if function is task.function]
+        self._clocks = [one for one in self._clocks if one[0] is not task.function]
+        for clock in clocks:
+            self._tick(clock.of(task))
+
+    def clock(self, target: object, clock: Clock) -> None:
+        """Declare a periodic of a task, or of a function that becomes one."""
+        if not isinstance(target, Task):
+            if not callable(target):
+                raise BadTask(f"{target!r} has @app.periodic and is no function")
+            self._clocks.append((target, clock))
+        elif self._tasks.get(target.name) is not target:
+            raise BadTask(f"{target.name} has @app.periodic of an app of which it is no task")
+        else:
+            self._tick(clock.of(target))
+
+    def _tick(self, made: Ticking) -> None:
+        known = self._ticking.get(made.name)
+        if known is not None and (
+            known.task is made.task or not _same_source(known.task, made.task)
+        ):
+            raise BadTask(f"two periodics are called {made.name!r}: give one of them name='...'")
+        self._ticking[made.name] = made
+
+    def periodics(self) -> list[Periodic]:
+        """What the clock enqueues, by name; ``BadTask`` when one cannot be stored after all."""
+        for function, _ in self._clocks:
+            named = getattr(function, "__qualname__", repr(function))
+            raise BadTask(f"{named} has @app.periodic and is no task: write @app.task beside it")
+        return [self._ticking[name].entry() for name in sorted(self._ticking)]
+
+    def join(self, other: Registry) -> None:
+        """Declare what another one has, too."""
+        for name in other.names():
+            self.add(other.get(name))
+        for made in other._ticking.values():
+            self._tick(made)
+        self._clocks += other._clocks
 
     def find(self, name: str) -> Task[Any, Any, Any] | None:
         """The task of that name, if there is one."""
@@ -45,6 +87,12 @@ class AppLike:
     registry: Registry
     retention: dict[str, int]
     url: str
+    modules: tuple[str, ...]
+    """Which made the app, or the apps."""
+
+    def declares(self) -> Declaration:
+        """What the clock enqueues of this app; ``BadTask`` when something cannot be."""
+        return Declaration(self.modules, tuple(self.registry.periodics()))
 
 
 def is_app(value: object) -> TypeGuard[AppLike]:

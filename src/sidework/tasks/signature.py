@@ -94,6 +94,12 @@ class Signature:
                 named[parameter] = value
         return named
 
+    def arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """What each parameter gets by a call that ``bind`` takes, defaults too."""
+        bound = self._signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return bound.arguments
+
     def unbind(self, raw: bytes, inputs: Sequence[Input] = ()) -> tuple[list[Any], dict[str, Any]]:
         """The stored call as positional and keyword arguments, in the annotated types, with the results
         of other jobs where it takes some."""
@@ -153,6 +159,11 @@ class Signature:
                 f"{self._name}{self._signature} cannot be a callback: it is called with one argument"
             )
         return first.name
+
+    @property
+    def names(self) -> list[str]:
+        """What the parameters are called; their annotations are not looked at."""
+        return list(self._signature.parameters)
 
     @property
     def returns(self) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Generic, ParamSpec, TypedDict, TypeVar, Unpack, cast
 from uuid import UUID
@@ -11,7 +11,7 @@ from uuid import UUID
 from msgspec import Struct
 from msgspec.structs import astuple, replace
 
-from ..callbacks import CALLED, Callback, When, encode_callbacks
+from ..callbacks import Callback, When, encode_callbacks
 from ..clock import to_millis
 from ..codec import TypeHooks
 from ..duration import Duration, seconds
@@ -29,13 +29,16 @@ from ..job import (
     OnInputFailure,
     OnPartition,
     Runner,
+    UniqueUntil,
     check_queue,
 )
 from ..outputs import Output
 from ..retry import Backoff, check_backoff
-from ..url import shown
+from .following import FOR_ONE_JOB, Callee, callbacks_of, check_policy, parents_of
+from .middleware import Around
 from .naming import task_name
 from .signature import Signature
+from .unique import Unique, UniqueBy
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -58,9 +61,11 @@ class TaskOptions(Struct, frozen=True):
     on_partition: OnPartition = "run"
     runner: Runner = "thread"
     on_input_failure: OnInputFailure = "cancel"
-    on_success: AnyTask | None = None
-    on_failure: AnyTask | None = None
-    on_final: AnyTask | None = None
+    on_success: Callee | None = None
+    on_failure: Callee | None = None
+    on_final: Callee | None = None
+    unique: UniqueBy = False
+    unique_until: UniqueUntil | None = None
 
 
 class EnqueueOptions(TypedDict, total=False):
@@ -76,12 +81,14 @@ class EnqueueOptions(TypedDict, total=False):
     expires: Duration | datetime
     id: str | UUID
     tags: Sequence[str]
+    unique: UniqueBy
+    unique_until: UniqueUntil
     connection: Any
     after: Sequence[JobHandle[Any] | Bound[Any]]
     on_input_failure: OnInputFailure
-    on_success: AnyTask | None
-    on_failure: AnyTask | None
-    on_final: AnyTask | None
+    on_success: Callee | None
+    on_failure: Callee | None
+    on_final: Callee | None
 
 
 class Bound(Generic[R]):
@@ -99,7 +106,7 @@ class Bound(Generic[R]):
         return cast(R, Output(self.job.id, self.task.app.url))
 
 
-class Task(Generic[P, R, C]):
+class Task(Generic[P, R, C], Callee):
     """A function that can be enqueued. ``P`` its parameters, ``R`` the job's result, ``C`` what a
     plain call returns (for a coroutine function, the coroutine)."""
 
@@ -110,6 +117,7 @@ class Task(Generic[P, R, C]):
         options: TaskOptions,
         hooks: TypeHooks,
         app: Enqueuer,
+        around: Around,
     ) -> None:
         self.function = function
         self.name = task_name(function) if name is None else name
@@ -118,6 +126,11 @@ class Task(Generic[P, R, C]):
         self.signature = Signature(function, self.name, hooks)
         self.hooks = hooks
         self.app = app
+        self.around = around
+        try:
+            self.unique({})
+        except BadValue as wrong:
+            raise BadTask(str(wrong)) from None
         self._plain: Enqueue[P, R] = Enqueue(self, {})
         self.__name__ = getattr(function, "__name__", self.name)
         self.__doc__ = function.__doc__
@@ -146,8 +159,8 @@ class Task(Generic[P, R, C]):
 
     def options(self, **options: Unpack[EnqueueOptions]) -> Enqueue[P, R]:
         """This task with options for one job: ``delay, run_after, priority, queue_name, retries,
-        backoff, timeout, expires, id, tags, connection, after, on_input_failure, on_success, on_failure,
-        on_final`` (``EnqueueOptions``)."""
+        backoff, timeout, expires, id, tags, unique, unique_until, connection, after, on_input_failure,
+        on_success, on_failure, on_final`` (``EnqueueOptions``)."""
         unknown = set(options) - set(EnqueueOptions.__annotations__)
         if unknown:
             known = ", ".join(sorted(EnqueueOptions.__annotations__))
@@ -155,6 +168,23 @@ class Task(Generic[P, R, C]):
                 f"unknown option {sorted(unknown)[0]!r} of {self.name}; there are: {known}"
             )
         return Enqueue(self, options)
+
+    def callback(self, when: When) -> Callback:
+        """What is enqueued of it when another job ends."""
+        return self._plain.callback(when)
+
+    def unique(self, options: EnqueueOptions) -> Unique | None:
+        """How the jobs get their unique keys; ``BadValue`` for what makes no sense."""
+        own = self.task_options
+        by = options.get("unique", own.unique)
+        until = options.get("unique_until", own.unique_until)
+        if by is False:
+            if "unique_until" in options or (own.unique is False and until is not None):
+                raise BadValue(
+                    f"{self.name}: unique_until needs unique, which says what the key is"
+                )
+            return None
+        return Unique(self.name, self.signature, self.hooks, by, until or "final")
 
     def template(self, options: EnqueueOptions, *, calls: bool = True) -> NewJob:
         """The job as it is handed over, but for its id and arguments; ``BadValue`` for options that
@@ -194,29 +224,26 @@ class Task(Generic[P, R, C]):
             tags=tuple(tags),
             parents=parents_of(options.get("after", ()), self.app.url),
             policy=check_policy(options.get("on_input_failure", own.on_input_failure)),
-            callbacks=encode_callbacks(callbacks_of(self, options)) if calls else None,
+            callbacks=encode_callbacks(callbacks_of(self, own, options)) if calls else None,
         )
 
 
-class Enqueue(Generic[P, R]):
+class Enqueue(Generic[P, R], Callee):
     """A task with options for the jobs made through it."""
 
     def __init__(self, task: Task[P, R, Any], options: EnqueueOptions) -> None:
         self._task = task
+        self.app = task.app
         self._options = options
         self._connection = options.get("connection")
         template = task.template(options)
         self._id = template.id
+        self._unique = task.unique(options)
         self._rest = astuple(template)[3:]
-
-    @property
-    def task(self) -> Task[P, R, Any]:
-        """The task without them."""
-        return self._task
 
     def callback(self, when: When) -> Callback:
         """What is enqueued of it when another job ends; ``BadValue`` for options that are for one job."""
-        wrong = sorted(_FOR_ONE_JOB & set(self._options))
+        wrong = sorted(FOR_ONE_JOB & set(self._options))
         if wrong:
             raise BadValue(
                 f"on_{when}={self._task!r}: {wrong[0]} is for one job, not for a callback"
@@ -244,64 +271,12 @@ class Enqueue(Generic[P, R]):
     def _job(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NewJob:
         raw, outputs = self._task.signature.bind(args, kwargs)
         job = NewJob(self._id or new_id(), self._task.name, raw, *self._rest)
-        if not outputs:
+        if outputs:
+            parents = (*parents_of(outputs, self._task.app.url), *job.parents)
+            job = replace(job, parents=tuple(dict.fromkeys(parents)))
+        if self._unique is None or (key := self._unique.key(args, kwargs)) is None:
             return job
-        parents = (*parents_of(outputs, self._task.app.url), *job.parents)
-        return replace(job, parents=tuple(dict.fromkeys(parents)))
-
-
-AnyTask = Task[..., Any, Any] | Enqueue[..., Any]
-"""What a callback may be: a task, or one with options."""
-
-_FOR_ONE_JOB = frozenset({"run_after", "expires", "id", "connection", "after", "on_input_failure",
-                          "on_success", "on_failure", "on_final"})  # fmt: skip
-
-
-def callbacks_of(task: Task[Any, Any, Any], options: EnqueueOptions) -> list[Callback]:
-    """What the options, or the task's own, say is to be enqueued when the job ends."""
-    own, given = task.task_options, dict(options)
-    found = []
-    for when in CALLED:
-        name = f"on_{when}"
-        one = given.get(name, getattr(own, name))
-        if one is None:
-            continue
-        if isinstance(one, Task):
-            one = one.options()
-        if not isinstance(one, Enqueue):
-            raise BadValue(f"{name}={one!r}: expected a task, or task.options(...)")
-        if one.task.app.url != task.app.url:
-            raise BadValue(
-                f"{name}={one.task!r} is of {shown(one.task.app.url)}, and {task.name} of "
-                f"{shown(task.app.url)}: a callback is stored together with the end of its job"
-            )
-        found.append(one.callback(when))
-    return found
-
-
-def parents_of(inputs: Sequence[Any], url: str) -> tuple[bytes, ...]:
-    """Whom a job with these inputs waits for; ``BadValue`` for what is none of this store."""
-    if isinstance(inputs, str) or not isinstance(inputs, Iterable):
-        raise BadValue(f"after={inputs!r}: expected a list of job handles, or of bound tasks")
-    found = []
-    for one in inputs:
-        output = one if isinstance(one, Output) else getattr(one, "output", None)
-        if not isinstance(output, Output):
-            raise BadValue(f"after=[{one!r}]: expected a job handle, or a bound task")
-        if output.url != url:
-            raise BadValue(
-                f"{output!r} is in {shown(output.url)}, the job that would take it in {shown(url)}: "
-                "wait for the result and pass that"
-            )
-        found.append(output.job_id)
-    return tuple(dict.fromkeys(found))
-
-
-def check_policy(policy: object) -> OnInputFailure:
-    """The policy as given, or ``BadValue``."""
-    if policy == "cancel" or policy == "continue":
-        return policy
-    raise BadValue(f"on_input_failure={policy!r}: expected 'cancel' or 'continue'")
+        return replace(job, unique_key=key, unique_until=self._unique.until)
 
 
 def check_retries(retries: object) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from ..clock import Millis
 from ..errors import StoreError
 from ..store.protocol import Store
+from .periodics import Periodics
 
 log = logging.getLogger("sidework.worker")
 
@@ -29,9 +30,12 @@ RECONCILE_LIMIT = 5_000
 class Chores:
     """Runs the chores until closed."""
 
-    def __init__(self, open_store: Callable[[], Store], retention: dict[str, int]) -> None:
+    def __init__(
+        self, open_store: Callable[[], Store], retention: dict[str, int], periodics: Periodics
+    ) -> None:
         self._open = open_store
         self._retention = retention
+        self._periodics = periodics
         self._store: Store | None = None
         self._prunes = False
         self._stop = threading.Event()
@@ -81,4 +85,6 @@ class Chores:
             # What a step leaves, the next takes at once: whoever has the turn sees it through.
             self._prunes = store.prune(self._retention, PRUNE_LIMIT, now) >= PRUNE_LIMIT
             self._prunes = store.expire(EXPIRE_LIMIT, now) >= EXPIRE_LIMIT or self._prunes
-        return AGAIN_SECONDS if self._prunes else LOOK_SECONDS
+        # Last: in a step that stops here, what brings back and clears away was done.
+        wait = self._periodics.tick(store, now)
+        return min(wait, AGAIN_SECONDS if self._prunes else LOOK_SECONDS)

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Sequence
 
 from ..clock import monotonic
+from ..logs import LogFormat
 from .peer import Peer
 
 log = logging.getLogger("sidework.worker")
@@ -31,6 +32,7 @@ class Crew:
         concurrency: int,
         threads: int,
         log_level: int = logging.WARNING,
+        log_format: LogFormat = "text",
     ) -> None:
         self.specs = specs
         self.children = children
@@ -38,6 +40,7 @@ class Crew:
         self.concurrency = concurrency
         self.threads = threads
         self._log_level = log_level
+        self._log_format = log_format
         self.peers: list[Peer] = []
         self._numbers = 0
         self._failures = 0
@@ -78,7 +81,7 @@ class Crew:
             [
                 sys.executable, "-m", "sidework.child", str(descriptor), str(os.getpid()),
                 "solo" if solo else "shared", str(self.concurrency), str(self.threads),
-                str(self._log_level), *self.specs,
+                str(self._log_level), self._log_format, *self.specs,
             ],
             pass_fds=(descriptor,),
             stdin=subprocess.DEVNULL,

@@ -12,6 +12,7 @@ from ..wire import (
     HandedBack,
     Hello,
     ImportFailed,
+    Noted,
     Parked,
     Pong,
     Started,
@@ -65,14 +66,19 @@ class Inbox:
             reach("worker: outcomes received")
             peer.progress_at = now
             for seq, outcome in zip(message.seqs, message.outcomes, strict=True):
+                began = peer.started.get(seq)
                 job = peer.take(seq, finished=True)
                 if job is not None:
                     self._recorder.waiting.append(outcome)
-                    self._teller.heard(job, outcome)
+                    self._teller.heard(job, outcome, None if began is None else now - began)
         elif isinstance(message, Started):
             for seq in message.seqs:
                 if seq in peer.jobs:
                     peer.started[seq] = now
+        elif isinstance(message, Noted):
+            for seq, notes in zip(message.seqs, message.notes, strict=True):
+                if seq in peer.jobs:
+                    self._recorder.note(notes)
         elif isinstance(message, HandedBack):
             back = [peer.take(seq, finished=False) for seq in message.seqs]
             note = "handed back before it started"

@@ -13,12 +13,16 @@ from collections.abc import Iterable
 
 from ..clock import monotonic
 from ..job import Claimed
+from ..note import Notes
 from ..outcome import Outcome
 from ..store.protocol import Demand, Store, Turn
 from .telling import Teller
 
 MOST_OUTCOMES = 500
 """Outcomes of one transaction, and jobs of one claim: other writers wait a few ms, not more."""
+
+MOST_NOTES = 1_000
+"""Notes of one transaction; those of the attempts whose ends it records come first, and may be more."""
 
 MOST_BYTES = 16 * 1024 * 1024
 """Arguments that one claim brings, about, and results that one transaction takes."""
@@ -34,6 +38,7 @@ class Recorder:
     def __init__(self, teller: Teller) -> None:
         self._teller = teller
         self.waiting: list[Outcome] = []
+        self._notes: dict[tuple[bytes, int], Notes] = {}
         self._held: list[Outcome] = []  # by transactions of their jobs' own, which are open
         self._again_at = 0.0
         self.unsure = False
@@ -43,10 +48,21 @@ class Recorder:
         """Keep these for the next turn."""
         self.waiting += outcomes
 
+    def note(self, notes: Notes) -> None:
+        """Keep what a running attempt tells for the next turn; of many the newest, as the pads bound it."""
+        token = notes.id, notes.fence
+        earlier = self._notes.get(token)
+        self._notes[token] = notes if earlier is None else earlier.then(notes)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is something to say to the store now."""
+        return bool(self.waiting or self._notes)
+
     @property
     def unsettled(self) -> bool:
         """Whether there are outcomes that the store has not taken or refused yet."""
-        return bool(self.waiting or self._held)
+        return bool(self.waiting or self._held or self._notes)
 
     def look(self, now: float) -> None:
         """Have those that were held wait for the next turn again, when it is time."""
@@ -57,10 +73,13 @@ class Recorder:
     def turn(self, store: Store, demand: Demand | None) -> Turn:
         """Record what waits (a batch of it) and claim; a ``StoreError`` leaves all as it was."""
         batch = self._batch()
+        notes = self._told_by(batch) if self._notes else []
         self.unsure = True
-        turn = store.turn(batch, demand)
+        turn = store.turn(batch, demand, notes=notes)
         self.unsure = False
         del self.waiting[: len(batch)]
+        for told in notes:
+            del self._notes[told.id, told.fence]
         for outcome, took in zip(batch, turn.took, strict=True):
             if took is None:
                 self._held.append(outcome)
@@ -71,12 +90,30 @@ class Recorder:
 
     def _batch(self) -> list[Outcome]:
         """The first that wait, at least one, as many as one transaction takes."""
-        size = 0
+        size = count = 0
         for position, outcome in enumerate(self.waiting[:MOST_OUTCOMES]):
             size += len(outcome.result or b"") + len(outcome.failure or b"")
-            if size > MOST_BYTES:
+            if self._notes and (told := self._notes.get((outcome.id, outcome.fence))) is not None:
+                size += told.size
+                count += len(told.notes)
+            if size > MOST_BYTES or count > MOST_NOTES:
                 return self.waiting[: max(1, position)]
         return self.waiting[:MOST_OUTCOMES]
+
+    def _told_by(self, batch: Iterable[Outcome]) -> list[Notes]:
+        """All that the attempts told whose ends go now: after those it would be refused. And of the others
+        what there is room for, first come, first served."""
+        ending = {(outcome.id, outcome.fence) for outcome in batch}
+        told = [notes for token, notes in self._notes.items() if token in ending]
+        count = sum(len(notes.notes) for notes in told)
+        for token, notes in self._notes.items():
+            if token in ending:
+                continue
+            count += len(notes.notes)
+            if count > MOST_NOTES and told:
+                break
+            told.append(notes)
+        return told
 
     def reconcile(self, store: Store, worker: int, held: Iterable[Claimed]) -> bool:
         """Hand back what the store believes ``worker`` to hold and it does not; False when the store

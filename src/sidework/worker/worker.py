@@ -27,6 +27,7 @@ from .guard import Guard
 from .hunger import Hunger
 from .inbox import Inbox
 from .peer import Peer
+from .periodics import Periodics
 from .recorder import Recorder
 from .supervisor import Supervisor
 from .telling import Teller, introduce
@@ -60,6 +61,7 @@ class Worker:
         on_ready: Callable[[], None] = lambda: None,
         *,
         waits: bool = True,
+        each_at: int = logging.DEBUG,
     ) -> None:
         self._crew = crew
         self._open_store = open_store
@@ -68,7 +70,7 @@ class Worker:
         self._on_ready = on_ready
         self._waits = waits  # for a store that is not there, or does not answer, at the start
         self._dispatcher = Dispatcher(crew)
-        self._teller = Teller()
+        self._teller = Teller(each_at)
         self._supervisor = Supervisor(crew, self._teller)
         self._guard = Guard(crew, self._supervisor)
         self._recorder = Recorder(self._teller)
@@ -164,7 +166,7 @@ class Worker:
         late = self._retry_at - monotonic()
         if late > 0:
             return min(late, 0.1)
-        if self._recorder.waiting or self._demand() is not None:
+        if self._recorder.has_news or self._demand() is not None:
             return 0.0
         return self._hunger.patience()
 
@@ -199,7 +201,7 @@ class Worker:
 
     def _record_and_claim(self, store: Store) -> None:
         demand = self._demand()
-        if not self._recorder.waiting and demand is None:
+        if not self._recorder.has_news and demand is None:
             return
         turn = self._recorder.turn(store, demand)
         self._hunger.learn(turn, claimed=demand is not None)
@@ -279,7 +281,8 @@ class Worker:
         self._store, self._bell = store, bell
         if bell.fileno() >= 0:
             self._selector.register(bell.fileno(), selectors.EVENT_READ, "bell")
-        self._chores = Chores(lambda: self._open_store(hello.url), hello.retention)
+        periodics = Periodics(lambda: self._worker, hello.declares)
+        self._chores = Chores(lambda: self._open_store(hello.url), hello.retention, periodics)
         self._chores.start()
         introduce(self._worker, hello, self._lanes, self._crew)
         self._on_ready()
@@ -351,7 +354,7 @@ class Worker:
     def _say_goodbye(self, store: Store) -> None:
         self._recorder.look(math.inf)  # what is held even now is left to a rescue
         try:
-            while self._recorder.waiting:
+            while self._recorder.has_news:
                 self._recorder.turn(store, None)
             store.retire(self._worker)
         except StoreError as error:

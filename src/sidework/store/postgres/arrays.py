@@ -52,7 +52,7 @@ class Uuids(Column):
 
     def _elements(self) -> list[bytes]:
         sixteen = _LENGTH(16)
-        return [sixteen + value for value in self.values]
+        return [_NULL if value is None else sixteen + value for value in self.values]
 
 
 class Bytes(Column):

@@ -1,4 +1,5 @@
-"""Storing many new jobs that wait for no others: COPY, which costs the server little more than half of what INSERT does.
+"""Storing many new jobs that wait for no others: COPY, which costs the server little more than
+half of what INSERT does.
 
 It knows no ON CONFLICT and no expressions: the server's time is asked before, and when an id was there (a
 batch that was sent again) it stores nothing, and ``inserting`` goes the other way.
@@ -38,8 +39,8 @@ _NULL = _LENGTH(-1)
 def copy_in(
     connection: Connection, schema: str, jobs: Sequence[NewJob], now: Millis | None
 ) -> bool:
-    """Store all of the jobs, in the transaction that is open; False when an id is taken, and then the
-    transaction has failed: whatever ends it undoes it."""
+    """Store all of the jobs, in the transaction that is open; False when an id or a unique key is taken, and
+    then the transaction has failed: whatever ends it undoes it."""
     ((moment,),) = rows(connection, numbered("SELECT :now", schema), [now])
     with connection.cursor() as cursor:
         try:

@@ -15,6 +15,7 @@ from ...state import FINAL
 from ..lanes import Lanes
 from ..protocol import Demand
 from ..storable import readable
+from ..width import AGAIN_MS
 from . import resolving
 from .arrays import BigInts, Bools, Bytes, Ints, Texts, Uuids
 from .bounds import Bounds
@@ -81,7 +82,7 @@ class Recorded:
         return told
 
     def ended(self) -> list[bytes]:
-        """Jobs whose ends others may wait for; also those that may have ended in transactions of their own."""
+        """Jobs whose ends others may wait for; also those that may have ended in own transactions."""
         own = [one.id for one in self._outcomes if one.in_transaction]
         return [*(id_ for id_, _, waited in self._rows() if waited), *own]
 
@@ -168,12 +169,14 @@ def _settle(
 
 class Found(NamedTuple):
     """What a claim brought: the jobs, for which runners it was less than was asked for, which jobs had
-    expired, and in how long another look is worth it: a job becomes due, or bounds left something out."""
+    expired, in how long another look is worth it (a job becomes due, or something was left out), and which
+    lanes are limited."""
 
     taken: list[Claimed]
     short: frozenset[Runner]
     expired: list[bytes]
     due_in: Callable[[], Millis | None]
+    limited: frozenset[str]
 
 
 def claim(
@@ -202,7 +205,9 @@ def claim(
             bounds.rounds.gave_up(monotonic() - looked)
         raise
     bounds.rounds.together = True
-    again = bounds.rounds.rest() if asks.left_out and short else None
+    again = [bounds.rounds.rest()] if asks.left_out and short else []
+    if asks.width.missed:
+        again.append(AGAIN_MS)
     sql = statement("next_due", schema)
     answer = ask(connection, sql, sql.values({"since": since, "now": now}))
     if before.all_seen:
@@ -213,14 +218,14 @@ def claim(
     def due_in() -> Millis | None:
         ((due, moment, of_jobs, of_due),) = answer()
         if asks.whole:
-            bounds.rounds.looked(of_jobs - before.of_jobs - len(taken), asks.seconds)
+            bounds.rounds.looked(of_jobs - before.of_jobs - len(taken) - asks.alive, asks.seconds)
         if due_whole:
             brought = before.promoted + len(before.expired)
             bounds.looked(of_due - before.of_due - brought, looked - began)
-        wait = None if due is None else due - moment
-        return min((time for time in (wait, again) if time is not None), default=None)
+        wait = [] if due is None else [due - moment]
+        return min((*wait, *again), default=None)
 
-    return Found(taken, short, before.expired, due_in)
+    return Found(taken, short, before.expired, due_in, before.limited)
 
 
 def due_in(
@@ -242,6 +247,7 @@ class _Before(NamedTuple):
 
     moment: Millis
     closed: frozenset[str]
+    limited: frozenset[str]
     expired: list[bytes]
     promoted: int
     of_jobs: int
@@ -268,12 +274,12 @@ def _look(
     sql = statement("look", schema)
     answer = ask(connection, sql, sql.values({"worker": demand.worker, "now": now, "since": since}))
     asks.ahead(lanes.begins(demand))
-    ((of_jobs, of_due, known, closed, any_expired, any_due, moment),) = answer()
+    ((of_jobs, of_due, known, closed, limited, paused, any_expired, any_due, moment, _),) = answer()
     if not known:
         # Taken for dead, or the database is a new one. What it took would come back as a stranger's, a
         # crash counted each time. The outcomes of this turn are undone with it: they are sent again.
         raise StoreRefused(f"worker {demand.worker} is not known here (any more): register again")
-    asks.told(moment)
+    asks.told(moment, frozenset(limited), paused=paused)
     expired: list[bytes] = []
     promoted = 0
     values = {"now": now, "limit": PROMOTE_LIMIT, "since": since}
@@ -285,7 +291,8 @@ def _look(
         promoted = len(rows(connection, sql, sql.values(values)))
     if follow(expired) or any_expired or any_due:
         asks.forget()  # there may be jobs, and lanes, that were none when it was asked
-    return _Before(moment, frozenset(closed), expired, promoted, of_jobs, of_due)
+    closed, limited = frozenset(closed), frozenset(limited)
+    return _Before(moment, closed, limited, expired, promoted, of_jobs, of_due)
 
 
 def rescue(

@@ -1,4 +1,5 @@
-"""What a worker says and asks in one transaction: how attempts ended, and what it may run next."""
+"""What a worker says and asks in one transaction: what running jobs tell, how attempts ended, and what
+it may run next."""
 
 from __future__ import annotations
 
@@ -9,10 +10,11 @@ from msgspec.structs import replace
 from ...clock import Millis, monotonic
 from ...crashpoint import reach
 from ...errors import StoreUnavailable
+from ...note import Notes
 from ...outcome import Outcome
 from ..lanes import Lanes
 from ..protocol import MOST_EDGES, Demand, Turn
-from . import claiming, resolving
+from . import claiming, journal, resolving
 from .bounds import Bounds
 from .connection import Connection, statement
 from .errand import Errand
@@ -38,9 +40,13 @@ class Claims:
         self._quiet_at = monotonic() + _QUIET_SECONDS
 
     def turn(
-        self, outcomes: Sequence[Outcome], demand: Demand | None, now: Millis | None
+        self,
+        outcomes: Sequence[Outcome],
+        demand: Demand | None,
+        now: Millis | None,
+        notes: Sequence[Notes],
     ) -> tuple[Turn, list[bytes]]:
-        """Record, then claim; what it brought, and the ids of jobs that moved on by it."""
+        """Record notes and ends, then claim; what it brought, and the ids of jobs that moved on by it."""
         expired: list[bytes] = []
         followed = NOTHING
         recorded = claiming.Recorded([], set(), [])
@@ -49,6 +55,8 @@ class Claims:
 
         def work(connection: Connection) -> Callable[[], Turn]:
             nonlocal recorded
+            if notes:
+                journal.write(connection, self._schema, notes)
             if outcomes:
                 recorded = claiming.record(connection, self._schema, outcomes, now, self._wary)
                 reach("turn: recorded, not committed")
@@ -71,7 +79,9 @@ class Claims:
             expired[:] = found.expired
             if found.taken:
                 reach("turn: claimed, not committed")
-            return lambda: Turn(recorded.took(), found.taken, found.short, found.due_in())
+            return lambda: Turn(
+                recorded.took(), found.taken, found.short, found.due_in(), found.limited
+            )
 
         try:
             turn = self._session.piped(work)
@@ -89,7 +99,7 @@ class Claims:
             self._quiet_at = monotonic() + _QUIET_SECONDS
             turn = replace(turn, due_in=0 if self._left else turn.due_in)
         moved = [one.id for one, took in zip(outcomes, turn.took, strict=True) if took is not None]
-        return turn, [*moved, *expired]
+        return turn, [*moved, *(one.id for one in notes), *expired]
 
     def errand(self, outcome: Outcome, now: Millis | None) -> Errand[bool]:
         """Complete one job on the caller's own connection; False when its claim was lost."""

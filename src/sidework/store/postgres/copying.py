@@ -1,4 +1,4 @@
-"""Whole jobs out of the database and into it, with their attempts, as they are."""
+"""Whole jobs out of the database and into it, with their attempts and notes, as they are."""
 
 from __future__ import annotations
 
@@ -11,12 +11,21 @@ from ...crashpoint import reach
 from ...errors import StoreRefused
 from ...ids import id_text
 from ...job import AttemptRow, Copied, Edge, Verdict
+from ...note import NoteRow
 from ...state import State
 from ..protocol import DUMP_BYTES
 from . import resolving
 from .arrays import BigInts, Bools, Bytes, Column, Id, Ints, Texts, Uuids
 from .connection import Connection, numbered, rows, statement
-from .rows import ATTEMPT_COLUMNS, EDGE_COLUMNS, JOB_COLUMNS, attempt_row, edge_row, job_row
+from .rows import (
+    ATTEMPT_COLUMNS,
+    EDGE_COLUMNS,
+    JOB_COLUMNS,
+    NOTE_COLUMNS,
+    attempt_row,
+    edge_row,
+    job_row,
+)
 from .session import Session
 
 _JOB: dict[str, type[Column]] = {
@@ -32,6 +41,9 @@ _ATTEMPT: dict[str, type[Column]] = {
     "job_id": Uuids, "attempt": Ints, "fence": BigInts, "outcome": Texts, "worker": BigInts,
     "started_at": BigInts, "finished_at": BigInts, "failure": Bytes,
 }  # fmt: skip
+_NOTE: dict[str, type[Column]] = {
+    "job_id": Uuids, "fence": BigInts, "number": Ints, "kind": Texts, "at": BigInts, "body": Bytes,
+}  # fmt: skip
 _TYPES: dict[type[Column], str] = {
     Uuids: "uuid", Texts: "text", Ints: "integer", BigInts: "bigint", Bools: "boolean", Bytes: "bytea",
 }  # fmt: skip
@@ -43,7 +55,8 @@ def dump(connection: Connection, schema: str, after: bytes | None, limit: int) -
     connection.execute(b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
     sizes = numbered(
         "SELECT id, length(args) + coalesce(length(result), 0) + coalesce((SELECT sum(length(failure)) "
-        "FROM sidework.attempts WHERE job_id = id), 0) FROM sidework.jobs "
+        "FROM sidework.attempts WHERE job_id = id), 0) + coalesce((SELECT sum(length(body)) "
+        "FROM sidework.notes WHERE job_id = id), 0) FROM sidework.jobs "
         f"WHERE {'true' if after is None else 'id > :after::uuid'} ORDER BY id LIMIT :limit::bigint",
         schema,
     )
@@ -76,7 +89,7 @@ def load(session: Session, schema: str, jobs: Sequence[Copied]) -> list[Verdict]
         # Of one id the first counts, as if they were stored one after the other.
         new = {one.job.id: one for one in reversed(jobs) if one.job.id not in there}
         stored = _store(connection, schema, list(new.values()))
-        if len(stored) < len(new):  # some came in between
+        if len(stored) < len(new):  # some came in between, or another job holds their unique key
             there |= _read(connection, schema, [id_ for id_ in new if id_ not in stored])
         reach("load: before commit")
         verdicts: list[Verdict] = []
@@ -85,8 +98,10 @@ def load(session: Session, schema: str, jobs: Sequence[Copied]) -> list[Verdict]
                 stored.discard(one.job.id)
                 there[one.job.id] = one
                 verdicts.append("stored")
+            elif (found := there.get(one.job.id)) is not None:
+                verdicts.append(one.verdict(found))
             else:
-                verdicts.append(one.verdict(there[one.job.id]))
+                verdicts.append("conflict")
         return verdicts
 
     return session.write(work, again=True)
@@ -131,11 +146,20 @@ def _read(connection: Connection, schema: str, ids: Sequence[bytes]) -> dict[byt
     edges: dict[bytes, list[Edge]] = {}
     for row in rows(connection, waits, [Uuids(ids)]):
         edges.setdefault(row[1], []).append(edge_row(row))
+    said = numbered(
+        f"SELECT {NOTE_COLUMNS} FROM sidework.notes WHERE job_id = ANY (:id::uuid[]) "
+        "ORDER BY job_id, fence, number",
+        schema,
+    )
+    notes: dict[bytes, list[NoteRow]] = {}
+    for row in rows(connection, said, [Uuids(ids)]):
+        notes.setdefault(row[0], []).append(NoteRow(*row))
     return {
         row[0]: Copied(
             job_row(row[:-1]),
             row[-1],
             tuple(attempts.get(row[0], ())),
+            tuple(notes.get(row[0], ())),
             tuple(edges.get(row[0], ())),
         )
         for row in rows(connection, jobs, [Uuids(ids)])
@@ -148,7 +172,7 @@ def _store(connection: Connection, schema: str, jobs: Sequence[Copied]) -> set[b
     columns["backoff"] = [one.backoff for one in jobs]
     columns["state"] = [str(state) for state in columns["state"]]
     columns["tags"] = [msgspec.json.encode(tags).decode() for tags in columns["tags"]]
-    sql = numbered(_insert("jobs", _JOB, "(id) DO NOTHING RETURNING id"), schema)
+    sql = numbered(_insert("jobs", _JOB, "DO NOTHING RETURNING id"), schema)
     given = [kind(columns[name]) for name, kind in _JOB.items()]
     stored = {row[0] for row in rows(connection, sql, given)}
     attempts = {
@@ -163,6 +187,14 @@ def _store(connection: Connection, schema: str, jobs: Sequence[Copied]) -> set[b
         rows(connection, sql, values)
     edges = [edge for one in jobs if one.job.id in stored for edge in one.edges]
     resolving.store(connection, schema, edges)
+    notes = [note for one in jobs if one.job.id in stored for note in one.notes]
+    if notes:
+        sql = numbered(_insert("notes", _NOTE, "(job_id, fence, number) DO NOTHING"), schema)
+        rows(
+            connection,
+            sql,
+            [kind(getattr(row, name) for row in notes) for name, kind in _NOTE.items()],
+        )
     return stored
 
 

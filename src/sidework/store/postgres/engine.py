@@ -1,10 +1,10 @@
 """The PostgreSQL store: the protocol's verbs in its order. What comes in is checked here, and who waits
 for what was stored is told; the rest is each noun's.
 
-New jobs: ``inserts`` (what they send: ``inserting``). A worker's turn, recording and claiming: ``claims``
-(``claiming``). Workers and their deaths: ``roster``. Housekeeping: ``chores`` (``pruning``). What is done by
-hand: ``controls``. Who waits for whom: ``flows``. What callers write in: ``transactions``.
-All that speak to the server do so through ``session``.
+New jobs: ``inserts`` (what they send: ``inserting``). A worker's turn: ``claims`` (``claiming``). Workers and
+their deaths: ``roster``. Housekeeping: ``chores`` (``pruning``). What is done by hand: ``controls``; what
+narrows queues: ``limits``; who waits for whom: ``flows``. What callers write in: ``transactions``. All that
+speak to the server do so through ``session``.
 
 Enqueues never share a transaction with records: a unique insert can wait on a stranger's open
 transaction, and nothing that a worker has to say may wait with it.
@@ -32,6 +32,7 @@ from ...job import (
     Verdict,
     WorkerRow,
 )
+from ...note import Notes
 from ...outcome import Outcome
 from .. import storable
 from ..protocol import Demand, Finding, Listener, Turn
@@ -42,7 +43,10 @@ from .controls import Controls
 from .errand import Errands
 from .flows import Flows
 from .inserts import MOST_ROWS, Inserts
+from .journal import Journal
+from .limits import Limits
 from .long import Long
+from .periodics import Periodics
 from .place import place_of
 from .polling import Polling
 from .pulse import pulse_of
@@ -72,8 +76,11 @@ class PostgresStore:
         self._transactions = Transactions(self._place)
         self._errands = Errands(self._session)
         self._claims = Claims(self._session, self.flows)
-        self._roster = Roster(self._session, self.flows, self._pulse, self._place, self._moved)
+        self._roster = Roster(self._session, self.flows, self._pulse, self._place)
+        self.journal = Journal(self._session)
+        self.limits = Limits(self._session, self._transactions.outside, self.ring_work)
         self._chores = Chores(self._session, self.flows)
+        self.periodics = Periodics(self._session, self.workers, self.ring_work, self.outside)
 
     @property
     def url(self) -> str:
@@ -188,14 +195,19 @@ class PostgresStore:
     # Claims -------------------------------------------------------------------------------------
 
     def turn(
-        self, outcomes: Sequence[Outcome], demand: Demand | None, now: Millis | None = None
+        self,
+        outcomes: Sequence[Outcome],
+        demand: Demand | None,
+        now: Millis | None = None,
+        notes: Sequence[Notes] = (),
     ) -> Turn:
-        """Record the outcomes and claim what the demand has places for, in one transaction."""
+        """Record notes and outcomes and claim what the demand has places for, in one transaction."""
         storable.check_outcomes(outcomes)
+        storable.check_notes(notes)
         if demand is not None:
             storable.check_demand(demand)
         self._transactions.outside()
-        turn, moved = self._claims.turn(outcomes, demand, now)
+        turn, moved = self._claims.turn(outcomes, demand, now, notes)
         if turn.claimed:
             self._polling.hurry()  # where there was one, there may be more
         if moved:
@@ -243,11 +255,6 @@ class PostgresStore:
     def trust(self, worker: int) -> float:
         """Seconds for which nobody will bring back this worker's jobs."""
         return self._roster.trust(worker)
-
-    def _moved(self, ids: list[bytes]) -> None:
-        """Jobs are available again, or final."""
-        self.ring_work()
-        self.ring_done(ids)
 
     # Queues -------------------------------------------------------------------------------------
 
@@ -380,7 +387,7 @@ class PostgresStore:
         storable.check_copied(jobs)
         verdicts = copying.load(self._session, self._schema, jobs)
         if "stored" in verdicts:
-            self._moved([one.job.id for one in jobs])
+            self.flows.rescued([one.job.id for one in jobs])
         return verdicts
 
     def disown(self, jobs: Sequence[Copied], note: str, now: Millis | None = None) -> list[bool]:

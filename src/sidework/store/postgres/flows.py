@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from ...clock import Millis
 from ...crashpoint import reach
-from ...job import Edge, NewJob, Verdict
+from ...job import Edge, Inserted, NewJob
 from .. import storable
 from ..protocol import MOST_EDGES
 from . import related, resolving
@@ -32,20 +32,20 @@ class Flows:
         self._ring_done = ring_done
         self._after = _START
 
-    def insert(self, jobs: Sequence[NewJob], now: Millis | None) -> list[Verdict]:
-        """Store jobs that wait for others or have callbacks; a verdict for each."""
+    def insert(self, jobs: Sequence[NewJob], now: Millis | None) -> list[Inserted]:
+        """Store jobs that wait for others or have callbacks; an answer for each."""
 
-        def work(connection: Connection) -> tuple[list[Verdict], Followed]:
-            verdicts = related.insert(connection, self._schema, jobs, now)
+        def work(connection: Connection) -> tuple[list[Inserted], Followed]:
+            told = related.insert(connection, self._schema, jobs, now)
             # Once more: a parent may have ended since it was looked at. One that ends from now on is found
             # by its own end if this is committed by then, else by the chore.
             parents = [one for job in jobs for one in job.parents]
-            return verdicts, resolving.follow(connection, self._schema, parents, now)
+            return told, resolving.follow(connection, self._schema, parents, now)
 
-        verdicts, followed = self._session.write(work, again=True)
+        told, followed = self._session.write(work, again=True)
         reach("insert: committed")
         self.go_on(followed, now)
-        return verdicts
+        return told
 
     def go_on(self, followed: Followed, now: Millis | None) -> None:
         """Tell what came of it, and do what is left, step by step. What others have locked even at the second
@@ -67,6 +67,11 @@ class Flows:
             self._ring_work()
         if followed.cancelled:
             self._ring_done(followed.cancelled)
+
+    def rescued(self, ids: Sequence[bytes]) -> None:
+        """Ring for jobs that are available again, or final."""
+        self._ring_work()
+        self._ring_done(ids)
 
     def reconcile(self, limit: int, now: Millis | None = None) -> int:
         """Look through the next waits for ends that nobody has followed, and follow them; how many."""

@@ -11,9 +11,8 @@ import psycopg
 
 from ...clock import Millis
 from ...errors import StoreError
-from ...job import NewJob, Verdict
+from ...job import Inserted, NewJob
 from . import bulk
-from .arrays import Bytes, Texts, Uuids
 from .connection import Connection, rows, statement
 from .errand import Errand, guarded
 from .rows import NEW_COLUMNS, columns_of, is_plain, values_of
@@ -22,56 +21,53 @@ APART_SECONDS = 0.5
 
 Ask = Callable[[Any, list[Any]], list[tuple[Any, ...]]]
 """Runs a statement with its values; the rows."""
-
-
 Copy = Callable[[Sequence[NewJob], Millis | None], bool]
 """Stores all of many jobs, none of which may be there (``bulk.copy_in``)."""
 
 
 def insert(
     ask: Ask, copy: Copy, schema: str, jobs: Sequence[NewJob], now: Millis | None
-) -> list[Verdict]:
-    """Store the jobs; a verdict for each (promise I12)."""
+) -> list[Inserted]:
+    """Store the jobs; an answer for each (promises I9, I12)."""
     if len(jobs) >= bulk.LEAST and copy(jobs, now):
-        return ["stored"] * len(jobs)
+        return [Inserted(job.id, "stored") for job in jobs]
     if len(jobs) == 1 and is_plain(jobs[0]):
         sql = statement("insert_one", schema)
-        one = ask(sql, sql.values({**values_of(jobs[0]), "now": now}))
-        return ["stored"] if one else verdicts(ask, schema, jobs, [])
+        if ask(sql, sql.values({**values_of(jobs[0]), "now": now})):
+            return [Inserted(jobs[0].id, "stored")]
     return insert_rows(ask, schema, jobs, now)
 
 
 def insert_rows(
-    ask: Ask,
-    schema: str,
-    jobs: Sequence[NewJob],
-    now: Millis | None,
-    pending: list[int] | None = None,
-) -> list[Verdict]:
-    """The same by the one statement that takes every job. ``pending``: how many inputs of each are to come."""
-    columns = columns_of(jobs, pending)
-    sql = statement("insert", schema)
-    given = {name: NEW_COLUMNS[name](values) for name, values in columns.items()}
-    stored = ask(sql, sql.values({**given, "now": now}))
-    if len(stored) == len(jobs):
-        return ["stored"] * len(jobs)
-    return verdicts(ask, schema, jobs, [row[0] for row in stored])
+    ask: Ask, schema: str, jobs: Sequence[NewJob], now: Millis | None
+) -> list[Inserted]:
+    """The same by the one statement that takes every job."""
+    asks = _Asks(jobs)
+    while asks.left:
+        sql = statement("insert", schema)
+        given = {name: NEW_COLUMNS[name](values) for name, values in asks.columns().items()}
+        asks.stored([row[0] for row in ask(sql, sql.values({**given, "now": now}))])
+        if asks.left:
+            sql = statement("same_content", schema)
+            same = {name: NEW_COLUMNS[name](values) for name, values in asks.taken().items()}
+            asks.found(ask(sql, sql.values(same)))
+    return asks.answers()
 
 
 def may_be_of_one(error: StoreError) -> bool:
-    """Whether a batch may have failed for one of its callers' jobs: its id is in a stranger's open
-    transaction, or the server refuses what is in it."""
+    """Whether a batch may have failed for one of its callers' jobs: its id, or its unique key, is
+    in a stranger's open transaction, or the server refuses what is in it."""
     locked = isinstance(error.__cause__, psycopg.errors.LockNotAvailable)
     return locked or type(error) is StoreError
 
 
 def apart(
     schema: str, jobs: Sequence[NewJob], now: Millis | None
-) -> Callable[[Connection], list[Verdict]]:
+) -> Callable[[Connection], list[Inserted]]:
     """What stores one caller's part of a batch that failed, in a transaction. It has waited once for whoever
     is in the way: now it makes the others of its batch wait no longer."""
 
-    def work(connection: Connection) -> list[Verdict]:
+    def work(connection: Connection) -> list[Inserted]:
         connection.execute(f"SET LOCAL lock_timeout = '{APART_SECONDS:g}s'".encode())
         ask: Ask = lambda sql, values: rows(connection, sql, values)  # noqa: E731
         return insert(ask, lambda *_: False, schema, jobs, now)
@@ -79,69 +75,76 @@ def apart(
     return work
 
 
-def verdicts(
-    ask: Ask, schema: str, jobs: Sequence[NewJob], stored: Sequence[bytes]
-) -> list[Verdict]:
-    """What became of each when some ids were there, or came twice."""
-    asked = _Taken(jobs, stored)
-    sql = statement("same_content", schema)
-    same = ask(sql, [kind(values) for kind, values in zip(_SAME, asked.columns(), strict=True)])
-    return asked.verdicts(same)
+class _Asks:
+    """Jobs, with what became of each: the first of an id that was stored is; any other is the same job
+    again, or another one (promise I12), or a job holds its unique key (promise I9). What is in the way of
+    the rest was gone when it was looked for: they are asked once more."""
 
-
-_SAME = (Uuids, Texts, Texts, Bytes)
-
-
-class _Taken:
-    """Jobs of which not all were stored: the first of an id that was stored is, any other is the same job
-    again, or another one (promise I12)."""
-
-    def __init__(self, jobs: Sequence[NewJob], stored: Sequence[bytes]) -> None:
+    def __init__(self, jobs: Sequence[NewJob]) -> None:
         self._jobs = jobs
-        self._told: dict[int, Verdict] = {}
-        fresh = Counter(stored)
-        for position, job in enumerate(jobs):
+        self._told: dict[int, Inserted] = {}
+        self.left = list(range(len(jobs)))
+        """The places of those that nothing is known of."""
+
+    def columns(self) -> dict[str, list[Any]]:
+        """What ``insert.sql`` is asked."""
+        return columns_of([self._jobs[at] for at in self.left])
+
+    def stored(self, ids: Sequence[bytes]) -> None:
+        """These were."""
+        fresh = Counter(ids)
+        for at in self.left:
+            job = self._jobs[at]
             if fresh[job.id]:
                 fresh[job.id] -= 1
-                self._told[position] = "stored"
-        self._left = [at for at in range(len(jobs)) if at not in self._told]
+                self._told[at] = Inserted(job.id, "stored")
+        self._go_on()
 
-    def columns(self) -> list[list[Any]]:
+    def taken(self) -> dict[str, list[Any]]:
         """What ``same_content.sql`` is asked."""
-        left = [self._jobs[at] for at in self._left]
-        return [
-            [job.id for job in left],
-            [job.task for job in left],
-            [job.lane for job in left],
-            [job.args for job in left],
-        ]
+        return {name: [getattr(self._jobs[at], name) for at in self.left] for name in _SAME}
 
-    def verdicts(self, same: Sequence[tuple[Any, ...]]) -> list[Verdict]:
-        """One for each job, from the rows that came back."""
-        found = {row[1] for row in same}
-        for number, at in enumerate(self._left, 1):
-            self._told[at] = "present" if number in found else "conflict"
+    def found(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        """What is in the way of each."""
+        for number, same, holder in rows:
+            at = self.left[number - 1]
+            if same is not None:
+                self._told[at] = Inserted(self._jobs[at].id, "present" if same else "conflict")
+            elif holder is not None:
+                self._told[at] = Inserted(holder, "unique")
+        self._go_on()
+
+    def _go_on(self) -> None:
+        self.left = [at for at in self.left if at not in self._told]
+
+    def answers(self) -> list[Inserted]:
+        """One for each job."""
         return [self._told[at] for at in range(len(self._jobs))]
 
 
+_SAME = ("id", "task", "lane", "args", "unique_key")
+
+
 def errand(
-    schema: str, jobs: Sequence[NewJob], now: Millis | None, pending: list[int] | None = None
-) -> Errand[Landed]:
+    schema: str, jobs: Sequence[NewJob], now: Millis | None
+) -> Errand[tuple[list[Inserted], str | None]]:
     """The same on a connection that is not ours, and in which transaction the rows are (its id; ``None``
     when nothing was stored): plain values, for whatever driver."""
-    columns = columns_of(jobs, pending)
-    columns["id"] = [UUID(bytes=id_) for id_ in columns["id"]]
-    stored = yield guarded("insert", schema), {**columns, "now": now}
-    if len(stored) == len(jobs):
-        return ["stored"] * len(jobs), stored[0][1]
-    asked = _Taken(jobs, [_id(row[0]) for row in stored])
-    ids, tasks, lanes, args = asked.columns()
-    values = {"id": [UUID(bytes=id_) for id_ in ids], "task": tasks, "lane": lanes, "args": args}
-    same = yield guarded("same_content", schema), values
-    return asked.verdicts(same), stored[0][1] if stored else None
+    asks, transaction = _Asks(jobs), None
+    while asks.left:
+        columns = _with_uuids(asks.columns())
+        landed = yield guarded("insert", schema), {**columns, "now": now}
+        if landed:
+            transaction = landed[0][1]
+        asks.stored([_id(row[0]) for row in landed])
+        if asks.left:
+            found = yield guarded("same_content", schema), _with_uuids(asks.taken())
+            asks.found([(*row[:2], None if row[2] is None else _id(row[2])) for row in found])
+    return asks.answers(), transaction
 
 
-Landed = tuple[list[Verdict], str | None]
+def _with_uuids(columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    return {**columns, "id": [UUID(bytes=id_) for id_ in columns["id"]]}
 
 
 def _id(value: object) -> bytes:

@@ -41,10 +41,9 @@ class Inserts(Combiner[Command, list[Inserted]]):
         if not are_related(jobs):
             return self.submit(command)
         try:
-            verdicts = self._flows.insert(jobs, now)
+            return self._flows.insert(jobs, now)
         finally:
             self._pulse.ring("work")
-        return [Inserted(job.id, verdict) for job, verdict in zip(jobs, verdicts, strict=True)]
 
     def _batch(self, commands: Sequence[Command]) -> Sequence[list[Inserted] | BaseException]:
         try:
@@ -61,8 +60,7 @@ class Inserts(Combiner[Command, list[Inserted]]):
         try:
             jobs, now = command
             apart = inserting.apart(self._schema, jobs, now)
-            verdicts = self._session.write(apart, again=True)
-            return [Inserted(job.id, verdict) for job, verdict in zip(jobs, verdicts, strict=True)]
+            return self._session.write(apart, again=True)
         except StoreError as error:
             return error
 
@@ -71,9 +69,9 @@ class Inserts(Combiner[Command, list[Inserted]]):
         for now in dict.fromkeys(now for _, now in commands):  # one, but for tests
             same = {at: jobs for at, (jobs, moment) in enumerate(commands) if moment == now}
             every = [job for jobs in same.values() for job in jobs]
-            verdicts = iter(inserting.insert(self._ask, self._copy, self._schema, every, now))
+            answers = iter(inserting.insert(self._ask, self._copy, self._schema, every, now))
             for at, jobs in same.items():
-                done[at] = [Inserted(job.id, next(verdicts)) for job in jobs]
+                done[at] = [next(answers) for _ in jobs]
         reach("insert: committed")
         return [done[at] for at in range(len(commands))]
 
@@ -88,12 +86,12 @@ class Inserts(Combiner[Command, list[Inserted]]):
 
     def errand(self, jobs: Sequence[NewJob], now: Millis | None) -> Errand[list[Inserted]]:
         """The same on the caller's own connection, in statements of as many rows."""
-        done = []
+        done = list[Inserted]()
         for start in range(0, len(jobs), MOST_ROWS):
             some = jobs[start : start + MOST_ROWS]
             errand = related.errand if are_related(some) else inserting.errand
-            verdicts, transaction = yield from errand(self._schema, some, now)
+            answers, transaction = yield from errand(self._schema, some, now)
             if transaction is not None:
                 self._pulse.watch(transaction)  # rings when it is committed
-            done += [Inserted(job.id, verdict) for job, verdict in zip(some, verdicts, strict=True)]
+            done += answers
         return done

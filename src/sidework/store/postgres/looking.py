@@ -25,8 +25,10 @@ RIGHTS = {
     "edges": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "notes": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "queues": ("SELECT", "INSERT", "UPDATE"),
+    "paused_tasks": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "workers": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "chores": ("SELECT", "INSERT", "UPDATE"),
+    "periodics": ("SELECT", "INSERT", "UPDATE"),
 }
 """Every table of ours, and what workers and clients do with it."""
 

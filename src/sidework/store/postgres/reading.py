@@ -60,13 +60,13 @@ def attempts(connection: Connection, schema: str, job_id: bytes) -> list[Attempt
     return [attempt_row(row) for row in rows(connection, sql, [Id(job_id)])]
 
 
-_SWITCH = "SELECT name, paused_at, paused_by, paused_why FROM sidework.queues"
+_SWITCH = "SELECT name, paused_at, paused_by, paused_why, most FROM sidework.queues"
 
 
 def switch(connection: Connection, schema: str, queue: str) -> QueueRow:
     """The queue's switch, without counts."""
     found = rows(connection, numbered(f"{_SWITCH} WHERE name = :name", schema), [queue])
-    return QueueRow(*found[0]) if found else QueueRow(queue, None, None, None)
+    return QueueRow(*found[0]) if found else QueueRow(queue)
 
 
 def queues(connection: Connection, schema: str) -> list[QueueRow]:
@@ -74,5 +74,5 @@ def queues(connection: Connection, schema: str) -> list[QueueRow]:
     made = {row[0]: QueueRow(*row) for row in rows(connection, numbered(_SWITCH, schema), [])}
     counted = "SELECT lane, state, count(*) FROM sidework.jobs GROUP BY lane, state"
     for lane, state, count in rows(connection, numbered(counted, schema), []):
-        made.setdefault(lane, QueueRow(lane, None, None, None)).counts[state] = count
+        made.setdefault(lane, QueueRow(lane)).counts[state] = count
     return [made[name] for name in sorted(made)]

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from ...clock import Millis
-from ...job import Edge, NewJob, Verdict
+from ...job import Edge, Inserted, NewJob
 from ...state import State
-from ..relating import Ends, edges_of, parents_of, pending
+from ..relating import Ends, edges_of, parents_of, refuse_orphans, with_pending
 from . import inserting, resolving
 from .arrays import Uuids
 from .connection import Connection, rows, statement
@@ -17,8 +17,8 @@ from .errand import Errand, guarded
 
 def insert(
     connection: Connection, schema: str, jobs: Sequence[NewJob], now: Millis | None
-) -> list[Verdict]:
-    """Store the jobs in the transaction that is open; a verdict for each."""
+) -> list[Inserted]:
+    """Store the jobs in the transaction that is open; an answer for each."""
     ends: Ends = {}
     outside = parents_of(jobs)
     if outside:
@@ -26,18 +26,16 @@ def insert(
         found = rows(connection, sql, sql.values({"id": Uuids(outside)}))
         ends = {id_: (State(state), final) for id_, state, final in found}
     edges = edges_of(jobs, ends)
-    verdicts = inserting.insert_rows(
-        lambda sql, values: rows(connection, sql, values),
-        schema,
-        jobs,
-        now,
-        list(map(pending, edges)),
-    )
-    resolving.store(connection, schema, _of_stored(edges, verdicts))
-    return verdicts
+    ask: inserting.Ask = lambda sql, values: rows(connection, sql, values)  # noqa: E731
+    told = inserting.insert_rows(ask, schema, with_pending(jobs, edges), now)
+    refuse_orphans(jobs, told)
+    resolving.store(connection, schema, _of_stored(edges, told))
+    return told
 
 
-def errand(schema: str, jobs: Sequence[NewJob], now: Millis | None) -> Errand[inserting.Landed]:
+def errand(
+    schema: str, jobs: Sequence[NewJob], now: Millis | None
+) -> Errand[tuple[list[Inserted], str | None]]:
     """The same on a connection that is not ours (``inserting.errand``). An input that has failed is left to
     whoever comes next: what follows from it may be much, and its locks would be the caller's."""
     ends: Ends = {}
@@ -47,10 +45,9 @@ def errand(schema: str, jobs: Sequence[NewJob], now: Millis | None) -> Errand[in
         found = yield guarded("parents", schema), asked
         ends = {UUID(str(id_)).bytes: (State(state), final) for id_, state, final in found}
     edges = edges_of(jobs, ends)
-    verdicts, transaction = yield from inserting.errand(
-        schema, jobs, now, list(map(pending, edges))
-    )
-    stored = _of_stored(edges, verdicts)
+    told, transaction = yield from inserting.errand(schema, with_pending(jobs, edges), now)
+    refuse_orphans(jobs, told)
+    stored = _of_stored(edges, told)
     if stored:
         values = {
             "parent": [UUID(bytes=one.parent) for one in stored],
@@ -59,13 +56,13 @@ def errand(schema: str, jobs: Sequence[NewJob], now: Millis | None) -> Errand[in
             "done": [one.done for one in stored],
         }
         yield guarded("insert_edges", schema), values
-    return verdicts, transaction
+    return told, transaction
 
 
-def _of_stored(edges: Sequence[Sequence[Edge]], verdicts: Sequence[Verdict]) -> list[Edge]:
+def _of_stored(edges: Sequence[Sequence[Edge]], told: Sequence[Inserted]) -> list[Edge]:
     return [
         edge
-        for its, verdict in zip(edges, verdicts, strict=True)
-        if verdict == "stored"
+        for its, one in zip(edges, told, strict=True)
+        if one.verdict == "stored"
         for edge in its
     ]

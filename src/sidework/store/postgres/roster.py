@@ -9,7 +9,7 @@ knows before (``Pulse.trust``) that it may be taken for dead.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -41,13 +41,11 @@ class Roster:
         flows: Flows,
         pulse: Pulse,
         place: Place,
-        rescued: Callable[[list[bytes]], None],
     ) -> None:
         self._session = session
         self._flows = flows
         self._pulse = pulse
         self._place = place
-        self._rescued = rescued
         self._own: set[int] = set()
         self._seen: dict[int, tuple[int, float]] = {}
         self._looked_at = 0.0
@@ -144,7 +142,7 @@ class Roster:
             )
             if ids:
                 reach("rescue: committed")
-                self._rescued(ids)
+                self._flows.rescued(ids)
             self._flows.go_on(followed, now)
             rescued += len(ids)
             if len(ids) < _MOST_ROWS:

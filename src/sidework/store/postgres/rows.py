@@ -20,6 +20,7 @@ JOB_COLUMNS = (
 )
 EDGE_COLUMNS = "parent, child, policy, done"
 ATTEMPT_COLUMNS = "job_id, attempt, fence, outcome, worker, started_at, finished_at, failure"
+NOTE_COLUMNS = "job_id, fence, number, kind, at, body"
 
 NEW_COLUMNS: dict[str, type[Column]] = {
     "id": Uuids,
@@ -73,14 +74,11 @@ def claimed(row: tuple[Any, ...]) -> Claimed:
     return Claimed(*row)
 
 
-def columns_of(jobs: Sequence[NewJob], pending: list[int] | None = None) -> dict[str, list[Any]]:
-    """The jobs as columns, in the order of ``NEW_COLUMNS``: plain values. ``pending``: how many inputs of
-    each are to come."""
-    names = (name for name in NEW_COLUMNS if name != "pending")
-    columns = {name: [getattr(job, name) for job in jobs] for name in names}
+def columns_of(jobs: Sequence[NewJob]) -> dict[str, list[Any]]:
+    """The jobs as columns, in the order of ``NEW_COLUMNS``: plain values."""
+    columns = {name: [getattr(job, name) for job in jobs] for name in NEW_COLUMNS}
     columns["tags"] = [tags_of(job) for job in jobs]
-    columns["pending"] = [0] * len(jobs) if pending is None else pending
-    return {name: columns[name] for name in NEW_COLUMNS}
+    return columns
 
 
 def values_of(job: NewJob) -> dict[str, Any]:

@@ -13,8 +13,10 @@ from msgspec.structs import replace
 from ...clock import Millis, monotonic
 from ...inputs import takes_inputs
 from ...job import Claimed, Runner
+from .. import pausing
 from ..lanes import MOST_LANES
 from ..protocol import Demand
+from ..width import Width
 from . import resolving
 from .arrays import BigInts, Column, Ints, Texts, Uuids
 from .bounds import EVER, Bounds, Part
@@ -48,6 +50,10 @@ class Taking:
         """Whether any question was from the start."""
         self.seconds = 0.0
         """How long those took that were."""
+        self.alive = 0
+        """Of the entries that were read, those of jobs that nobody took."""
+        self.width = Width(frozenset(), self._room)
+        self._paused = False
         self._asked_at = 0.0
         first = self._rounds.begin()
         self.left_out = self._rounds.slow and not first
@@ -62,9 +68,12 @@ class Taking:
             for after in [None] if self._served else begins:
                 self._ahead[after] = self._put(after)
 
-    def told(self, moment: Millis) -> None:
-        """The answers are there, and the time of this claim."""
+    def told(self, moment: Millis, limited: frozenset[str], *, paused: bool) -> None:
+        """The answers are there, and the time of this claim; which lanes are limited, and whether any task
+        is paused."""
         self._moment = moment
+        self._paused = paused
+        self.width.limited = limited
         if self._ahead:
             self.seconds += monotonic() - self._asked_at
 
@@ -74,10 +83,17 @@ class Taking:
 
     def take(self, runner: Runner, lane: str, most: int) -> list[Claimed]:
         """Claim at most so many, in their order."""
+        most = self.width.room(lane, most)
+        if most <= 0:
+            return []
         values = {
-            "lane": lane, "runner": runner, "limit": most, "worker": self._worker, "now": self._now
+            "lane": lane, "runner": runner, "limit": most, "worker": self._worker, "now": self._now,
+            "limited": lane in self.width.limited,
         }  # fmt: skip
         whole = self._rounds.whole(runner, lane)
+        if whole and self._paused and not self._clear(runner, lane, most):
+            self.width.missed = True
+            return []
         if whole:
             found = self._from_start("claim", **values)
         else:
@@ -85,6 +101,7 @@ class Taking:
             found = self._ask("claim_after", **values, **_columns(self._bounds.parts(runner, lane)))
         taken = self._with_inputs([claimed(row) for row in found])
         taken.sort(key=lambda job: (-job.priority, job.due_at, job.id))
+        self.width.took(lane, len(taken))
         full = len(taken) == most
         self._bounds.took(runner, lane, taken, whole=whole, full=full)
         if not whole and not full:
@@ -98,6 +115,21 @@ class Taking:
             return taken
         inputs = resolving.inputs(self._connection, self._schema, takers)
         return [replace(job, inputs=inputs.get(job.id, ())) for job in taken]
+
+    def _room(self, lane: str) -> int | None:
+        found = self._ask("room", lane=lane)
+        if not found:
+            return None
+        ((running,),) = self._ask("running", lane=lane)
+        return int(found[0][0] - running)
+
+    def _clear(self, runner: Runner, lane: str, most: int) -> bool:
+        def set_aside(limit: int) -> int:
+            ((seen, moved),) = self._from_start("set_aside", lane=lane, runner=runner, limit=limit)
+            self.alive += seen
+            return int(moved)
+
+        return pausing.clear(set_aside, most)
 
     def has(self, runner: Runner, lane: str) -> bool:
         """Whether a lane may have available jobs of a runner."""

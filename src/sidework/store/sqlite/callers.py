@@ -28,10 +28,8 @@ def insert(connection: Any, path: str, jobs: Sequence[NewJob], now: Millis) -> l
     _check(connection, path)
     with translated(path):
         if related(jobs):
-            verdicts = inserting.insert_related(connection, jobs, now)
-        else:
-            verdicts = inserting.insert(connection, [insert_parameters(job, now) for job in jobs])
-    return [Inserted(job.id, verdict) for job, verdict in zip(jobs, verdicts, strict=True)]
+            return inserting.insert_related(connection, jobs, now)
+        return inserting.insert(connection, [insert_parameters(job, now) for job in jobs])
 
 
 def finish(connection: Any, path: str, outcome: Outcome, now: Millis) -> bool:

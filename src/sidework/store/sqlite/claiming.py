@@ -15,9 +15,11 @@ from ...inputs import takes_inputs
 from ...job import MAX_CRASHES, Claimed, Runner
 from ...outcome import Failure, Outcome, encode_failure
 from ...state import FINAL
+from .. import pausing
 from ..lanes import Lanes
 from ..protocol import Demand
 from ..storable import readable
+from ..width import Width
 from . import resolving
 from .connection import statement
 from .resolving import NOTHING, Followed
@@ -68,24 +70,48 @@ def _settle(connection: apsw.Connection, outcome: Outcome, now: Millis) -> bool:
 
 def claim(
     connection: apsw.Connection, demand: Demand, lanes: Lanes, now: Millis
-) -> tuple[list[Claimed], frozenset[Runner]]:
-    """Take what the demand has places for, shared evenly among open lanes; for which runners it was less."""
+) -> tuple[list[Claimed], frozenset[Runner], Width]:
+    """Take what the demand has places for, shared evenly among open lanes; for which runners it was less, and
+    what limits had a say."""
     known: Any = connection.execute("SELECT 1 FROM workers WHERE id = ?", (demand.worker,)).get
     if known is None:
         # Taken for dead, or the file is a new one. What it took would come back as a stranger's, a
         # crash counted each time. The outcomes of this turn are undone with it: they are sent again.
         raise StoreRefused(f"worker {demand.worker} is not known here (any more): register again")
-    paused = {
-        row[0] for row in connection.execute("SELECT name FROM queues WHERE paused_at IS NOT NULL")
-    }
+    switches = connection.execute("SELECT name, paused_at, most FROM queues").fetchall()
+    paused = {name for name, paused_at, _ in switches if paused_at is not None}
+    most_of = {name: most for name, _, most in switches if most is not None}
+    open_ = connection.execute("SELECT 1 FROM paused_tasks").get is None
+
+    def room(lane: str) -> int:
+        running: Any = connection.execute(statement("running"), {"lane": lane}).get
+        return int(most_of[lane] - running)
+
+    width = Width(most_of.keys(), room)
+
+    def clear(runner: Runner, lane: str, most: int) -> bool:
+        values = {"lane": lane, "runner": runner}
+
+        def set_aside(limit: int) -> int:
+            found = connection.execute(statement("set_aside"), {**values, "limit": limit})
+            return len(found.fetchall())
+
+        return pausing.clear(set_aside, most)
 
     def take(runner: Runner, lane: str, most: int) -> list[Claimed]:
+        most = width.room(lane, most)
+        if most <= 0:
+            return []
+        if not open_ and not clear(runner, lane, most):
+            width.missed = True
+            return []
         values = {
             "lane": lane,
             "runner": runner,
             "limit": most,
             "worker": demand.worker,
             "now": now,
+            "open": open_,
         }
         taken = [claimed(row) for row in connection.execute(statement("claim"), values)]
         taken = [
@@ -95,6 +121,7 @@ def claim(
             for job in taken
         ]
         taken.sort(key=lambda job: (-job.priority, job.due_at, job.id))
+        width.took(lane, len(taken))
         return taken
 
     def has(runner: Runner, lane: str) -> bool:
@@ -104,7 +131,7 @@ def claim(
         values = {"runner": runner, "after": after, "most": most}
         return [(lane, bool(any_)) for lane, any_ in connection.execute(statement("lanes"), values)]
 
-    return lanes.share(demand, paused, has, walk, take)
+    return *lanes.share(demand, paused, has, walk, take), width
 
 
 def rescue(

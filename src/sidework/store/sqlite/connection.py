@@ -84,8 +84,9 @@ def translate(error: apsw.Error, path: str) -> StoreError:
     return StoreError(f"{path}: {error}")
 
 
-def open_connection(path: str, *, create: bool) -> apsw.Connection:
-    """A connection with the promises switched on: WAL, ``synchronous=FULL``, schema checked."""
+def open_connection(path: str, *, create: bool, durable: bool = True) -> apsw.Connection:
+    """A connection with the promises switched on: WAL, ``synchronous=FULL``, schema checked. One that is
+    not ``durable`` leaves out every flush to the disk, and nothing else."""
     flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOMUTEX
     if create:
         flags |= apsw.SQLITE_OPEN_CREATE
@@ -99,7 +100,7 @@ def open_connection(path: str, *, create: bool) -> apsw.Connection:
         connection = apsw.Connection(path, flags=flags, statementcachesize=200)
         try:
             connection.set_busy_timeout(round(BUSY_SECONDS * 1000))
-            _configure(connection, path)
+            _configure(connection, path, durable)
         except BaseException:
             connection.close()
             raise
@@ -145,7 +146,7 @@ def _size(path: str) -> int:
         return 0
 
 
-def _configure(connection: apsw.Connection, path: str) -> None:
+def _configure(connection: apsw.Connection, path: str, durable: bool) -> None:
     # Whoever is the last to close brings the log into the file. Not into another program's or a newer
     # one, which are refused here, nor into a damaged one: they stay as they were found.
     connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
@@ -156,7 +157,7 @@ def _configure(connection: apsw.Connection, path: str) -> None:
     mode = connection.pragma("journal_mode", "WAL")
     if mode != "wal":
         raise StoreRefused(f"{path} cannot use write-ahead logging here (got {mode!r})")
-    connection.pragma("synchronous", "FULL")
+    connection.pragma("synchronous", "FULL" if durable else "OFF")
     connection.pragma("fullfsync", 1)
     connection.pragma("cell_size_check", 1)
     connection.pragma("foreign_keys", 0)

@@ -15,7 +15,11 @@ from .flows import Flows
 from .resolving import NOTHING, Followed
 from .session import Session
 
-_GOES_ALONG = ("DELETE FROM attempts WHERE job_id = ?", "DELETE FROM edges WHERE child = ?")
+_GOES_ALONG = (
+    "DELETE FROM attempts WHERE job_id = ?",
+    "DELETE FROM notes WHERE job_id = ?",
+    "DELETE FROM edges WHERE child = ?",
+)
 
 
 class Controls:
@@ -52,8 +56,8 @@ class Controls:
         return self._session.write(work)
 
     def delete(self, job_id: bytes) -> bool:
-        """Whether the job was final, and is gone with its attempts; ``StoreRefused`` while one that is
-        live takes its output."""
+        """Whether the job was final, and is gone with its attempts and notes; ``StoreRefused`` while one
+        that is live takes its output."""
 
         def work(connection: apsw.Connection) -> bool:
             took = connection.execute(statement("delete"), {"id": job_id}).fetchone() is not None

@@ -1,4 +1,4 @@
-"""Whole jobs out of the file and into it, with their attempts, as they are."""
+"""Whole jobs out of the file and into it, with their attempts and notes, as they are."""
 
 from __future__ import annotations
 
@@ -16,18 +16,22 @@ from ...job import Copied, Verdict
 from ...state import State
 from ..protocol import DUMP_BYTES
 from .connection import statement
-from .reading import attempts
-from .rows import ATTEMPT_COLUMNS, EDGE_COLUMNS, JOB_COLUMNS, edge_row, job_row
+from .reading import attempts, notes
+from .rows import ATTEMPT_COLUMNS, EDGE_COLUMNS, JOB_COLUMNS, NOTE_COLUMNS, edge_row, job_row
 from .session import Session
 
 _SELECT = f"SELECT {JOB_COLUMNS}, backoff FROM jobs"
 _INSERT = (
     f"INSERT INTO jobs ({JOB_COLUMNS}, backoff) "
-    f"VALUES ({', '.join('?' * (JOB_COLUMNS.count(',') + 2))}) ON CONFLICT (id) DO NOTHING"
+    f"VALUES ({', '.join('?' * (JOB_COLUMNS.count(',') + 2))}) ON CONFLICT DO NOTHING"
 )
 _INSERT_ATTEMPT = (
     f"INSERT OR REPLACE INTO attempts ({ATTEMPT_COLUMNS}) "
     f"VALUES ({', '.join('?' * (ATTEMPT_COLUMNS.count(',') + 1))})"
+)
+_INSERT_NOTE = (
+    f"INSERT OR REPLACE INTO notes ({NOTE_COLUMNS}) "
+    f"VALUES ({', '.join('?' * (NOTE_COLUMNS.count(',') + 1))})"
 )
 
 
@@ -92,14 +96,25 @@ def _copied(connection: apsw.Connection, row: Any) -> Copied:
     waits = connection.execute(
         f"SELECT {EDGE_COLUMNS} FROM edges WHERE child = ? ORDER BY parent", row[:1]
     )
-    edges = tuple(edge_row(one) for one in waits)
-    return Copied(job_row(tuple(job)), backoff, tuple(attempts(connection, row[0])), edges)
+    return Copied(
+        job_row(tuple(job)),
+        backoff,
+        tuple(attempts(connection, row[0])),
+        tuple(notes(connection, row[0])),
+        tuple(edge_row(one) for one in waits),
+    )
 
 
 def _verdict(connection: apsw.Connection, copied: Copied) -> Verdict:
-    """What it is to be, by what is there: ``stored`` when nothing is."""
+    """What it is to be, by what is there: ``stored`` when nothing is. Another job that holds its unique key
+    is in its way."""
     row: Any = connection.execute(f"{_SELECT} WHERE id = ?", (copied.job.id,)).fetchone()
-    return "stored" if row is None else copied.verdict(_copied(connection, row))
+    if row is not None:
+        return copied.verdict(_copied(connection, row))
+    held: Any = connection.execute(
+        "SELECT 1 FROM jobs INDEXED BY jobs_unique WHERE unique_key = ?", (copied.job.unique_key,)
+    ).get
+    return "stored" if held is None else "conflict"
 
 
 def _store(connection: apsw.Connection, copied: Copied) -> Verdict:
@@ -110,6 +125,8 @@ def _store(connection: apsw.Connection, copied: Copied) -> Verdict:
     connection.executemany(_INSERT_ATTEMPT, rows)
     edges = [msgspec.structs.astuple(one) for one in copied.edges]
     connection.executemany(statement("insert_edge"), edges)
+    told = [msgspec.structs.astuple(one) for one in copied.notes]
+    connection.executemany(_INSERT_NOTE, told)
     return "stored"
 
 

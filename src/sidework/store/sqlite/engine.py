@@ -3,8 +3,8 @@ what was stored is told; the rest is each noun's.
 
 New jobs: ``inserts`` (what they send: ``inserting``). A worker's turn, recording and claiming: ``claims``
 (``claiming``). Workers and their deaths: ``roster``. Housekeeping: ``chores`` (``pruning``). What is done by
-hand: ``controls``. Who waits for whom: ``flows``. What callers write in: ``transactions``.
-All that write to the file do so through ``session``.
+hand: ``controls``; what narrows queues: ``limits``; who waits for whom: ``flows``. What callers write in:
+``transactions``. All that write to the file do so through ``session``.
 
 Enqueues never share a transaction with records; both take the same fair ticket.
 """
@@ -33,6 +33,7 @@ from ...job import (
     Verdict,
     WorkerRow,
 )
+from ...note import Notes
 from ...outcome import Outcome
 from .. import storable
 from ..protocol import Demand, Finding, Listener, Turn
@@ -42,6 +43,9 @@ from .claims import Claims
 from .controls import Controls
 from .flows import Flows
 from .inserts import MOST_ROWS, Inserts
+from .journal import Journal
+from .limits import Limits
+from .periodics import Periodics
 from .place import check_place
 from .roster import Roster
 from .session import Session
@@ -53,15 +57,15 @@ PACE_SECONDS = 0.1
 class SqliteStore:
     """The embedded engine on the file at ``path`` (absolute)."""
 
-    def __init__(self, path: str, *, create: bool = True) -> None:
+    def __init__(self, path: str, *, create: bool = True, durable: bool = True) -> None:
         self.path = os.path.abspath(path)
         check_place(self.path)
-        self._session = Session(self.path, create=create)
+        self._session = Session(self.path, create=create, durable=durable)
         self._session.read(lambda connection: None)  # refused here, not at the first job
         # For what may take seconds, so that it keeps no job of this process waiting; and for
         # transactions of callers, whose length is theirs to choose.
-        self._long = Session(self.path, create=create)
-        self._callers = Session(self.path, create=create)
+        self._long = Session(self.path, create=create, durable=durable)
+        self._callers = Session(self.path, create=create, durable=durable)
         self._bell_folder = bells.folder_for(self.path)
         self._ringer = bells.Ringer(self._bell_folder)
         self.flows = Flows(self._session, self.ring_work, self.ring_done)
@@ -69,8 +73,11 @@ class SqliteStore:
         self._transactions = Transactions(self._callers)
         self._controls = Controls(self._session, self.flows)
         self._claims = Claims(self._session, self.flows)
-        self._roster = Roster(self._session, self.flows, self._moved)
+        self._roster = Roster(self._session, self.flows)
+        self.journal = Journal(self._session)
+        self.limits = Limits(self._session, self._transactions.outside, self.ring_work)
         self._chores = Chores(self._session, self._long, self.flows)
+        self.periodics = Periodics(self._session, self.workers, self.ring_work, self.outside)
 
     @property
     def url(self) -> str:
@@ -186,14 +193,19 @@ class SqliteStore:
     # Claims -------------------------------------------------------------------------------------
 
     def turn(
-        self, outcomes: Sequence[Outcome], demand: Demand | None, now: Millis | None = None
+        self,
+        outcomes: Sequence[Outcome],
+        demand: Demand | None,
+        now: Millis | None = None,
+        notes: Sequence[Notes] = (),
     ) -> Turn:
-        """Record the outcomes and claim what the demand has places for, in one transaction."""
+        """Record notes and outcomes and claim what the demand has places for, in one transaction."""
         storable.check_outcomes(outcomes)
+        storable.check_notes(notes)
         if demand is not None:
             storable.check_demand(demand)
         self._transactions.outside()
-        turn, moved = self._claims.turn(outcomes, demand, _at(now))
+        turn, moved = self._claims.turn(outcomes, demand, _at(now), notes)
         if moved:
             self.ring_done(moved)
         return turn
@@ -235,11 +247,6 @@ class SqliteStore:
     def trust(self, worker: int) -> float:
         """For ever: that a worker is dead is told by its lock, and no clock is asked."""
         return math.inf
-
-    def _moved(self, ids: list[bytes]) -> None:
-        """Jobs are available again, or final."""
-        self.ring_work()
-        self.ring_done(ids)
 
     # Queues -------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ import apsw
 
 from ...clock import Millis, now_ms
 from ...crashpoint import reach
-from ...job import Edge, NewJob, Verdict
+from ...job import Edge, Inserted, NewJob
 from .. import storable
 from ..protocol import MOST_EDGES
 from . import inserting, resolving
@@ -32,20 +32,20 @@ class Flows:
         self._ring_done = ring_done
         self._after = _START
 
-    def insert(self, jobs: Sequence[NewJob], now: Millis) -> list[Verdict]:
-        """Store jobs that wait for others or have callbacks; a verdict for each."""
+    def insert(self, jobs: Sequence[NewJob], now: Millis) -> list[Inserted]:
+        """Store jobs that wait for others or have callbacks; an answer for each."""
 
-        def work(connection: apsw.Connection) -> tuple[list[Verdict], Followed]:
-            verdicts = inserting.insert_related(connection, jobs, now)
+        def work(connection: apsw.Connection) -> tuple[list[Inserted], Followed]:
+            told = inserting.insert_related(connection, jobs, now)
             parents = [one for job in jobs for one in job.parents]
             followed = resolving.follow(connection, parents, now)
             reach("insert: before commit")
-            return verdicts, followed
+            return told, followed
 
-        verdicts, followed = self._session.write(work)
+        told, followed = self._session.write(work)
         reach("insert: committed")
         self.go_on(followed, now)
-        return verdicts
+        return told
 
     def go_on(self, followed: Followed, now: Millis) -> None:
         """Tell what came of it, and do what is left, step by step."""
@@ -63,6 +63,11 @@ class Flows:
             self._ring_work()
         if followed.cancelled:
             self._ring_done(followed.cancelled)
+
+    def rescued(self, ids: Sequence[bytes]) -> None:
+        """Ring for jobs that are available again, or final."""
+        self._ring_work()
+        self._ring_done(ids)
 
     def reconcile(self, limit: int, now: Millis | None = None) -> int:
         """Look through the next waits for ends that nobody has followed, and follow them; how many."""

@@ -9,9 +9,9 @@ from typing import Any
 import apsw
 
 from ...clock import Millis
-from ...job import NewJob, Verdict
+from ...job import Inserted, NewJob
 from ...state import State
-from ..relating import edges_of, parents_of, pending
+from ..relating import edges_of, parents_of, refuse_orphans, with_pending
 from .connection import statement
 from .rows import insert_parameters
 
@@ -20,15 +20,16 @@ _WIDEST = 50
 
 
 class SomeWereThere(Exception):
-    """A wide statement met an id that was there, or one twice; the transaction is to be undone."""
+    """A wide statement met an id or a unique key that was there, or one twice; the transaction is to be
+    undone."""
 
 
 Row = tuple[Any, ...]
-"""What ``insert.sql`` takes, as ``rows.insert_parameters`` makes it: the id is first."""
+"""What ``insert.sql`` takes, as ``rows.insert_parameters`` makes it."""
 
 
-def insert_wide(connection: apsw.Connection, rows: Sequence[Row]) -> list[Verdict]:
-    """Store jobs whose ids are all new, as they nearly always are; else ``SomeWereThere``.
+def insert_wide(connection: apsw.Connection, rows: Sequence[Row]) -> list[Inserted]:
+    """Store jobs whose ids and keys are all new, as they nearly always are; else ``SomeWereThere``.
 
     It cannot tell which: what then went in is only known by undoing it and using ``insert``.
     """
@@ -38,21 +39,26 @@ def insert_wide(connection: apsw.Connection, rows: Sequence[Row]) -> list[Verdic
         connection.execute(_statement(len(some)), values)
         if connection.changes() != len(some):
             raise SomeWereThere
-    return ["stored"] * len(rows)
+    return [Inserted(row[0], "stored") for row in rows]
 
 
-def insert(connection: apsw.Connection, rows: Sequence[Row]) -> list[Verdict]:
-    """Store the jobs one by one, in the caller's transaction; a verdict for each (promise I12)."""
-    done: list[Verdict] = []
-    for row in rows:
+def insert(connection: apsw.Connection, rows: Sequence[Row]) -> list[Inserted]:
+    """Store the jobs one by one, in the caller's transaction; an answer for each (promises I9, I12)."""
+    return [_insert(connection, row) for row in rows]
+
+
+def _insert(connection: apsw.Connection, row: Row) -> Inserted:
+    while True:
         connection.execute(statement("insert"), row)
-        done.append("stored" if connection.changes() == 1 else verdict_on_taken(connection, row))
-    return done
+        if connection.changes() == 1:
+            return Inserted(row[0], "stored")
+        if (found := _taken(connection, row)) is not None:
+            return found
 
 
 def insert_related(
     connection: apsw.Connection, jobs: Sequence[NewJob], now: Millis
-) -> list[Verdict]:
+) -> list[Inserted]:
     """The same for jobs that wait for others or have callbacks: with their edges."""
     ends = {}
     for parent in parents_of(jobs):
@@ -60,20 +66,23 @@ def insert_related(
         if found is not None:
             ends[parent] = State(found[0]), bool(found[1])
     edges = edges_of(jobs, ends)
-    rows = [insert_parameters(job, now, pending(its)) for job, its in zip(jobs, edges, strict=True)]
-    verdicts = insert(connection, rows)
-    for verdict, its in zip(verdicts, edges, strict=True):
-        if verdict == "stored":
-            values = [(one.parent, one.child, one.policy, int(one.done)) for one in its]
+    told = insert(connection, [insert_parameters(job, now) for job in with_pending(jobs, edges)])
+    refuse_orphans(jobs, told)
+    for one, its in zip(told, edges, strict=True):
+        if one.verdict == "stored":
+            values = [(edge.parent, edge.child, edge.policy, int(edge.done)) for edge in its]
             connection.executemany(statement("insert_edge"), values)
-    return verdicts
+    return told
 
 
-def verdict_on_taken(connection: apsw.Connection, row: Row) -> Verdict:
-    """What became of a job whose id was there: the same job again, or another one (promise I12)."""
-    id_, task, lane, *_, args = row
-    same = connection.execute(statement("same_content"), (task, lane, args, id_)).get
-    return "present" if same else "conflict"
+def _taken(connection: apsw.Connection, row: Row) -> Inserted | None:
+    """What is in the way of a job: it was stored before, another job has its id, or one holds its key. None
+    when that is gone, as may be on a caller's connection that is in no transaction."""
+    id_, task, lane, *_, key, _until, _context, _tags, args = row
+    same, holder = connection.execute(statement("same_content"), (task, lane, args, id_, key)).get
+    if same is not None:
+        return Inserted(id_, "present" if same else "conflict")
+    return None if holder is None else Inserted(holder, "unique")
 
 
 @functools.cache

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import apsw
 
 from ...clock import Millis, now_ms
 from ...crashpoint import reach
-from ...job import Inserted, NewJob, Verdict
+from ...job import Inserted, NewJob
 from ..combining import Combiner
 from ..relating import related
 from . import inserting
@@ -25,6 +25,9 @@ Command = tuple[Sequence[NewJob], Millis | None]
 """At most ``MOST_ROWS`` jobs of one caller, and its clock."""
 
 
+_Insert = Callable[[apsw.Connection, Sequence[inserting.Row]], list[Inserted]]
+
+
 class Inserts(Combiner[Command, list[Inserted]]):
     """Of one store: submit a command, and it is stored together with those that wait."""
 
@@ -39,36 +42,36 @@ class Inserts(Combiner[Command, list[Inserted]]):
         jobs, now = command
         if not related(jobs):
             return self.submit(command)
-        verdicts = self._flows.insert(jobs, now_ms() if now is None else now)
+        told = self._flows.insert(jobs, now_ms() if now is None else now)
         self._ringer.ring("work")
-        return [Inserted(job.id, verdict) for job, verdict in zip(jobs, verdicts, strict=True)]
+        return told
 
     def _together(self, commands: Sequence[Command]) -> Sequence[list[Inserted] | BaseException]:
         rows: list[inserting.Row] = []
         for jobs, now in commands:
             moment = now_ms() if now is None else now
             rows += [insert_parameters(job, moment) for job in jobs]
-        done: list[Verdict] = [self._one(rows[0])] if len(rows) == 1 else self._many(rows)
-        verdicts = iter(done)
+        done = iter(self._one(rows[0]) if len(rows) == 1 else self._many(rows))
         reach("insert: committed")
         self._ringer.ring("work")  # once for all who shared the commit
-        return [[Inserted(job.id, next(verdicts)) for job in jobs] for jobs, _ in commands]
+        return [[next(done) for _ in jobs] for jobs, _ in commands]
 
-    def _one(self, row: inserting.Row) -> Verdict:
+    def _one(self, row: inserting.Row) -> list[Inserted]:
         reach("insert: before commit")
         if self._session.write_one(statement("insert"), row) == 1:
-            return "stored"
-        return self._session.read(lambda connection: inserting.verdict_on_taken(connection, row))
+            return [Inserted(row[0], "stored")]
+        return self._store(inserting.insert, [row])
 
-    def _many(self, rows: Sequence[inserting.Row]) -> list[Verdict]:
-        def work(connection: apsw.Connection) -> list[Verdict]:
-            verdicts = insert(connection, rows)
-            reach("insert: before commit")
-            return verdicts
-
-        insert = inserting.insert_wide
+    def _many(self, rows: Sequence[inserting.Row]) -> list[Inserted]:
         try:
-            return self._session.write(work)
+            return self._store(inserting.insert_wide, rows)
         except inserting.SomeWereThere:
-            insert = inserting.insert
-            return self._session.write(work)
+            return self._store(inserting.insert, rows)
+
+    def _store(self, insert: _Insert, rows: Sequence[inserting.Row]) -> list[Inserted]:
+        def work(connection: apsw.Connection) -> list[Inserted]:
+            done = insert(connection, rows)
+            reach("insert: before commit")
+            return done
+
+        return self._session.write(work)

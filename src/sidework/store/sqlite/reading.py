@@ -8,7 +8,8 @@ from typing import Any
 import apsw
 
 from ...job import AttemptRow, JobFilter, JobRow, QueueRow
-from .rows import ATTEMPT_COLUMNS, JOB_COLUMNS, attempt_row, job_row
+from ...note import NoteRow
+from .rows import ATTEMPT_COLUMNS, JOB_COLUMNS, NOTE_COLUMNS, attempt_row, job_row
 
 
 def get(connection: apsw.Connection, ids: Sequence[bytes]) -> list[JobRow | None]:
@@ -48,18 +49,24 @@ def attempts(connection: apsw.Connection, job_id: bytes) -> list[AttemptRow]:
     return [attempt_row(row) for row in connection.execute(sql, (job_id,))]
 
 
+def notes(connection: apsw.Connection, job_id: bytes) -> list[NoteRow]:
+    """All that is kept of what the job told, in order."""
+    sql = f"SELECT {NOTE_COLUMNS} FROM notes WHERE job_id = ? ORDER BY fence, number"
+    return [NoteRow(*row) for row in connection.execute(sql, (job_id,))]
+
+
 def switch(connection: apsw.Connection, queue: str) -> QueueRow:
     """The queue's switch, without counts."""
-    sql = "SELECT name, paused_at, paused_by, paused_why FROM queues WHERE name = ?"
+    sql = "SELECT name, paused_at, paused_by, paused_why, most FROM queues WHERE name = ?"
     row: Any = connection.execute(sql, (queue,)).fetchone()
-    return QueueRow(queue, None, None, None) if row is None else QueueRow(*row)
+    return QueueRow(queue) if row is None else QueueRow(*row)
 
 
 def queues(connection: apsw.Connection) -> list[QueueRow]:
     """Every queue that holds jobs or has a switch, with counts by state."""
-    sql = "SELECT name, paused_at, paused_by, paused_why FROM queues"
+    sql = "SELECT name, paused_at, paused_by, paused_why, most FROM queues"
     rows = {row[0]: QueueRow(*row) for row in connection.execute(sql)}
     counted = "SELECT lane, state, count(*) FROM jobs GROUP BY lane, state"
     for lane, state, count in connection.execute(counted):
-        rows.setdefault(lane, QueueRow(lane, None, None, None)).counts[state] = count
+        rows.setdefault(lane, QueueRow(lane)).counts[state] = count
     return [rows[name] for name in sorted(rows)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import apsw
@@ -26,12 +26,9 @@ class Roster:
     """The workers of one store. Rows hold the *name* of a life file, which each process looks for beside
     its own database: two containers may see one volume under two paths."""
 
-    def __init__(
-        self, session: Session, flows: Flows, rescued: Callable[[list[bytes]], None]
-    ) -> None:
+    def __init__(self, session: Session, flows: Flows) -> None:
         self._session = session
         self._flows = flows
-        self._rescued = rescued
         self._folder = os.path.realpath(session.path) + "-workers"
         self._lives: dict[int, Life] = {}
 
@@ -109,7 +106,7 @@ class Roster:
             )
             if ids:
                 reach("rescue: committed")
-                self._rescued(ids)
+                self._flows.rescued(ids)
             self._flows.go_on(followed, now)
             rescued += len(ids)
             if len(ids) < _MOST_ROWS:

@@ -19,6 +19,7 @@ JOB_COLUMNS = (
 )
 EDGE_COLUMNS = "parent, child, policy, done"
 ATTEMPT_COLUMNS = "job_id, attempt, fence, outcome, worker, started_at, finished_at, failure"
+NOTE_COLUMNS = "job_id, fence, number, kind, at, body"
 
 
 def job_row(row: tuple[Any, ...]) -> JobRow:
@@ -27,13 +28,14 @@ def job_row(row: tuple[Any, ...]) -> JobRow:
      inserted, due, started, finished, expires, timeout, on_crash, worker, note, tags, args,
      result, *more) = row  # fmt: skip
     return JobRow(
-        id_, task, lane, _state(state), runner, priority, attempt, max_attempts, fence, crashes,
+        id_, task, lane, state_of(state), runner, priority, attempt, max_attempts, fence, crashes,
         bool(cancel), inserted, due, started, finished, expires, timeout, on_crash, worker, note,
         msgspec.json.decode(tags, type=tuple[str, ...]), args, result, *more,
     )  # fmt: skip
 
 
-def _state(text: str) -> State:
+def state_of(text: str) -> State:
+    """The state of that name; anything else is damage."""
     try:
         return State(text)
     except ValueError:
@@ -61,8 +63,8 @@ def claimed(row: tuple[Any, ...]) -> Claimed:
     )  # fmt: skip
 
 
-def insert_parameters(job: NewJob, now: Millis, pending: int = 0) -> tuple[Any, ...]:
-    """What ``insert.sql`` takes; a due time that has passed means now. ``pending``: its inputs to come."""
+def insert_parameters(job: NewJob, now: Millis) -> tuple[Any, ...]:
+    """What ``insert.sql`` takes; a due time that has passed means now."""
     due = job.due_at if job.due_at is not None else now + job.delay
     expires = job.expires_at
     if expires is None and job.expires_in is not None:
@@ -71,7 +73,7 @@ def insert_parameters(job: NewJob, now: Millis, pending: int = 0) -> tuple[Any, 
         job.id,
         job.task,
         job.lane,
-        "blocked" if pending else "scheduled" if due > now else "available",
+        "blocked" if job.pending else "scheduled" if due > now else "available",
         job.runner,
         job.priority,
         due if due > now else now,
@@ -81,7 +83,7 @@ def insert_parameters(job: NewJob, now: Millis, pending: int = 0) -> tuple[Any, 
         job.timeout,
         job.backoff,
         job.on_crash,
-        pending,
+        job.pending,
         job.callbacks,
         job.unique_key,
         job.unique_until,

@@ -31,9 +31,10 @@ _NOT_OURS = (apsw.Error, TypeError, ValueError, LookupError)
 class Session:
     """A connection that opens at its first use. Safe from several threads: one at a time."""
 
-    def __init__(self, path: str, *, create: bool) -> None:
+    def __init__(self, path: str, *, create: bool, durable: bool = True) -> None:
         self.path = path
         self._create = create
+        self._durable = durable
         self._lock = threading.RLock()
         # Beside the file itself: whoever comes by a symbolic link stands in the same line.
         self._ticket = Ticket(os.path.realpath(path) + "-ticket")
@@ -203,7 +204,7 @@ class Session:
                     "it before that; from here on the file that has its place is used"
                 )
             return self._connection
-        self._connection = open_connection(self.path, create=self._create)
+        self._connection = open_connection(self.path, create=self._create, durable=self._durable)
         self._pid, self._inode, self._in_doubt = os.getpid(), _inode(self.path), False
         self._opened += 1
         return self._connection

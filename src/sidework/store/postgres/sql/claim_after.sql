@@ -14,7 +14,9 @@ WITH first AS MATERIALIZED (
             WHERE state = 'available' AND lane = :lane AND runner = :runner
               AND priority < part.above AND priority > part.priority
               AND (expires_at IS NULL OR expires_at > :now)
-              AND NOT EXISTS (SELECT FROM sidework.queues WHERE name = :lane AND paused_at IS NOT NULL)
+              AND NOT EXISTS (SELECT FROM sidework.queues WHERE name = :lane
+                                AND (paused_at IS NOT NULL OR most IS NOT NULL AND NOT :limited::boolean))
+              AND task <> ALL (ARRAY(SELECT name FROM sidework.paused_tasks))
             ORDER BY priority DESC, due_at, id LIMIT :limit::bigint
             FOR UPDATE SKIP LOCKED) AS between_known
         UNION ALL
@@ -23,12 +25,15 @@ WITH first AS MATERIALIZED (
             WHERE state = 'available' AND lane = :lane AND runner = :runner
               AND priority = part.priority AND (due_at, id) > (part.due_at, part.id)
               AND (expires_at IS NULL OR expires_at > :now)
-              AND NOT EXISTS (SELECT FROM sidework.queues WHERE name = :lane AND paused_at IS NOT NULL)
+              AND NOT EXISTS (SELECT FROM sidework.queues WHERE name = :lane
+                                AND (paused_at IS NOT NULL OR most IS NOT NULL AND NOT :limited::boolean))
+              AND task <> ALL (ARRAY(SELECT name FROM sidework.paused_tasks))
             ORDER BY due_at, id LIMIT :limit::bigint
             FOR UPDATE SKIP LOCKED) AS known) AS found
     LIMIT :limit::bigint)
 UPDATE sidework.jobs SET state = 'running', fence = fence + 1, attempt = attempt + 1, worker = :worker::bigint,
-                         started_at = :now, expires_at = NULL, note = NULL
+                         started_at = :now, expires_at = NULL, note = NULL,
+                         unique_key = CASE unique_until WHEN 'started' THEN NULL ELSE unique_key END
 WHERE id = ANY (ARRAY(SELECT id FROM first))
 RETURNING id, fence, attempt, max_attempts, task, lane, runner, priority, due_at, timeout, backoff,
           on_crash, args, context

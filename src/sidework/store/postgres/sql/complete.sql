@@ -6,7 +6,8 @@
 -- Unlike on SQLite, where a statement costs no round trip, many at once.
 UPDATE sidework.jobs AS job
 SET state = 'completed', fence = job.fence + 1, attempt = done.attempt, finished_at = :now,
-    result = done.result, worker = NULL, cancel_requested = false, crashes = 0, note = NULL
+    result = done.result, worker = NULL, cancel_requested = false, crashes = 0, note = NULL,
+    unique_key = NULL
 FROM unnest(:id::uuid[], :fence::bigint[], :attempt::integer[], :result::bytea[])
      AS done (id, fence, attempt, result)
 WHERE job.id = done.id AND job.fence = done.fence

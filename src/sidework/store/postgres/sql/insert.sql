@@ -1,5 +1,5 @@
--- Jobs as handed over. A second insert of the same id takes nothing (promise I12): it is not in what comes
--- back, and the caller compares the content. Due later: scheduled; due now: available. The times are made
+-- Jobs as handed over. A second insert of the same id takes nothing (promise I12), nor does one of a unique
+-- key that is held (promise I9): it is not in what comes back, and the caller looks which. Due later: scheduled; due now: available. The times are made
 -- here, not by the caller: the clock is the server's, read once for all (OFFSET keeps the planner from
 -- having it read for every row and column).
 -- Unlike on SQLite, where rows of values are as fast and the clock is at hand, from arrays.
@@ -19,5 +19,5 @@ FROM unnest(:id::uuid[], :task::text[], :lane::text[], :runner::text[], :priorit
      AS new (id, task, lane, runner, priority, due_at, delay, max_attempts, expires_at, expires_in,
              timeout, backoff, on_crash, tags, args, pending, callbacks, unique_key, unique_until, context),
      (SELECT :now AS moment OFFSET 0) AS clock
-ON CONFLICT (id) DO NOTHING
+ON CONFLICT DO NOTHING
 RETURNING id, pg_current_xact_id()::text

@@ -8,4 +8,4 @@ SELECT :id::uuid, :task, :lane,
        :max_attempts::integer, moment, coalesce(:expires_at::bigint, moment + :expires_in::bigint),
        :timeout::bigint, :backoff::bigint, :on_crash, :tags, :args::bytea
 FROM (SELECT :now AS moment OFFSET 0) AS clock
-ON CONFLICT (id) DO NOTHING
+ON CONFLICT DO NOTHING

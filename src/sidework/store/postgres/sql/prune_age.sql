@@ -1,5 +1,5 @@
--- Final jobs of one state that ended before a moment, oldest first, with their attempts and waits. Bounded. One
--- whose output a live job takes is kept for it, as is one whose end has not been followed.
+-- Final jobs of one state that ended before a moment, oldest first, with their attempts, notes and waits. Bounded.
+-- One whose output a live job takes is kept for it, as is one whose end has not been followed.
 -- Unlike on SQLite, where a second statement in the transaction takes the attempts, one statement.
 WITH gone AS (
     DELETE FROM sidework.jobs
@@ -11,5 +11,6 @@ WITH gone AS (
                           FOR UPDATE SKIP LOCKED))
     RETURNING id),
 told AS (DELETE FROM sidework.attempts WHERE job_id IN (SELECT id FROM gone)),
+noted AS (DELETE FROM sidework.notes WHERE job_id IN (SELECT id FROM gone)),
 waited AS (DELETE FROM sidework.edges WHERE child IN (SELECT id FROM gone))
 SELECT id FROM gone

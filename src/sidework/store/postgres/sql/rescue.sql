@@ -11,6 +11,7 @@ UPDATE sidework.jobs SET
     finished_at = CASE WHEN on_crash = 'discard' OR cancel_requested THEN :now END,
     fence = CASE WHEN on_crash = 'discard' OR cancel_requested THEN fence + 1 ELSE fence END,
     runner = CASE WHEN crashes + 1 >= 2 THEN 'process' ELSE runner END,
+    unique_key = CASE WHEN NOT (on_crash = 'discard' OR cancel_requested) THEN unique_key END,
     crashes = crashes + 1, attempt = attempt - 1, worker = NULL, cancel_requested = false,
     note = 'its worker died while it ran'
 WHERE id = ANY (ARRAY(SELECT id FROM sidework.jobs

@@ -25,6 +25,7 @@ moved AS (
         due_at = CASE WHEN failed IS NULL AND job.pending <= ended THEN greatest(job.due_at, :now) ELSE job.due_at END,
         finished_at = CASE WHEN failed IS NOT NULL THEN :now END,
         fence = CASE WHEN failed IS NOT NULL THEN job.fence + 1 ELSE job.fence END,
+        unique_key = CASE WHEN failed IS NULL THEN job.unique_key END,
         note = CASE WHEN failed IS NOT NULL THEN 'its input ' || failed ELSE job.note END,
         pending = greatest(job.pending - ended, 0)
     FROM counted

@@ -1,8 +1,9 @@
--- Of jobs that were handed over again: which are there with the same content, by their
--- place in what was asked.
+-- Of jobs that were not stored, by their place in what was asked: whether the one that has the id is the same
+-- (NULL: none has it), and which job holds the unique key.
 -- Unlike on SQLite, where a statement costs no round trip, many at once.
-SELECT job.id, new.number
-FROM unnest(:id::uuid[], :task::text[], :lane::text[], :args::bytea[])
-     WITH ORDINALITY AS new (id, task, lane, args, number)
-JOIN sidework.jobs AS job ON job.id = new.id
-WHERE job.task = new.task AND job.lane = new.lane AND job.args = new.args
+SELECT new.number,
+       (SELECT job.task = new.task AND job.lane = new.lane AND job.args = new.args
+        FROM sidework.jobs AS job WHERE job.id = new.id),
+       (SELECT holder.id FROM sidework.jobs AS holder WHERE holder.unique_key = new.unique_key)
+FROM unnest(:id::uuid[], :task::text[], :lane::text[], :args::bytea[], :unique_key::text[])
+     WITH ORDINALITY AS new (id, task, lane, args, unique_key, number)

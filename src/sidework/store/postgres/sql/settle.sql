@@ -18,6 +18,11 @@ UPDATE sidework.jobs AS job SET
           OR (kind = 'retry' AND done.attempt >= max_attempts)
           OR (kind = 'crashed' AND (on_crash = 'discard' OR (alone AND crashes + 1 >= :max_crashes::integer)))
         THEN :now END,
+    unique_key = CASE
+        WHEN NOT (kind IN ('discarded', 'cancelled') OR cancel_requested
+          OR (kind = 'retry' AND done.attempt >= max_attempts)
+          OR (kind = 'crashed' AND (on_crash = 'discard' OR (alone AND crashes + 1 >= :max_crashes::integer))))
+        THEN unique_key END,
     attempt = CASE WHEN kind IN ('snoozed', 'released', 'crashed') THEN done.attempt - 1 ELSE done.attempt END,
     due_at = CASE WHEN kind IN ('retry', 'snoozed') THEN :now + delay ELSE due_at END,
     crashes = CASE kind WHEN 'crashed' THEN crashes + 1 WHEN 'released' THEN crashes ELSE 0 END,

@@ -8,8 +8,7 @@ ALTER TABLE jobs ADD COLUMN callbacks BLOB;
 -- No two jobs hold one key. It is let go, for good, when the job starts or ends.
 ALTER TABLE jobs ADD COLUMN unique_key TEXT;
 ALTER TABLE jobs ADD COLUMN unique_until TEXT;
--- 1 while it runs in a queue that has a limit.
-ALTER TABLE jobs ADD COLUMN slot INTEGER;
+CREATE UNIQUE INDEX jobs_unique ON jobs (unique_key) WHERE unique_key IS NOT NULL;
 -- What the enqueuer had it carry along (traces), JSON.
 ALTER TABLE jobs ADD COLUMN context TEXT;
 
@@ -36,5 +35,42 @@ CREATE TABLE notes (
     PRIMARY KEY (job_id, fence, number)
 ) STRICT, WITHOUT ROWID;
 
--- A limit of the jobs of a queue that run at a time, over all workers.
+-- A limit of the jobs of a queue that run at a time, over all workers. Those that run are counted: a state
+-- cannot leak. The index of them says of which queue they are, too, so that nobody else pays for it.
 ALTER TABLE queues ADD COLUMN most INTEGER;
+-- What the code of a worker said last: what a person sets stands until the code says something else.
+ALTER TABLE queues ADD COLUMN declared INTEGER;
+DROP INDEX jobs_running;
+CREATE INDEX jobs_running ON jobs (worker, lane) WHERE state = 'running';
+
+-- Of these tasks nothing is started. Their jobs are set aside when a claim comes to them: blocked, though
+-- they wait for no input.
+CREATE TABLE paused_tasks (
+    name TEXT    NOT NULL PRIMARY KEY,
+    at   INTEGER NOT NULL,
+    by   TEXT    NOT NULL,
+    why  TEXT    NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX jobs_aside ON jobs (task, priority DESC, due_at, id) WHERE state = 'blocked' AND pending = 0;
+
+-- What is enqueued by the clock (periodic.py). next_at: its next tick; NULL with a look_at: the first after that.
+CREATE TABLE periodics (
+    name       TEXT    PRIMARY KEY,
+    app        TEXT    NOT NULL,
+    spec       BLOB    NOT NULL,
+    digest     TEXT    NOT NULL,
+    timing     TEXT    NOT NULL,
+    version    INTEGER NOT NULL DEFAULT 0,
+    next_at    INTEGER,
+    look_at    INTEGER,
+    moved_at   INTEGER NOT NULL,
+    last_at    INTEGER,
+    last_job   BLOB,
+    paused_at  INTEGER,
+    paused_by  TEXT,
+    paused_why TEXT,
+    retired_at INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX periodics_look ON periodics (look_at) WHERE paused_at IS NULL AND retired_at IS NULL;
+-- Which periodics a worker's code declares, JSON: name to digest.
+ALTER TABLE workers ADD COLUMN declares TEXT;

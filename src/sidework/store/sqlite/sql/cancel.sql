@@ -5,6 +5,7 @@ UPDATE jobs SET
     cancel_requested = (state = 'running'),
     finished_at = CASE state WHEN 'running' THEN NULL ELSE :now END,
     fence = CASE state WHEN 'running' THEN fence ELSE fence + 1 END,
+    unique_key = CASE state WHEN 'running' THEN unique_key END,
     note = :note
 WHERE id = :id AND state IN ('blocked', 'scheduled', 'available', 'retryable', 'running')
 RETURNING state

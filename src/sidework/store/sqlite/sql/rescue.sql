@@ -11,6 +11,7 @@ UPDATE jobs SET
     finished_at = CASE WHEN on_crash = 'discard' OR cancel_requested = 1 THEN :now END,
     fence = CASE WHEN on_crash = 'discard' OR cancel_requested = 1 THEN fence + 1 ELSE fence END,
     runner = CASE WHEN crashes + 1 >= 2 THEN 'process' ELSE runner END,
+    unique_key = CASE WHEN NOT (on_crash = 'discard' OR cancel_requested = 1) THEN unique_key END,
     crashes = crashes + 1, attempt = attempt - 1, worker = NULL, cancel_requested = 0,
     note = 'its worker died while it ran'
 WHERE id IN (SELECT id FROM jobs INDEXED BY jobs_running

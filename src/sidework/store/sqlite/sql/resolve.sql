@@ -7,6 +7,7 @@ UPDATE jobs SET
     due_at = CASE WHEN :failed IS NULL AND pending <= :ended THEN max(due_at, :now) ELSE due_at END,
     finished_at = CASE WHEN :failed IS NOT NULL THEN :now END,
     fence = fence + (:failed IS NOT NULL),
+    unique_key = CASE WHEN :failed IS NULL THEN unique_key END,
     note = CASE WHEN :failed IS NOT NULL THEN 'its input ' || :failed ELSE note END,
     pending = max(pending - :ended, 0)
 WHERE id = :child AND state = 'blocked' AND pending > 0

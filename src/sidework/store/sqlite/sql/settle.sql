@@ -17,6 +17,11 @@ UPDATE jobs SET
           OR (:kind = 'retry' AND :attempt >= max_attempts)
           OR (:kind = 'crashed' AND (on_crash = 'discard' OR (:alone AND crashes + 1 >= :max_crashes)))
         THEN :now END,
+    unique_key = CASE
+        WHEN NOT (:kind IN ('discarded', 'cancelled') OR cancel_requested = 1
+          OR (:kind = 'retry' AND :attempt >= max_attempts)
+          OR (:kind = 'crashed' AND (on_crash = 'discard' OR (:alone AND crashes + 1 >= :max_crashes))))
+        THEN unique_key END,
     attempt = CASE WHEN :kind IN ('snoozed', 'released', 'crashed') THEN :attempt - 1 ELSE :attempt END,
     due_at = CASE WHEN :kind IN ('retry', 'snoozed') THEN :now + :delay ELSE due_at END,
     crashes = CASE :kind WHEN 'crashed' THEN crashes + 1 WHEN 'released' THEN crashes ELSE 0 END,

@@ -1,0 +1,55 @@
+"""``store.journal``: what jobs told while they ran, and how each came to where it is.
+
+Written in a worker's turn (``Claims.turn``), under the fence. A place in a job's story is a fence and a
+number: of a claim's notes from 1, of its end ``END``, of a settlement 0 (``story.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from ..clock import Millis
+from ..job import AttemptRow
+from ..note import NoteRow
+from ..state import State
+
+CUT = "cut"
+"""The kind of the row that says what is not kept (``NoteRow``)."""
+
+
+class Since(Struct, frozen=True):
+    """From where on a job is to be read: behind this place."""
+
+    id: bytes
+    fence: int = -1
+    number: int = 0
+
+
+class Chapter(Struct, frozen=True):
+    """A job as it stands, without what may be large, and what stands behind a place in its story: its
+    attempts of that fence or a higher one, and its notes."""
+
+    id: bytes
+    task: str
+    lane: str
+    state: State
+    attempt: int
+    fence: int
+    inserted_at: Millis
+    started_at: Millis | None
+    finished_at: Millis | None
+    note: str | None
+    attempts: tuple[AttemptRow, ...]
+    notes: tuple[NoteRow, ...]
+
+
+class Journal(Protocol):
+    """``read`` gives a chapter for each job, ``None`` for one that is not there: nothing in it is newer than
+    its state. ``progress`` is the newest of each job, ``cut`` the place up to which its notes may be gone."""
+
+    def read(self, since: Sequence[Since]) -> list[Chapter | None]: ...
+    def progress(self, ids: Sequence[bytes]) -> list[NoteRow | None]: ...
+    def cut(self, job_id: bytes) -> tuple[int, int] | None: ...

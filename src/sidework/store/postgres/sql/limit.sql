@@ -1,0 +1,4 @@
+-- So many jobs of a queue may run at a time (NULL: any number).
+INSERT INTO sidework.queues (name, most) VALUES (:name, :most::integer)
+ON CONFLICT (name) DO UPDATE SET most = excluded.most
+RETURNING name

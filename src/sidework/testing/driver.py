@@ -1,0 +1,216 @@
+"""Takes jobs from the store one after the other and runs them in the test's process: turn, run, turn.
+
+What decides how a job ends is what decides it in a worker: the store's verbs and the child's ``Attempt``.
+The order of things is written once, as generators that give an attempt and take its outcome; ``here`` and
+``there`` run those, for plain tests and for coroutines. One attempt runs at a time, but for those that wait
+for another job: what they wait for runs meanwhile, in their place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import threading
+from collections import Counter
+from collections.abc import Generator
+from typing import TypeVar
+
+from ..child.executor import Attempt, Lost, attempt_of
+from ..clock import Millis
+from ..errors import SideworkError
+from ..info import JobInfo
+from ..job import RUNNERS, Claimed, JobFilter, Runner
+from ..outcome import Outcome
+from ..state import FINAL, State
+from ..store.protocol import Demand, Store
+from ..tasks.registry import AppLike
+from ..worker.telling import Teller
+from .clock import Clock
+from .faults import Faults
+
+T = TypeVar("T")
+Steps = Generator[Attempt, Outcome, T]
+
+_LOOK = 50
+"""Waiting jobs of which the very next is told exactly; of more, one runner's are taken after the other's."""
+_STEP = 500
+
+
+class Driver:
+    """Of one app under test, whose store it is a worker of."""
+
+    def __init__(self, app: AppLike, store: Store, clock: Clock, faults: Faults) -> None:
+        self._app = app
+        self._store = store
+        self._clock = clock
+        self._faults = faults
+        self._teller = Teller()
+        self._worker = store.register("test", os.getpid(), ()).id
+        self._runner: asyncio.Runner | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._driving = threading.Lock()
+        self._ran: list[
+            JobInfo
+        ] = []  # since it was last asked to run, by whom it was waited for too
+
+    def close(self) -> None:
+        """Leave the store; what was under way (a test that was interrupted) goes back."""
+        if self._runner is not None:
+            self._runner.close()
+        self._store.retire(self._worker)
+
+    def __enter__(self) -> None:
+        if not self._driving.acquire(blocking=False):
+            raise SideworkError(
+                "jobs of this sandbox are run already: in a job, wait for others by their handles"
+            )
+
+    def __exit__(self, *_: object) -> None:
+        self._driving.release()
+
+    # What is to happen --------------------------------------------------------------------------
+
+    def next(self) -> Steps[bool]:
+        """Run the next job; False when nothing is due."""
+        job = self._claim()
+        if job is None:
+            return False
+        attempt = attempt_of(job, self._app.registry)
+        outcome = attempt
+        if isinstance(attempt, Attempt):
+            outcome = yield self._faults.prepare(attempt)
+        assert isinstance(outcome, Outcome)
+        (took,) = self._store.turn([outcome], None).took
+        self._teller.heard(job, outcome)
+        if outcome.in_transaction:
+            self._teller.settled(outcome, bool(took))
+        self._faults.reraise()
+        (row,) = self._store.get([job.id])
+        if row is not None:
+            self._ran.append(JobInfo(row))
+        return True
+
+    def until(self, job_id: bytes) -> Steps[None]:
+        """Run jobs until this one is final, or nothing is due any more."""
+        while not self.is_final(job_id) and (yield from self.next()):
+            pass
+
+    def drain(self, limit: int, within: Millis) -> Steps[list[JobInfo]]:
+        """Run jobs until nothing is due, moving on to what becomes due within so many milliseconds."""
+        self._ran = []
+        end = self._clock.millis + within
+        while True:
+            if len(self._ran) >= limit:
+                self._refuse_endless()
+            if not (yield from self.next()):
+                due = self._next_due()
+                if due is None or due > end:
+                    return self._ran
+                self._clock.millis = max(due, self._clock.millis)
+
+    def is_final(self, job_id: bytes) -> bool:
+        """Whether it has ended, or is gone."""
+        (row,) = self._store.get([job_id])
+        return row is None or row.state in FINAL
+
+    def last(self) -> JobInfo | None:
+        """The job that ran last, as it stood then."""
+        return self._ran[-1] if self._ran else None
+
+    def _refuse_endless(self) -> None:
+        counted = Counter(info.task for info in self._ran).most_common(3)
+        most = ", ".join(f"{task} {times} times" for task, times in counted)
+        raise SideworkError(
+            f"drain() ran {len(self._ran)} jobs and does not come to an end ({most}): does one enqueue "
+            "itself, or snooze for no time? Say limit= to let it run more"
+        )
+
+    # Which job is next --------------------------------------------------------------------------
+
+    def _claim(self) -> Claimed | None:
+        """The job that has waited longest of the highest priority, if its queue gives it."""
+        self._store.promote(_STEP)
+        self._store.expire(_STEP)
+        rows = self._store.page(JobFilter(states=(State.AVAILABLE,)), None, _LOOK)
+        rows.sort(key=lambda row: (-row.priority, row.due_at, row.id))
+        lines: dict[tuple[Runner, tuple[str, ...]], None]
+        lines = dict.fromkeys((row.runner, (row.lane,)) for row in rows)
+        if len(rows) == _LOOK:
+            lines = dict.fromkeys((runner, ()) for runner in RUNNERS)
+        for runner, lanes in lines:
+            turn = self._store.turn([], Demand(self._worker, {runner: 1}, lanes))
+            if turn.claimed:
+                return turn.claimed[0]
+        return None
+
+    def _next_due(self) -> Millis | None:
+        """When the next of the waiting jobs is due."""
+        want = JobFilter(states=(State.SCHEDULED, State.RETRYABLE))
+        due: Millis | None = None
+        before: bytes | None = None
+        while page := self._store.page(want, before, _LOOK):
+            due = min([row.due_at for row in page] + ([] if due is None else [due]))
+            before = page[-1].id
+        return due
+
+    # How it is run ------------------------------------------------------------------------------
+
+    def here(self, steps: Steps[T]) -> T:
+        """Run them on this thread, coroutines on a loop of the sandbox's own."""
+        try:
+            attempt = next(steps)
+            while True:
+                attempt = steps.send(self._run(attempt))
+        except StopIteration as ended:
+            value: T = ended.value
+            return value
+
+    async def there(self, steps: Steps[T]) -> T:
+        """Run them on the running loop, plain functions on a thread beside it."""
+        try:
+            attempt = next(steps)
+            while True:
+                attempt = steps.send(await self._await(attempt))
+        except StopIteration as ended:
+            value: T = ended.value
+            return value
+
+    def _run(self, attempt: Attempt) -> Outcome:
+        # In a context of its own, as in a child: what one job sets, no other sees.
+        context = contextvars.copy_context()
+        if not attempt.task.is_coroutine:
+            return context.run(attempt.run)
+        if self._loop is not None and self._loop.is_running():
+            # This thread is a plain job's that waits for a coroutine's, on the loop which runs them all.
+            return asyncio.run_coroutine_threadsafe(self._await(attempt), self._loop).result()
+        if self._runner is None:
+            self._runner = asyncio.Runner()
+        return self._runner.run(self._await(attempt), context=context)
+
+    async def _await(self, attempt: Attempt) -> Outcome:
+        self._loop = asyncio.get_running_loop()
+        plain = not attempt.task.is_coroutine
+        work = asyncio.to_thread(attempt.run) if plain else attempt.run_coroutine()
+        task = self._loop.create_task(work, context=contextvars.copy_context())
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            # The test is told to stop (Control-C, a time limit), and its job with it.
+            task.cancel()
+            if not plain:
+                await asyncio.wait({task})
+            raise
+        if task.cancelled():  # by other code, before its first line
+            attempt.begun = True
+            return attempt.failed(Lost())
+        return task.result()
+
+
+def on_a_loop() -> bool:
+    """Whether this is a coroutine's thread, which must not be blocked."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -1,0 +1,84 @@
+"""Fires what the clock enqueues: says what this worker's code declares, and moves on what is due. Any worker
+fires anything: a tick's job has one id, whoever makes it (promise I8)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+
+from ..clock import Millis, monotonic
+from ..periodic import Change, Declaration, Firing, fire
+from ..store.protocol import Store
+
+log = logging.getLogger("sidework.worker")
+
+DECLARE_SECONDS = 10.0
+"""How often it is looked whether what stands is still what living workers declare."""
+LOOK_SECONDS = 1.0
+"""How often it is asked what is due, at the least: another worker may have declared something sooner."""
+DUE_LIMIT = 100
+MOST_JOBS = 500
+"""Jobs of one transaction."""
+
+_SAYS = {
+    "new": "periodic %s: new",
+    "changed": "periodic %s: changed",
+    "again": "periodic %s: declared again",
+    "retired": "periodic %s is retired: no worker's code declares it any more",
+    "clock": "periodic %s: begins anew, the store's clock was put back",
+    "waits": "periodic %s: another worker that lives declares it otherwise, and that holds as long as it "
+    "lives; if it is of another app, give one of them name='...'",
+}
+
+
+class Periodics:
+    """Of one worker. ``worker``: its number in the store now; ``mine``: what its code declares."""
+
+    def __init__(self, worker: Callable[[], int], mine: Declaration) -> None:
+        self._worker = worker
+        self._mine = mine
+        self._declared_by = 0
+        self._declare_at = self._look_at = 0.0
+        self._waiting: set[str] = set()
+
+    def tick(self, store: Store, now: Millis | None = None) -> float:
+        """Declare, and fire what is due, a step of it; seconds until the next look."""
+        at, worker = monotonic(), self._worker()
+        if worker != self._declared_by or at >= self._declare_at:
+            self._declare(store, worker, now)
+            self._declared_by, self._declare_at = worker, at + DECLARE_SECONDS
+            self._look_at = 0.0
+        if at < self._look_at:
+            return self._look_at - at
+        due = store.periodics.due(DUE_LIMIT, now)
+        for some in _together([fire(row, due.moment) for row in due.rows]):
+            store.periodics.fire(some, now)
+        wait = LOOK_SECONDS if due.due_in is None else min(LOOK_SECONDS, due.due_in / 1000)
+        self._look_at = monotonic() + wait
+        return wait
+
+    def _declare(self, store: Store, worker: int, now: Millis | None) -> None:
+        changes = store.periodics.declare(worker, self._mine, now)
+        for change in changes:
+            if change.what != "waits" or change.name not in self._waiting:
+                _tell(change)
+        self._waiting = {change.name for change in changes if change.what == "waits"}
+
+
+def _tell(change: Change) -> None:
+    level = logging.WARNING if change.what in ("retired", "clock", "waits") else logging.INFO
+    log.log(level, _SAYS[change.what], change.name)
+
+
+def _together(firings: Sequence[Firing]) -> Iterator[list[Firing]]:
+    """As many as go into one transaction."""
+    some: list[Firing] = []
+    jobs = 0
+    for one in firings:
+        if some and jobs + len(one.jobs) > MOST_JOBS:
+            yield some
+            some, jobs = [], 0
+        some.append(one)
+        jobs += len(one.jobs)
+    if some:
+        yield some
