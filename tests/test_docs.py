@@ -27,11 +27,15 @@ SNIPPETS = [
 SAYS = {
     "README.md-0": "5\n",
     "README.md-1": "welcome 7, attempt 1\nscheduled True\n1000 handed over\n499500\n",
+    "docs/deploying.md-0": "",
+    "docs/deploying.md-1": "",
     "docs/start.md-0": "order 1: 9.90 paid\nValueError after 3 attempts\n",
     "docs/start.md-1": "285\n2000\n",
     "docs/start.md-2": "content of https://example.org\ndone True\n",
     "docs/start.md-3": "1 job\n",
     "docs/start.md-4": "balance 150\n",
+    "docs/events.md-0": "{'one': 3}\n{'three': 5}\ncounted 2 words\ncompleted 8 letters\n",
+    "docs/events.md-1": "done: 2\ndone: 6\n[6, 2]\ncalled: 10\n",
     "docs/connections.md-0": "order 7 is shipped\n",
 }
 TELLS = {
@@ -102,7 +106,7 @@ def test_the_version_is_one() -> None:
 
 
 def test_the_reference_names_everything_public() -> None:
-    from sidework.client.app import _TASK_DEFAULTS
+    from sidework.client.declaring import TASK_DEFAULTS
     from sidework.handle import JobHandle
     from sidework.tasks.task import EnqueueOptions
     from sidework.testing import Sandbox
@@ -116,6 +120,11 @@ def test_the_reference_names_everything_public() -> None:
         "ask_to_stop",
         "parks_by",
         "parked",
+        "opened",
+        "pad",
+        "seq",
+        "told",
+        "writes_in",
         "submit",
         "asubmit",
         "finish_on",
@@ -127,5 +136,5 @@ def test_the_reference_names_everything_public() -> None:
         "forget_in_child",
     }
     members |= {name for name in vars(Sandbox) if not name.startswith("_")}
-    public = {*sidework.__all__, *_TASK_DEFAULTS, *EnqueueOptions.__annotations__, *members} - inner
+    public = {*sidework.__all__, *TASK_DEFAULTS, *EnqueueOptions.__annotations__, *members} - inner
     assert public - named == set()

@@ -15,6 +15,8 @@ from .errors import (
     JobFailed,
     JobNotFound,
     NotCommitted,
+    PeriodicNotFound,
+    PositionPruned,
     SchemaMismatch,
     SideworkError,
     StoreDamaged,
@@ -25,6 +27,7 @@ from .errors import (
     TaskNotFound,
     WaitTimeout,
 )
+from .event import Event, LogRecord, Progress
 from .handle import JobHandle
 from .info import AttemptInfo, JobInfo
 from .inputs import InputFailed
@@ -33,6 +36,8 @@ from .state import State
 
 if TYPE_CHECKING:
     from .client.app import Sidework
+    from .client.completing import as_completed
+    from .client.periodics import PeriodicEntry
     from .tasks.context import RunningJob, current_job
     from .tasks.middleware import HandedJob, Handover, Middleware
     from .tasks.progress import emit, progress, track
@@ -47,6 +52,7 @@ __all__ = [
     "BadValue",
     "ClaimLost",
     "Discard",
+    "Event",
     "HandedJob",
     "Handover",
     "InputFailed",
@@ -58,8 +64,13 @@ __all__ = [
     "JobHandle",
     "JobInfo",
     "JobNotFound",
+    "LogRecord",
     "Middleware",
     "NotCommitted",
+    "PeriodicEntry",
+    "PeriodicNotFound",
+    "PositionPruned",
+    "Progress",
     "Retry",
     "RunningJob",
     "SchemaMismatch",
@@ -75,6 +86,7 @@ __all__ = [
     "StoreUnavailable",
     "TaskNotFound",
     "WaitTimeout",
+    "as_completed",
     "current_job",
     "emit",
     "progress",
@@ -89,9 +101,11 @@ _LATE = {
     "Handover": "tasks.middleware",
     "Middleware": "tasks.middleware",
     "Signal": "tasks.signals",
+    "as_completed": "client.completing",
     "emit": "tasks.progress",
     "progress": "tasks.progress",
     "track": "tasks.progress",
+    "PeriodicEntry": "client.periodics",
 }
 
 

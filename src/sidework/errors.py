@@ -5,8 +5,10 @@
     ├── BadValue                 an argument, result or option that cannot be stored (also a ValueError)
     ├── AppNotFound              a name given on the command line that leads to no app
     ├── TaskNotFound             no task of that name is registered here
+    ├── PeriodicNotFound         no periodic of that name is in this store
     ├── JobNotFound              no job of that id is in this store
     ├── JobConflict              the id is taken by a job with other content
+    ├── PositionPruned           events were asked for from a position on that is not kept any more
     ├── ClaimLost                a job's own end (finish_in) came too late: its claim was settled before
     ├── NotCommitted             a job returned after finish_in, and its transaction was never committed
     ├── JobFailed                a result was asked of a job that ended without one
@@ -47,12 +49,20 @@ class TaskNotFound(SideworkError):
     """No task of that name is registered in this program."""
 
 
+class PeriodicNotFound(SideworkError):
+    """No periodic of that name is in this store (no worker has declared it yet)."""
+
+
 class JobNotFound(SideworkError):
     """No job of that id is in this store (never was, or was pruned or deleted)."""
 
 
 class JobConflict(SideworkError):
     """The id given is taken by a job with another task or other arguments (promise I12)."""
+
+
+class PositionPruned(SideworkError):
+    """Events were asked for behind a position, and not all that came next is kept any more."""
 
 
 class ClaimLost(SideworkError):

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, TypeVar
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from .duration import Duration
+from .event import Event, Progress
 from .info import AttemptInfo, JobInfo
 from .job import NewJob
 from .outcome import Outcome
 from .state import State
 
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
+
+
+class Events(Protocol):
+    """Events, for ``for`` and ``async for``; each iteration begins anew."""
+
+    def __iter__(self) -> Iterator[Event]: ...
+    def __aiter__(self) -> AsyncIterator[Event]: ...
 
 
 class JobHandle(Protocol[R_co]):
@@ -66,6 +78,27 @@ class JobHandle(Protocol[R_co]):
         """``wait`` for coroutines."""
         ...
 
+    @property
+    def progress(self) -> Progress | None:
+        """How far it last said it was; ``None`` when it has not."""
+        ...
+
+    def events(self, after: str | None = None) -> Events:
+        """What has happened to the job and what happens, in order, until it is final: for ``for`` and
+        ``async for``. ``after``: only what comes behind the ``position`` of an event; ``PositionPruned``
+        when not all of that is kept any more."""
+        ...
+
+    def future(self) -> Future[Any]:
+        """A future of its result, for whatever takes one. To cancel it does not cancel the job."""
+        ...
+
+    def add_done_callback(self, callback: Callable[[JobHandle[Any]], object]) -> None:
+        """Call it with this handle once the job is final, in this process, on a thread that the app has for
+        that. An error of it is logged. What has to outlive this process is a job's
+        ``on_final``."""
+        ...
+
     def cancel(self) -> bool:
         """Cancel the job, or ask it when it runs; False when it was final."""
         ...
@@ -76,14 +109,14 @@ class JobHandle(Protocol[R_co]):
 
 
 class Enqueuer(Protocol):
-    """Stores jobs that tasks have made, and what running ones end with; the app is one.
+    """Stores jobs that tasks of ``app`` have made, and what running ones end with.
 
     ``returns`` is what the job's result will be. ``finish_on``: whether the outcome took, on the
-    connection given; False when the claim was lost. ``url`` is the store's.
+    connection given; False when the claim was lost.
     """
 
-    url: str
-
+    @property
+    def app(self) -> Any: ...
     def submit(self, job: NewJob, returns: Any, connection: Any) -> JobHandle[Any]: ...
     async def asubmit(self, job: NewJob, returns: Any, connection: Any) -> JobHandle[Any]: ...
     def finish_on(self, connection: Any, outcome: Outcome) -> bool: ...

@@ -7,6 +7,7 @@ bytes (ids.py), arguments and results are encoded bytes (codec.py).
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Literal
 
 from msgspec import Struct, field
@@ -66,6 +67,20 @@ def check_limit(limit: object, name: str = "limit") -> int:
             f"{name}={limit!r}: expected a whole number from 1 to {MOST_LIMIT} (to run none, pause the queue)"
         )
     return limit
+
+
+def parse_queues(queues: Iterable[str]) -> tuple[tuple[str, ...], dict[str, int]]:
+    """Queues as a worker is told to serve them, and how many jobs of each it runs at a time itself, where
+    that is said: ``mail=10``. ``BadValue`` for what is none."""
+    widths: dict[str, int] = {}
+    names: list[str] = []
+    for queue in queues:
+        name, equals, width = queue.partition("=")
+        names.append(check_queue(name.strip()))
+        if equals:
+            number = int(width) if width.strip().isdecimal() else width
+            widths[names[-1]] = check_limit(number, f"queue {names[-1]}")
+    return tuple(names), widths
 
 
 class NewJob(Struct, frozen=True):

@@ -31,6 +31,7 @@ class Event(StrEnum):
     DEFER = "defer"
     BLOCK = "block"
     DUE = "due"
+    SET_ASIDE = "set_aside"
     CLAIM = "claim"
     COMPLETE = "complete"
     FAIL = "fail"
@@ -54,6 +55,7 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = MappingProxyType(
     {
         (_S.BLOCKED, _E.UNBLOCK): _S.AVAILABLE,
         (_S.BLOCKED, _E.DEFER): _S.SCHEDULED,
+        (_S.AVAILABLE, _E.SET_ASIDE): _S.BLOCKED,
         (_S.SCHEDULED, _E.DUE): _S.AVAILABLE,
         (_S.RETRYABLE, _E.DUE): _S.AVAILABLE,
         (_S.AVAILABLE, _E.CLAIM): _S.RUNNING,
@@ -70,12 +72,19 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = MappingProxyType(
         # A retry of a job whose inputs are not all final (again).
         **{(state, _E.BLOCK): _S.BLOCKED for state in _S if state in FINAL},
         # A result held through an outage still lands on a job that was rescued and not claimed
-        # again: its fence is unchanged, so the claim is still the last one (promise I3).
-        (_S.AVAILABLE, _E.COMPLETE): _S.COMPLETED,
-        (_S.AVAILABLE, _E.FAIL): _S.RETRYABLE,
-        (_S.AVAILABLE, _E.DISCARD): _S.DISCARDED,
-        (_S.AVAILABLE, _E.SNOOZE): _S.SCHEDULED,
-        (_S.AVAILABLE, _E.RELEASE): _S.AVAILABLE,
-        (_S.AVAILABLE, _E.QUARANTINE): _S.DISCARDED,
+        # again: its fence is unchanged, so the claim is still the last one (promise I3). It may have been
+        # set aside meanwhile, as its task was paused.
+        **{
+            (state, event): then
+            for state in (_S.AVAILABLE, _S.BLOCKED)
+            for event, then in (
+                (_E.COMPLETE, _S.COMPLETED),
+                (_E.FAIL, _S.RETRYABLE),
+                (_E.DISCARD, _S.DISCARDED),
+                (_E.SNOOZE, _S.SCHEDULED),
+                (_E.RELEASE, _S.AVAILABLE),
+                (_E.QUARANTINE, _S.DISCARDED),
+            )
+        },
     }
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import threading
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from ..crashpoint import reach
 from ..retry import delay_seconds
 from ..tasks.registry import AppLike
 from ..wire import Cancel, Done, HandedBack, Hello, Run, Stop, TakeBack, TaskInfo, ToChild
-from .capture import capture
+from .capture import Capture
 from .executor import Attempt, attempt_of
 from .link import Link
 from .loop import Loop
@@ -31,7 +30,7 @@ def hello(app: AppLike) -> Hello:
         fixed = options.backoff is not None and not callable(options.backoff)
         backoff = round(delay_seconds(options.backoff, 1) * 1000) if fixed else None
         tasks.append(TaskInfo(name, timeout, backoff, options.on_partition == "stop"))
-    return Hello(app.url, tasks, app.retention, app.declares())
+    return Hello(app.url, tasks, app.retention, app.declares(), app.registry.limits)
 
 
 class Child:
@@ -52,7 +51,7 @@ class Child:
         book = Notebook(self._link)
         loop = Loop(self._concurrency, self._link, book, own_process=own)
         threads = Threads(self._threads_count, self._link, book, own_process=own)
-        captured = capture(own_process=own)
+        captured = Capture(own_process=own)
         watchdog = Watchdog(
             loop, threads, self._link, threading.get_ident(), own_process=self._own_process
         )
@@ -72,7 +71,7 @@ class Child:
         await loop.finish()
         await _beside(threads.finish)
         watchdog.close()
-        logging.getLogger().removeHandler(captured)
+        captured.close()
         book.close()
         self._link.close()
 

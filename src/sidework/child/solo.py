@@ -20,7 +20,7 @@ from ..outcome import Outcome
 from ..tasks.context import Stopped
 from ..tasks.registry import AppLike
 from ..wire import Cancel, Done, HandedBack, Parked, Run, Started, Stop, TakeBack, ToChild
-from .capture import capture
+from .capture import Capture
 from .child import hello
 from .executor import Attempt, attempt_of
 from .link import Link
@@ -44,7 +44,7 @@ class Solo:
     def serve(self) -> None:
         """Run jobs until told to stop."""
         signal.signal(signal.SIGTERM, self._terminated)
-        capture(own_process=True)
+        Capture(own_process=True)
         Reader(self._link, self._hear, gone=lambda: os._exit(1)).start()
         self._link.send(hello(self._app))
         while True:

@@ -5,63 +5,49 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
-from uuid import UUID
 
 from ..codec import TypeHooks
 from ..duration import Duration, seconds
-from ..errors import BadValue, JobNotFound
+from ..errors import BadValue
 from ..forking import forgets
-from ..handle import JobHandle
-from ..ids import id_text, parse_id
-from ..info import JobInfo
 from ..job import (
-    Inserted,
-    JobFilter,
-    NewJob,
     OnCrash,
     OnInputFailure,
     OnPartition,
     Runner,
     UniqueUntil,
-    check_queue,
+    parse_queues,
 )
-from ..outcome import Outcome
 from ..retry import Backoff
-from ..state import State
 from ..store.opening import absolute, open_store
 from ..store.protocol import RETENTION
 from ..tasks.declaring import Clock, PeriodicOptions
 from ..tasks.following import Callee
-from ..tasks.importing import refuse_at_import
 from ..tasks.middleware import Around, Middleware
 from ..tasks.naming import module_name
 from ..tasks.registry import AppLike, Registry
 from ..tasks.signals import Observer, SignalKind
 from ..tasks.task import Bound, Exceptions, Task, checked_options
 from ..tasks.unique import UniqueBy
-from ..url import shown
-from .chunks import accepted, counted, in_chunks, telling
+from .asking import Asking, several
+from .calling import Caller
 from .declaring import TASK_DEFAULTS, TaskDecorator
-from .handle import Handle
+from .desk import Desk
 from .waiter import Waiter
 
 if TYPE_CHECKING:
     from ..store.protocol import Store
     from .embedded import EmbeddedWorker
-    from .gathering import Gatherer
-    from .workflow import Workflow
 
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 
-_PAGE = 200
 
-
-class Sidework(AppLike):
+class Sidework(Asking, AppLike):
     """An app: its tasks and the store of their jobs.
 
     ``url``: ``sqlite:///jobs.db`` (relative to the folder of the module that makes the app),
@@ -107,7 +93,8 @@ class Sidework(AppLike):
         self._waits: Callable[[Store], Waiter] = Waiter
         self._store: Store | None = None
         self._waiter: Waiter | None = None
-        self._gatherer: Gatherer | None = None
+        self.desk = Desk(self)
+        self.caller = Caller()
         forgets(self)
 
     def forget_in_child(self) -> None:
@@ -142,6 +129,7 @@ class Sidework(AppLike):
             store, self._store = self._store, None
         if waiter is not None:
             waiter.close()
+        self.caller.close()
         if store is not None:
             store.close()
 
@@ -204,7 +192,7 @@ class Sidework(AppLike):
                 name,
                 checked_options(function, **{**TASK_DEFAULTS, **options}),
                 self.hooks,
-                self,
+                self.desk,
                 self.around,
             )
             self.registry.add(made)
@@ -256,58 +244,6 @@ class Sidework(AppLike):
 
     # Handing over -------------------------------------------------------------------------------
 
-    def submit(self, job: NewJob, returns: Any, connection: Any) -> Handle[Any]:
-        """Store a job that a task has made; on ``connection`` when one is given."""
-        (inserted,) = self._insert([job], connection)
-        return Handle(self, inserted.id, returns, existing=inserted.verdict == "unique")
-
-    async def asubmit(self, job: NewJob, returns: Any, connection: Any) -> Handle[Any]:
-        """``submit`` for coroutines: the event loop goes on, and callers that meet share a commit."""
-        (inserted,) = await self._ainsert([job], connection)
-        return Handle(self, inserted.id, returns, existing=inserted.verdict == "unique")
-
-    def finish_on(self, connection: Any, outcome: Outcome) -> bool:
-        """Store a running job's own end on its connection; False when its claim was lost."""
-        return self.store.finish_on(connection, outcome)
-
-    async def afinish_on(self, connection: Any, outcome: Outcome) -> bool:
-        """``finish_on`` for coroutines and their connections."""
-        return await self.store.afinish_on(connection, outcome)
-
-    def _insert(self, jobs: list[NewJob], connection: Any) -> list[Inserted]:
-        refuse_at_import("enqueues a job")
-        if self.around.enqueues:
-            with self.around.handing(jobs) as jobs:
-                return self._store_jobs(jobs, connection)
-        return self._store_jobs(jobs, connection)
-
-    def _store_jobs(self, jobs: list[NewJob], connection: Any) -> list[Inserted]:
-        store = self.store
-        if connection is None:
-            return accepted(store.insert(jobs))
-        return accepted(store.insert_on(connection, jobs))
-
-    async def _ainsert(self, jobs: list[NewJob], connection: Any) -> list[Inserted]:
-        refuse_at_import("enqueues a job")
-        if self.around.enqueues:
-            with self.around.handing(jobs) as jobs:
-                return await self._astore_jobs(jobs, connection)
-        return await self._astore_jobs(jobs, connection)
-
-    async def _astore_jobs(self, jobs: list[NewJob], connection: Any) -> list[Inserted]:
-        if connection is None:
-            self.store.outside()  # asked on this thread: the gatherer's own is in no transaction
-            return accepted(await self._gather().insert(jobs))
-        return accepted(await self.store.ainsert_on(connection, jobs))
-
-    def _gather(self) -> Gatherer:
-        with self._lock:
-            if self._gatherer is None:
-                from .gathering import Gatherer  # with asyncio: a third of what importing us costs
-
-                self._gatherer = Gatherer(lambda rows: self.store.insert(rows))
-            return self._gatherer
-
     def enqueue_many(self, bound: Iterable[Bound[R]]) -> int:
         """Store many jobs, streamed in chunks of 500, each chunk durable by itself; how many. Those whose
         unique key another job holds are not counted.
@@ -316,19 +252,11 @@ class Sidework(AppLike):
         are stored, as the error says. Jobs that were bound with a ``connection`` are there when its
         owner commits.
         """
-        stored = 0
-        for chunk, connection in in_chunks(bound):
-            with telling(stored):
-                stored += counted(self._insert(chunk, connection))
-        return stored
+        return self.desk.many(bound)
 
     async def aenqueue_many(self, bound: Iterable[Bound[R]]) -> int:
         """``enqueue_many`` for coroutines: the event loop goes on between and during chunks."""
-        stored = 0
-        for chunk, connection in in_chunks(bound):
-            with telling(stored):
-                stored += counted(await self._ainsert(chunk, connection))
-        return stored
+        return await self.desk.amany(bound)
 
     def transaction(self) -> AbstractContextManager[Any]:
         """For ``with``: a connection inside a write transaction of the store's file, for your own tables
@@ -338,48 +266,6 @@ class Sidework(AppLike):
         not come.
         """
         return self.store.transaction()
-
-    # Asking -------------------------------------------------------------------------------------
-
-    def job(self, job_id: str | UUID) -> JobHandle[Any]:
-        """The handle of a job by its id; ``JobNotFound`` when there is none. Its result is typed by
-        its task where that is known here."""
-        raw = parse_id(job_id)
-        (row,) = self.store.get([raw])
-        if row is None:
-            raise JobNotFound(f"there is no job {id_text(raw)} in {shown(self.url)}")
-        task = self.registry.find(row.task)
-        return Handle(self, raw, Any if task is None else task.signature.returns)
-
-    def workflow(self, job_id: str | UUID) -> Workflow:
-        """The whole that a job is part of: whom it waits for, who waits for it, and so on. ``JobNotFound``
-        when there is no such job."""
-        from .workflow import Workflow
-
-        return Workflow(self, parse_id(self.job(job_id).id))
-
-    def jobs(
-        self,
-        *,
-        state: State | str | Iterable[State | str] = (),
-        queue: str | Iterable[str] = (),
-        task: str | Iterable[str] = (),
-        tag: str | None = None,
-    ) -> Iterator[JobInfo]:
-        """Jobs that fit, by falling id: newest first, since ids are made in the order of time (one that
-        was given by hand stands where it sorts). Read in pages, stable while others enqueue."""
-        try:
-            states = tuple(State(one) for one in _several(state))
-        except ValueError as wrong:
-            raise BadValue(f"{wrong}; states are: {', '.join(State)}") from None
-        want = JobFilter(states=states, lanes=_several(queue), tasks=_several(task), tag=tag)
-        before: bytes | None = None
-        while True:
-            page = self.store.page(want, before, _PAGE)
-            yield from map(JobInfo, page)
-            if len(page) < _PAGE:
-                return
-            before = page[-1].id
 
     # Working ------------------------------------------------------------------------------------
 
@@ -392,9 +278,5 @@ class Sidework(AppLike):
         """
         from .embedded import EmbeddedWorker
 
-        lanes = tuple(check_queue(queue) for queue in _several(queues))
-        return EmbeddedWorker(self, lanes, threads, concurrency)
-
-
-def _several(given: str | Iterable[str]) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else tuple(given)
+        lanes, widths = parse_queues(several(queues))
+        return EmbeddedWorker(self, lanes, threads, concurrency, widths)

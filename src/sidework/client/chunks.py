@@ -55,5 +55,5 @@ def accepted(inserted: list[Inserted]) -> list[Inserted]:
 
 
 def counted(inserted: list[Inserted]) -> int:
-    """How many of them are there by this, or were by the same before."""
+    """How many of them are jobs of their own."""
     return sum(one.verdict != "unique" for one in inserted)

@@ -1,4 +1,4 @@
-"""What ``@app.task(...)`` is to a type checker."""
+"""What ``@app.task(...)`` takes, and what it is to a type checker."""
 
 from __future__ import annotations
 
@@ -9,20 +9,6 @@ from ..tasks.task import Task
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-class TaskDecorator:
-    """What ``@app.task(...)`` with options is to a type checker."""
-
-    @overload
-    def __call__(
-        self, function: Callable[P, Coroutine[Any, Any, R]], /
-    ) -> Task[P, R, Coroutine[Any, Any, R]]: ...
-    @overload
-    def __call__(self, function: Callable[P, R], /) -> Task[P, R, R]: ...
-    def __call__(self, function: Any, /) -> Any:
-        """Never called: the decorator is a plain function."""
-        raise AssertionError
 
 
 TASK_DEFAULTS: dict[str, Any] = {
@@ -43,4 +29,18 @@ TASK_DEFAULTS: dict[str, Any] = {
     "unique": False,
     "unique_until": None,
 }
-"""The options of a task that says nothing."""
+"""The options of ``@app.task``, and what each is without a word."""
+
+
+class TaskDecorator:
+    """What ``@app.task(...)`` with options is to a type checker."""
+
+    @overload
+    def __call__(
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> Task[P, R, Coroutine[Any, Any, R]]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Task[P, R, R]: ...
+    def __call__(self, function: Any, /) -> Any:
+        """Never called: the decorator is a plain function."""
+        raise AssertionError

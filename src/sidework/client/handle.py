@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -9,6 +10,7 @@ from ..clock import monotonic
 from ..codec import decode
 from ..duration import Duration, seconds, text_of
 from ..errors import BadValue, JobCancelled, JobFailed, JobNotFound, WaitTimeout
+from ..event import Progress
 from ..ids import id_text
 from ..info import AttemptInfo, JobInfo
 from ..job import JobRow
@@ -18,9 +20,12 @@ from ..state import State
 from ..tasks.context import stop_if_asked, waiting
 from ..tasks.importing import refuse_at_import
 from ..url import shown
+from .follower import JobEvents
+from .story import progress_of
 
 if TYPE_CHECKING:
     from .app import Sidework
+    from .waiter import Waiter
 
 R = TypeVar("R")
 
@@ -35,36 +40,34 @@ class Handle(Generic[R]):
     ) -> None:
         self._app = app
         self.existing = existing
-        self._raw = raw_id
+        self.raw = raw_id
         self._returns = returns
 
     @property
     def id(self) -> str:
         """The job's id, a UUID as text."""
-        return id_text(self._raw)
+        return id_text(self.raw)
 
     @property
     def output(self) -> R:
         """Stands for the result among the arguments of other jobs, which wait for it."""
-        return cast(R, Output(self._raw, self._app.url))
+        return cast(R, Output(self.raw, self._app.url))
 
     def __repr__(self) -> str:
         return f"<job {self.id}>"
 
     def __eq__(self, other: object) -> bool:
         return (
-            isinstance(other, Handle)
-            and other._raw == self._raw
-            and other._app.url == self._app.url
+            isinstance(other, Handle) and other.raw == self.raw and other._app.url == self._app.url
         )
 
     def __hash__(self) -> int:
-        return hash(self._raw)
+        return hash(self.raw)
 
     def info(self) -> JobInfo:
         """The job as it stands in the store; ``JobNotFound`` when it is gone."""
-        (row,) = self._app.store.get([self._raw])
-        return JobInfo(self._there(row))
+        (row,) = self._app.store.get([self.raw])
+        return JobInfo(self.there(row))
 
     @property
     def state(self) -> State:
@@ -73,7 +76,7 @@ class Handle(Generic[R]):
 
     def attempts(self) -> list[AttemptInfo]:
         """The attempts that did not complete, oldest first."""
-        return [AttemptInfo(row) for row in self._app.store.attempts(self._raw)]
+        return [AttemptInfo(row) for row in self._app.store.attempts(self.raw)]
 
     def wait(self, timeout: Duration | None = None) -> State:
         """Wait until the job is final; its state. ``WaitTimeout`` when that takes too long."""
@@ -96,16 +99,55 @@ class Handle(Generic[R]):
             return self._outcome(row)
         return await asyncio.to_thread(self._outcome, row)  # reads why from the store
 
+    @property
+    def progress(self) -> Progress | None:
+        """How far it last said it was; ``None`` when it has not."""
+        (row,) = self._app.store.journal.progress([self.raw])
+        return None if row is None else progress_of(row)
+
+    def events(self, after: str | None = None) -> JobEvents:
+        """What has happened to the job and what happens, until it is final."""
+        return JobEvents(self._app, self.raw, after)
+
+    def future(self) -> Future[R]:
+        """A future of its result; it takes no thread."""
+        refuse_at_import("waits for a job")
+        result: Future[R] = Future()
+
+        def settle(row: Future[JobRow | None]) -> None:
+            if result.set_running_or_notify_cancel():
+                try:
+                    result.set_result(self._outcome(self.there(row.result())))
+                except BaseException as error:  # noqa: BLE001 - it is the future's
+                    result.set_exception(error)
+
+        self._when_final(settle)
+        return result
+
+    def add_done_callback(self, callback: Callable[[Handle[Any]], object]) -> None:
+        """Call it with this handle once the job is final, in this process."""
+
+        def call(row: Future[JobRow | None]) -> None:
+            self.there(row.result())  # else it never was final, as is logged
+            callback(self)
+
+        refuse_at_import("waits for a job")
+        self._when_final(call)
+
+    def _when_final(self, function: Callable[[Future[JobRow | None]], None]) -> None:
+        caller = self._app.caller
+        self.register()[1].add_done_callback(lambda row: caller.call(lambda: function(row)))
+
     def cancel(self) -> bool:
         """Cancel the job, or ask it when it runs; False when it was final."""
-        state = self._app.store.cancel(self._raw, "cancelled by hand")
+        state = self._app.store.cancel(self.raw, "cancelled by hand")
         if state is None:
             self.info()
         return state is not None
 
     def retry(self) -> bool:
         """Run a final job again; False when it is not final."""
-        took = self._app.store.retry(self._raw)
+        took = self._app.store.retry(self.raw)
         if not took:
             self.info()
         return took
@@ -114,16 +156,15 @@ class Handle(Generic[R]):
         refuse_at_import("waits for a job")
         self._app.store.outside()
         limit = None if timeout is None else seconds(timeout, "timeout")
-        waiter = self._app.waiter  # this one to the end: another look would reopen a closed app
-        future = waiter.register(self._raw)
+        waiter, future = self.register()
         try:
             with waiting(blocks=True):
                 row = _outlast(future, limit)
         except TimeoutError:
             raise self._late(limit) from None
         finally:
-            waiter.forget(self._raw, future)
-        return self._there(row)
+            waiter.forget(self.raw, future)
+        return self.there(row)
 
     async def _afinal(self, timeout: Duration | None) -> JobRow:
         import asyncio
@@ -131,18 +172,24 @@ class Handle(Generic[R]):
         refuse_at_import("waits for a job")
         self._app.store.outside()
         limit = None if timeout is None else seconds(timeout, "timeout")
-        waiter = self._app.waiter
-        future = waiter.register(self._raw)
+        waiter, future = self.register()
         try:
             with waiting(blocks=False):
                 row = await asyncio.wait_for(asyncio.wrap_future(future), limit)
         except TimeoutError:
             raise self._late(limit) from None
         finally:
-            waiter.forget(self._raw, future)
-        return self._there(row)
+            waiter.forget(self.raw, future)
+        return self.there(row)
 
-    def _there(self, row: JobRow | None) -> JobRow:
+    def register(self) -> tuple[Waiter, Future[JobRow | None]]:
+        """A future of its row once it is final, and who waits: the same to the end, for another look would
+        reopen a closed app."""
+        waiter = self._app.waiter
+        return waiter, waiter.register(self.raw)
+
+    def there(self, row: JobRow | None) -> JobRow:
+        """The row; ``JobNotFound`` when there is none."""
         if row is None:
             raise JobNotFound(f"there is no job {self.id} in {shown(self._app.url)}")
         return row
@@ -165,7 +212,7 @@ class Handle(Generic[R]):
             return value
         if row.state is State.CANCELLED:
             raise JobCancelled(self.id, "cancelled", row.note or "cancelled")
-        attempts = self._app.store.attempts(self._raw)
+        attempts = self._app.store.attempts(self.raw)
         failure = decode_failure(attempts[-1].failure) if attempts else None
         if failure is None:
             raise JobFailed(self.id, "discarded", row.note or "no reason was kept")

@@ -1,14 +1,15 @@
-"""The one place of a process that waits for results: one socket and one thread for a thousand
-waiters. A bell names the jobs that moved, and only those are read. Without bells a changed version of
-the store, looked at four times a second, has all read that are waited for (promise I10)."""
+"""The one place of a process that waits for results and follows jobs: one socket and one thread
+for a thousand waiters. A bell names the jobs that moved, and only those are read. Without bells a changed
+version of the store, looked at four times a second, has all read that are waited for (promise I10)."""
 
 from __future__ import annotations
 
 import os
 import select
 import threading
-from collections.abc import Collection
+from collections.abc import Callable
 from concurrent.futures import Future
+from typing import TypeVar
 
 from ..clock import monotonic
 from ..errors import StoreError, StoreUnavailable
@@ -16,6 +17,7 @@ from ..forking import forgets
 from ..job import JobRow
 from ..state import FINAL
 from ..store.protocol import Listener, Store
+from .follower import Follower
 
 _SAFETY_SECONDS = 0.25
 _SHARE = 10
@@ -27,15 +29,18 @@ _CHUNK = 500
 _ID_BYTES = 16
 
 Waited = Future[JobRow | None]
+W = TypeVar("W")
 
 
 class Waiter:
-    """Hands each final job to whoever registered for it."""
+    """Hands each final job to whoever registered for it, and what jobs tell to whoever follows them."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
         self._waiting: dict[bytes, list[Waited]] = {}
+        self._followed: dict[bytes, list[Follower]] = {}
+        self._watching: set[Callable[[], None]] = set()
         self._fresh: list[bytes] = []
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)
@@ -57,23 +62,57 @@ class Waiter:
             if self._closed:
                 future.set_exception(_closed())
                 return future
-            if self._thread is None:
-                thread = threading.Thread(target=self._run, name="sidework-waiter", daemon=True)
-                thread.start()
-                self._thread = thread
             self._waiting.setdefault(job_id, []).append(future)
-            self._fresh.append(job_id)
-            self._wake()
+            self._begin(job_id)
         return future
+
+    def follow(self, follower: Follower) -> None:
+        """Read its job for it, now and whenever the job has moved."""
+        with self._lock:
+            if self._closed:
+                follower.fail(_closed())
+                return
+            self._followed.setdefault(follower.job_id, []).append(follower)
+            self._begin(follower.job_id)
+
+    def look_again(self, follower: Follower) -> None:
+        """It has room again for what it left out."""
+        with self._lock:
+            if follower in self._followed.get(follower.job_id, ()) and not self._closed:
+                self._begin(follower.job_id)
+
+    def unfollow(self, follower: Follower) -> None:
+        """Stop; harmless when it was never begun."""
+        with self._lock:
+            _leave(self._followed, follower.job_id, follower)
+
+    def watch(self, news: Callable[[], None]) -> None:
+        """Call it whenever anything in the store may have moved."""
+        with self._lock:
+            if self._closed:
+                raise _closed()
+            self._watching.add(news)
+            self._begin(None)
+
+    def unwatch(self, news: Callable[[], None]) -> None:
+        """Stop."""
+        with self._lock:
+            self._watching.discard(news)
+
+    def _begin(self, job_id: bytes | None) -> None:
+        """Under the lock: somebody is there to look for."""
+        if self._thread is None:
+            thread = threading.Thread(target=self._run, name="sidework-waiter", daemon=True)
+            thread.start()
+            self._thread = thread
+        if job_id is not None:
+            self._fresh.append(job_id)
+        self._wake()
 
     def forget(self, job_id: bytes, future: Waited) -> None:
         """Stop waiting; harmless when it was answered."""
         with self._lock:
-            left = [one for one in self._waiting.get(job_id, ()) if one is not future]
-            if left:
-                self._waiting[job_id] = left
-            else:
-                self._waiting.pop(job_id, None)
+            _leave(self._waiting, job_id, future)
 
     def close(self) -> None:
         """End the thread; whoever still waits is told that the store was closed."""
@@ -116,7 +155,8 @@ class Waiter:
                 poll.register(bell.fileno(), select.POLLIN)
             while not self._closed:
                 # With nobody waiting there is nothing to check: sleep until someone comes.
-                poll.poll(max(0.0, self._due - monotonic()) * 1000 if self._waiting else None)
+                waits = self._waiting or self._followed or self._watching
+                poll.poll(max(0.0, self._due - monotonic()) * 1000 if waits else None)
                 self._turn(bell)
             bell.close()
         except Exception as error:  # noqa: BLE001 - told to everyone who waits; the next begins anew
@@ -133,13 +173,16 @@ class Waiter:
             pass
         with self._lock:
             look, self._fresh = set(self._fresh), []
-        for payload in bell.read():
+        rung = bell.read()
+        for payload in rung:
             named = {payload[at : at + _ID_BYTES] for at in range(0, len(payload), _ID_BYTES)}
-            look |= {job_id for job_id in named if job_id in self._waiting}
+            look |= {id_ for id_ in named if id_ in self._waiting or id_ in self._followed}
             self._owed = self._owed or not payload
         try:
             self._look(look)
-            if self._waiting and monotonic() >= self._due:
+            if rung:
+                self._tell_watchers()
+            if (self._waiting or self._followed or self._watching) and monotonic() >= self._due:
                 self._look_at_all()
             self._away_since = None
         except StoreUnavailable as error:
@@ -164,13 +207,30 @@ class Waiter:
         if self._owed or version != self._version:
             self._owed, self._version = False, version
             with self._lock:
-                waited = set(self._waiting)
+                waited = {*self._waiting, *self._followed}
             self._look(waited)
+            self._tell_watchers()
         ended = monotonic()
         self._due = ended + max(_SAFETY_SECONDS, self._store.pace(), (ended - began) * _SHARE)
 
-    def _look(self, jobs: Collection[bytes]) -> None:
-        ids = sorted(jobs)
+    def _look(self, jobs: set[bytes]) -> None:
+        self._look_at_ends(sorted(jobs & self._waiting.keys()))
+        with self._lock:
+            followers = [one for id_ in jobs for one in self._followed.get(id_, ())]
+        wanting = [(one, since) for one in followers if (since := one.since) is not None]
+        for start in range(0, len(wanting), _CHUNK):
+            chunk = wanting[start : start + _CHUNK]
+            chapters = self._store.journal.read([since for _, since in chunk])
+            for (one, _), chapter in zip(chunk, chapters, strict=True):
+                one.deliver(chapter)
+
+    def _tell_watchers(self) -> None:
+        with self._lock:
+            watching = list(self._watching)
+        for news in watching:
+            news()
+
+    def _look_at_ends(self, ids: list[bytes]) -> None:
         for start in range(0, len(ids), _CHUNK):
             chunk = ids[start : start + _CHUNK]
             for job_id, row in zip(chunk, self._store.get(chunk), strict=True):
@@ -185,9 +245,21 @@ class Waiter:
         with self._lock:
             futures = [future for several in self._waiting.values() for future in several]
             self._waiting.clear()
+            followers = [one for several in self._followed.values() for one in several]
+            self._followed.clear()
+        for follower in followers:
+            follower.fail(error)
         for future in futures:
             if future.set_running_or_notify_cancel():
                 future.set_exception(error)
+
+
+def _leave(those: dict[bytes, list[W]], job_id: bytes, one: W) -> None:
+    left = [other for other in those.get(job_id, ()) if other is not one]
+    if left:
+        those[job_id] = left
+    else:
+        those.pop(job_id, None)
 
 
 def _closed() -> StoreError:

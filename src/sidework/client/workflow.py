@@ -13,13 +13,13 @@ from ..state import FINAL, State
 from ..url import shown
 
 if TYPE_CHECKING:
-    from .app import Sidework
+    from .asking import Asking
 
 
 class Workflow:
     """Of one of its jobs; read anew at each question."""
 
-    def __init__(self, app: Sidework, member: bytes) -> None:
+    def __init__(self, app: Asking, member: bytes) -> None:
         self._app = app
         self._member = member
 

@@ -147,7 +147,7 @@ def _reach(loaded: Any, path: str) -> Any:
 
 
 def _app_of(task: Task[Any, Any, Any]) -> AppLike:
-    return cast(AppLike, task.app)  # a task knows of its app only that it enqueues
+    return cast(AppLike, task.desk.app)
 
 
 def _apps_of(loaded: Any) -> list[AppLike]:

@@ -24,7 +24,12 @@ FOR_ONE_JOB = frozenset(
 class Callee:
     """What a callback may be: a task, or one with options (``task.options(...)``)."""
 
-    app: Enqueuer
+    desk: Enqueuer
+
+    @property
+    def app(self) -> Any:
+        """The app that declared it."""
+        return self.desk.app
 
     def callback(self, when: When) -> Callback:
         """What is enqueued of it when another job ends; ``BadValue`` for options that are for one job."""

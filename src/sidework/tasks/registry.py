@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeGuard
 
-from ..errors import BadTask, TaskNotFound
+from ..errors import BadTask, BadValue, TaskNotFound
 from ..periodic import Declaration, Periodic
 from .declaring import Clock, Ticking
 from .task import Task
@@ -15,6 +15,8 @@ class Registry:
 
     def __init__(self) -> None:
         self._tasks: dict[str, Task[Any, Any, Any]] = {}
+        self.limits: dict[str, int] = {}
+        """How many jobs of a queue run at a time, as declared (``app.queue``)."""
         self._ticking: dict[str, Ticking] = {}
         self._clocks: list[tuple[Any, Clock]] = []  # of functions that are no tasks yet
 
@@ -59,9 +61,19 @@ class Registry:
         """Declare what another one has, too."""
         for name in other.names():
             self.add(other.get(name))
+        for queue, most in other.limits.items():
+            self.limit(queue, most)
         for made in other._ticking.values():
             self._tick(made)
         self._clocks += other._clocks
+
+    def limit(self, queue: str, most: int) -> None:
+        """Declare a limit; ``BadValue`` when another one was."""
+        if self.limits.setdefault(queue, most) != most:
+            raise BadValue(
+                f"queue {queue} is declared twice, with limit={self.limits[queue]} and limit={most}: "
+                "keep one"
+            )
 
     def find(self, name: str) -> Task[Any, Any, Any] | None:
         """The task of that name, if there is one."""

@@ -116,7 +116,7 @@ class Task(Generic[P, R, C], Callee):
         name: str | None,
         options: TaskOptions,
         hooks: TypeHooks,
-        app: Enqueuer,
+        desk: Enqueuer,
         around: Around,
     ) -> None:
         self.function = function
@@ -125,7 +125,7 @@ class Task(Generic[P, R, C], Callee):
         self.is_coroutine = inspect.iscoroutinefunction(function)
         self.signature = Signature(function, self.name, hooks)
         self.hooks = hooks
-        self.app = app
+        self.desk = desk
         self.around = around
         try:
             self.unique({})
@@ -233,7 +233,7 @@ class Enqueue(Generic[P, R], Callee):
 
     def __init__(self, task: Task[P, R, Any], options: EnqueueOptions) -> None:
         self._task = task
-        self.app = task.app
+        self.desk = task.desk
         self._options = options
         self._connection = options.get("connection")
         template = task.template(options)
@@ -261,12 +261,12 @@ class Enqueue(Generic[P, R], Callee):
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """Store a job; on ``connection`` it is there when the caller commits."""
         task, job = self._task, self._job(args, kwargs)
-        return task.app.submit(job, task.signature.returns, self._connection)
+        return task.desk.submit(job, task.signature.returns, self._connection)
 
     async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """``enqueue`` for coroutines."""
         task, job = self._task, self._job(args, kwargs)
-        return await task.app.asubmit(job, task.signature.returns, self._connection)
+        return await task.desk.asubmit(job, task.signature.returns, self._connection)
 
     def _job(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NewJob:
         raw, outputs = self._task.signature.bind(args, kwargs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -13,10 +13,12 @@ from ...ids import id_text
 from ...job import AttemptRow, Copied, Edge, Verdict
 from ...note import NoteRow
 from ...state import State
-from ..protocol import DUMP_BYTES
+from .. import storable
+from ..copies import DUMP_BYTES
 from . import resolving
 from .arrays import BigInts, Bools, Bytes, Column, Id, Ints, Texts, Uuids
 from .connection import Connection, numbered, rows, statement
+from .long import Long
 from .rows import (
     ATTEMPT_COLUMNS,
     EDGE_COLUMNS,
@@ -47,6 +49,51 @@ _NOTE: dict[str, type[Column]] = {
 _TYPES: dict[type[Column], str] = {
     Uuids: "uuid", Texts: "text", Ints: "integer", BigInts: "bigint", Bools: "boolean", Bytes: "bytea",
 }  # fmt: skip
+
+
+class Copies:
+    """Of one store; ``long`` is for what may take a while. Who waits for work or for these jobs is told."""
+
+    def __init__(
+        self,
+        session: Session,
+        long: Long,
+        outside: Callable[[], None],
+        moved: Callable[[list[bytes]], None],
+        ring_done: Callable[[Iterable[bytes]], None],
+    ) -> None:
+        self._session = session
+        self._schema = session.place.schema
+        self._long = long
+        self._outside = outside
+        self._moved = moved
+        self._ring_done = ring_done
+
+    def dump(self, after: bytes | None, limit: int) -> list[Copied]:
+        """Whole jobs by rising id, above ``after``."""
+        storable.check_limit(limit)
+        if after is not None:
+            storable.check_id(after)
+        return self._long.read(lambda c: dump(c, self._schema, after, limit))
+
+    def load(self, jobs: Sequence[Copied]) -> list[Verdict]:
+        """Store jobs as another store had them; a verdict for each."""
+        self._outside()
+        storable.check_copied(jobs)
+        verdicts = load(self._session, self._schema, jobs)
+        if "stored" in verdicts:
+            self._moved([one.job.id for one in jobs])
+        return verdicts
+
+    def disown(self, jobs: Sequence[Copied], note: str, now: Millis | None = None) -> list[bool]:
+        """Cancel what waits and was not touched since another store read it; which of them."""
+        storable.check_copied(jobs)
+        note = storable.readable(note)
+        self._outside()
+        took = self._session.write(lambda c: disown(c, self._schema, jobs, note, now))
+        if any(took):
+            self._ring_done([one.job.id for one in jobs])
+        return took
 
 
 def dump(connection: Connection, schema: str, after: bytes | None, limit: int) -> list[Copied]:

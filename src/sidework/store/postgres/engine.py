@@ -1,10 +1,10 @@
 """The PostgreSQL store: the protocol's verbs in its order. What comes in is checked here, and who waits
 for what was stored is told; the rest is each noun's.
 
-New jobs: ``inserts`` (what they send: ``inserting``). A worker's turn: ``claims`` (``claiming``). Workers and
-their deaths: ``roster``. Housekeeping: ``chores`` (``pruning``). What is done by hand: ``controls``; what
-narrows queues: ``limits``; who waits for whom: ``flows``. What callers write in: ``transactions``. All that
-speak to the server do so through ``session``.
+New jobs: ``inserts`` (what they send: ``inserting``). A worker's turn, recording and claiming: ``claims``
+(``claiming``). Workers and their deaths: ``roster``. Housekeeping: ``chores`` (``pruning``). What is done by
+hand: ``controls``. What narrows queues and holds back tasks: ``limits``. Who waits for whom: ``flows``. What
+callers write in: ``transactions``. All that speak to the server do so through ``session``.
 
 Enqueues never share a transaction with records: a unique insert can wait on a stranger's open
 transaction, and nothing that a worker has to say may wait with it.
@@ -22,26 +22,26 @@ from ...clock import Millis
 from ...errors import StoreRefused
 from ...job import (
     AttemptRow,
-    Copied,
     Held,
     Inserted,
     JobFilter,
     JobRow,
     NewJob,
     QueueRow,
-    Verdict,
     WorkerRow,
 )
 from ...note import Notes
 from ...outcome import Outcome
 from .. import storable
 from ..protocol import Demand, Finding, Listener, Turn
-from . import copying, looking, migrating, reading, upkeep
+from . import looking, migrating, reading, upkeep
 from .chores import Chores
 from .claims import Claims
 from .controls import Controls
+from .copying import Copies
 from .errand import Errands
 from .flows import Flows
+from .gauges import Gauges
 from .inserts import MOST_ROWS, Inserts
 from .journal import Journal
 from .limits import Limits
@@ -51,13 +51,8 @@ from .place import place_of
 from .polling import Polling
 from .pulse import pulse_of
 from .roster import Roster
-from .session import Session
+from .session import PATIENCE, PATIENCE_SHARE, Session
 from .transactions import Transactions
-
-PATIENCE = 10.0
-"""Seconds within which the server has to answer a client's statement."""
-PATIENCE_SHARE = 4
-"""A worker's statement may take this part of its lease: then it looks whether it is still trusted."""
 
 
 class PostgresStore:
@@ -77,9 +72,17 @@ class PostgresStore:
         self._errands = Errands(self._session)
         self._claims = Claims(self._session, self.flows)
         self._roster = Roster(self._session, self.flows, self._pulse, self._place)
+        self.copies = Copies(
+            self._session,
+            self._long,
+            self._transactions.outside,
+            self.flows.rescued,
+            self.ring_done,
+        )
         self.journal = Journal(self._session)
         self.limits = Limits(self._session, self._transactions.outside, self.ring_work)
         self._chores = Chores(self._session, self.flows)
+        self.gauges = Gauges(Long(self._place, PATIENCE), self._schema)
         self.periodics = Periodics(self._session, self.workers, self.ring_work, self.outside)
 
     @property
@@ -371,31 +374,3 @@ class PostgresStore:
     def vacuum(self) -> None:
         """Give dead rows' room back for new ones, beside everything that runs."""
         self._long.read(lambda c: upkeep.vacuum(c, self._place))
-
-    # Copies -------------------------------------------------------------------------------------
-
-    def dump(self, after: bytes | None, limit: int) -> list[Copied]:
-        """Whole jobs by rising id, above ``after``."""
-        storable.check_limit(limit)
-        if after is not None:
-            storable.check_id(after)
-        return self._long.read(lambda c: copying.dump(c, self._schema, after, limit))
-
-    def load(self, jobs: Sequence[Copied]) -> list[Verdict]:
-        """Store jobs as another store had them; a verdict for each."""
-        self._transactions.outside()
-        storable.check_copied(jobs)
-        verdicts = copying.load(self._session, self._schema, jobs)
-        if "stored" in verdicts:
-            self.flows.rescued([one.job.id for one in jobs])
-        return verdicts
-
-    def disown(self, jobs: Sequence[Copied], note: str, now: Millis | None = None) -> list[bool]:
-        """Cancel what waits and was not touched since another store read it; which of them."""
-        storable.check_copied(jobs)
-        note = storable.readable(note)
-        self._transactions.outside()
-        took = self._session.write(lambda c: copying.disown(c, self._schema, jobs, note, now))
-        if any(took):
-            self.ring_done([one.job.id for one in jobs])
-        return took

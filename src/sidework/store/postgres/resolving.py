@@ -1,5 +1,5 @@
 """What follows from the ends of jobs, in the transaction of those ends: those that waited for them go on or
-are cancelled too, and their callbacks are enqueued. One level, and bounded; what is left follows (``flows``)."""
+are cancelled too, and their callbacks are enqueued. One level, and bounded; ``flows`` sees to what is left."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def claim(
         # Taken for dead, or the file is a new one. What it took would come back as a stranger's, a
         # crash counted each time. The outcomes of this turn are undone with it: they are sent again.
         raise StoreRefused(f"worker {demand.worker} is not known here (any more): register again")
-    switches = connection.execute("SELECT name, paused_at, most FROM queues").fetchall()
+    switches: list[Any] = connection.execute("SELECT name, paused_at, most FROM queues").fetchall()
     paused = {name for name, paused_at, _ in switches if paused_at is not None}
     most_of = {name: most for name, _, most in switches if most is not None}
     open_ = connection.execute("SELECT 1 FROM paused_tasks").get is None

@@ -77,7 +77,7 @@ def call(connection: apsw.Connection, job_id: bytes, now: Millis) -> None:
     """Enqueue what a job that has ended calls."""
     connection.execute(statement("calls"), {"id": job_id})
     if connection.changes():
-        row: Any = connection.execute(statement("ended"), {"id": job_id}).fetchone()
+        row: Any = connection.execute(statement("called"), {"id": job_id}).fetchone()
         if row is not None:
             jobs = jobs_of(Ended(row[0], row[1], State(row[2]), *row[3:]))
             inserting.insert(connection, [insert_parameters(job, now) for job in jobs])

@@ -74,3 +74,6 @@ CREATE TABLE periodics (
 CREATE INDEX periodics_look ON periodics (look_at) WHERE paused_at IS NULL AND retired_at IS NULL;
 -- Which periodics a worker's code declares, JSON: name to digest.
 ALTER TABLE workers ADD COLUMN declares TEXT;
+
+-- What a monitor counts without reading the table.
+CREATE INDEX jobs_blocked ON jobs (lane) WHERE state = 'blocked';

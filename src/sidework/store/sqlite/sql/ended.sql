@@ -1,4 +1,16 @@
--- What its callbacks are told of a job that has ended.
-SELECT id, task, state, fence, finished_at, note, callbacks, context, result,
-       (SELECT failure FROM attempts WHERE job_id = id ORDER BY fence DESC LIMIT 1)
-FROM jobs WHERE id = :id AND callbacks IS NOT NULL
+-- By queue, how many jobs became final after :since, the newest :most of each state, and when the first
+-- of those did.
+SELECT lane, 'completed', count(*), min(finished_at) FROM
+    (SELECT lane, finished_at FROM jobs INDEXED BY jobs_final
+     WHERE state = 'completed' AND finished_at > :since ORDER BY finished_at DESC LIMIT :most) AS few
+GROUP BY lane
+UNION ALL
+SELECT lane, 'cancelled', count(*), min(finished_at) FROM
+    (SELECT lane, finished_at FROM jobs INDEXED BY jobs_final
+     WHERE state = 'cancelled' AND finished_at > :since ORDER BY finished_at DESC LIMIT :most) AS few
+GROUP BY lane
+UNION ALL
+SELECT lane, 'discarded', count(*), min(finished_at) FROM
+    (SELECT lane, finished_at FROM jobs INDEXED BY jobs_final
+     WHERE state = 'discarded' AND finished_at > :since ORDER BY finished_at DESC LIMIT :most) AS few
+GROUP BY lane

@@ -1,0 +1,188 @@
+"""What jobs tell while they run, and whoever follows them, on every engine."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from conftest import Place, until
+from e2e.conftest import loaded
+from sidework import (
+    BadValue,
+    Event,
+    JobFailed,
+    JobNotFound,
+    PositionPruned,
+    SideworkError,
+    State,
+    WaitTimeout,
+    as_completed,
+    emit,
+    progress,
+    track,
+)
+from sidework.note import MOST_LOGS, MOST_VALUES
+
+
+@pytest.fixture
+def telling(place: Place) -> Iterator[Any]:
+    with loaded(place, "telling") as module:
+        yield module
+        module.app.close()
+
+
+def told(events: list[Event]) -> list[Any]:
+    """Each event by what it is about."""
+    about: dict[str, Any] = {
+        "progress": lambda one: (one.progress.done, one.progress.total, one.progress.note),
+        "log": lambda one: (one.log.level, one.log.logger, one.log.text.splitlines()[0]),
+        "value": lambda one: one.value,
+        "retried": lambda one: one.failure.message,
+        "final": lambda one: str(one.state),
+    }
+    return [(one.kind, about.get(one.kind, lambda one: one.attempt)(one)) for one in events]
+
+
+def test_every_kind_of_job_tells_and_the_last_word_is_stored_with_its_end(telling: Any) -> None:
+    with telling.app.worker():
+        for task in (telling.coroutine, telling.thread, telling.process):
+            job = task.enqueue(3)
+            assert job.progress is None or job.progress.total == 3
+            assert job.result(timeout=20) == 3
+            reached = job.progress
+            assert (reached.done, reached.total, reached.note) == (3, 3, "done")
+            events = list(job.events())
+            assert told(events) == [
+                ("enqueued", None), ("started", 1),
+                ("log", ("INFO", "shop", "item 0")), ("value", {"item": 0}),
+                ("log", ("INFO", "shop", "item 1")), ("value", {"item": 1}),
+                ("log", ("INFO", "shop", "item 2")), ("value", {"item": 2}),
+                ("progress", (3, 3, "done")), ("final", "completed"),
+            ] or "progress" in [one.kind for one in events[:-2]]  # fmt: skip
+            assert [one.value["item"] for one in events if one.kind == "value"] == [0, 1, 2]
+        tracked = telling.tracks.enqueue()
+        assert tracked.result(timeout=20) == [0, 1, 2, 0, 1]
+        assert (tracked.progress.done, tracked.progress.note) == (2, "async")
+
+
+def test_events_are_live_in_order_and_resumed_behind_a_position(telling: Any) -> None:
+    app, place = telling.app, telling.HERE
+    with app.worker():
+        job = telling.waits.enqueue(1)
+        seen: list[Event] = []
+        for event in job.events():
+            seen.append(event)
+            if event.kind == "progress":
+                (place / f"step-1-{event.progress.done}").touch()
+        assert told(seen) == [
+            ("enqueued", None), ("started", 1), ("progress", (1, 3, "")),
+            ("progress", (2, 3, "")), ("progress", (3, 3, "")), ("final", "completed"),
+        ]  # fmt: skip
+
+        again = telling.fails_once.enqueue()
+        again.result(timeout=20)
+        events = list(again.events())
+        assert told(events) == [
+            ("enqueued", None), ("started", 1), ("value", "attempt 1"),
+            ("log", ("WARNING", "shop", "it goes wrong")), ("retried", "not yet"),
+            ("started", 2), ("value", "attempt 2"), ("final", "completed"),
+        ]  # fmt: skip
+        assert "ValueError: inside" in events[3].log.text  # type: ignore[union-attr]
+        for at, event in enumerate(events):
+            rest = list(itertools.islice(again.events(after=event.position), len(events)))
+            assert rest == events[at + 1 :]
+
+
+def test_the_same_object_is_followed_by_coroutines_many_at_a_time(telling: Any) -> None:
+    async def follow(job: Any) -> list[str]:
+        return [event.kind async for event in job.events()]
+
+    async def main() -> list[list[str]]:
+        jobs = [await telling.thread.aenqueue(2) for _ in range(20)]
+        return await asyncio.gather(*(follow(job) for job in [*jobs, *jobs]))
+
+    before = threading.active_count()
+    with telling.app.worker():
+        for kinds in asyncio.run(main()):
+            assert (kinds[0], kinds[-1]) == ("enqueued", "final")
+            assert kinds.count("value") == 2
+        assert sum(one.name == "sidework-waiter" for one in threading.enumerate()) == 1
+    assert threading.active_count() <= before + 2
+
+
+def test_a_flood_is_bounded_and_the_newest_is_kept(telling: Any) -> None:
+    with telling.app.worker():
+        job = telling.floods.enqueue(3_000)
+        first: Event | None = None
+        for event in job.events():
+            first = first or (event if event.kind == "value" else None)
+        events = list(job.events())
+        kept = {kind: [one for one in events if one.kind == kind] for kind in ("log", "value")}
+        assert len(kept["log"]) == MOST_LOGS
+        assert [one.value for one in kept["value"]] == list(range(3_000 - MOST_VALUES, 3_000))
+        assert job.progress.done == 2_999
+        with pytest.raises(PositionPruned, match="begin there, or without a position"):
+            next(iter(job.events(after=events[1].position)))
+        assert list(job.events(after=events[-2].position)) == events[-1:]
+
+
+def test_wrong_words_are_told_in_one_line(telling: Any) -> None:
+    said = {
+        "nan": r"progress\(done=nan\): expected a number from 0",
+        "-1": r"progress\(done=-1\.0\): expected a number from 0",
+        "backwards": r"progress\(1\): the job was at 2 before",
+        "thread": r"progress\(\) was called outside a job",
+        "fork": "7",
+        "large": "the cap is 65,536",
+    }
+    with telling.app.worker():
+        jobs = {how: telling.wrong.enqueue(how) for how in said}
+        for how, job in jobs.items():
+            with pytest.raises(JobFailed, match=said[how]):
+                job.result(timeout=20)
+        final = list(jobs["nan"].events())[-1]
+        assert (final.state, final.failure.kind) == (State.DISCARDED, "sidework.errors.BadValue")
+    for outside in (lambda: progress(1), lambda: emit(1), lambda: list(track([1]))):
+        with pytest.raises(SideworkError, match="outside a job"):
+            outside()
+    with pytest.raises(BadValue, match=r"expected the position of an event, such as '1\.17'"):
+        jobs["nan"].events(after="x")
+    jobs["nan"]._app.store.delete(jobs["nan"].raw)
+    with pytest.raises(JobNotFound):
+        list(jobs["nan"].events())
+
+
+def test_hooks_for_those_who_wait(telling: Any) -> None:
+    app, place = telling.app, telling.HERE
+    with app.worker():
+        slow, quick = telling.waits.enqueue(1), telling.thread.enqueue(1)
+        called: list[Any] = []
+
+        def back(handle: Any) -> None:
+            # Whoever is called may wait for jobs itself.
+            called.append((handle, telling.thread.enqueue(2).result(timeout=20)))
+
+        quick.add_done_callback(lambda handle: 1 / 0)
+        quick.add_done_callback(back)
+        future = slow.future()
+        order = iter(as_completed([slow, quick], timeout=20))
+        assert next(order) == quick
+        with pytest.raises(WaitTimeout, match="1 of 2 jobs are not done after 50ms"):
+            list(as_completed([slow, quick], timeout="50ms"))
+        for step in (1, 2, 3):
+            (place / f"step-1-{step}").touch()
+        assert next(order) == slow
+        assert future.result(timeout=20) is None
+        assert until(lambda: called) == [(quick, 2)]
+
+        async def main() -> list[Any]:
+            return [one async for one in as_completed([slow, quick], timeout=20)]
+
+        assert set(asyncio.run(main())) == {slow, quick}
+        with pytest.raises(JobFailed):
+            telling.wrong.enqueue("nan").future().result(timeout=20)
