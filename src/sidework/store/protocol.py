@@ -21,7 +21,6 @@ from ..clock import Millis
 from ..job import (
     AttemptRow,
     Claimed,
-    Edge,
     Held,
     Inserted,
     JobFilter,
@@ -34,6 +33,7 @@ from ..job import (
 from ..note import Notes
 from ..outcome import Outcome
 from .copies import Copies
+from .flows import Flows
 from .gauges import Gauges
 from .journal import Journal
 from .limits import Limits
@@ -46,9 +46,6 @@ RETENTION: dict[str, int] = {
     "discarded_age": 30 * 24 * 3600 * 1000,
 }
 """How long final jobs are kept (milliseconds, and at most so many completed ones)."""
-
-MOST_EDGES = 500
-"""Waits that one transaction ends: others wait for its locks a few ms, not more."""
 
 STOP_SECONDS = 2.0
 """How much of its trust a worker needs to stop what must not run on without it: it begins when so
@@ -139,21 +136,6 @@ class Claims(Protocol):
     ) -> Turn: ...
     def cancelling(self, worker: int) -> list[bytes]: ...
     def held(self, worker: int) -> list[Held] | None: ...
-
-
-class Flows(Protocol):
-    """Jobs that wait for jobs, and callbacks. Whatever makes a job final goes on from there in the same
-    transaction: those that waited for it have one input less, and are available at the last; where a policy
-    says so they are cancelled with it; and its callbacks are enqueued. More than ``MOST_EDGES``, and what
-    follows from those that were cancelled, is done at once after it, or by the worker's next turns.
-
-    A child may be stored while its parent ends and neither sees the other; an own transaction (``finish_on``)
-    leaves all this to whoever comes next. So ``reconcile`` looks through at most ``limit`` waits for ends
-    that nobody has followed, each time the next; how many jobs had such. ``edges`` are those of these jobs,
-    whether parent or child."""
-
-    def reconcile(self, limit: int, now: Millis | None = None) -> int: ...
-    def edges(self, ids: Sequence[bytes]) -> list[Edge]: ...
 
 
 class Workers(Protocol):

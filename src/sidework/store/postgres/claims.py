@@ -12,8 +12,9 @@ from ...crashpoint import reach
 from ...errors import StoreUnavailable
 from ...note import Notes
 from ...outcome import Outcome
+from ..flows import MOST_EDGES
 from ..lanes import Lanes
-from ..protocol import MOST_EDGES, Demand, Turn
+from ..protocol import Demand, Turn
 from . import claiming, journal, resolving
 from .bounds import Bounds
 from .connection import Connection, statement

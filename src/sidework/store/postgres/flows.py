@@ -8,7 +8,7 @@ from ...clock import Millis
 from ...crashpoint import reach
 from ...job import Edge, Inserted, NewJob
 from .. import storable
-from ..protocol import MOST_EDGES
+from ..flows import MOST_EDGES
 from . import related, resolving
 from .connection import Connection
 from .resolving import Followed

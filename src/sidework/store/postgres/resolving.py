@@ -1,5 +1,5 @@
 """What follows from the ends of jobs, in the transaction of those ends: those that waited for them go on or
-are cancelled too, and their callbacks are enqueued. One level, and bounded; ``flows`` sees to what is left."""
+are cancelled too, and their callbacks are enqueued. One level, bounded; ``flows`` sees to what is left."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...clock import Millis
 from ...codec import MAX_BYTES
 from ...job import CALL, Edge, Input
 from ...state import State
-from ..protocol import MOST_EDGES
+from ..flows import MOST_EDGES
 from . import inserting
 from .arrays import Bools, Id, Texts, Uuids
 from .connection import Connection, rows, statement

@@ -12,8 +12,9 @@ from ...crashpoint import reach
 from ...job import Claimed, Runner
 from ...note import Notes
 from ...outcome import Outcome
+from ..flows import MOST_EDGES
 from ..lanes import Lanes
-from ..protocol import MOST_EDGES, Demand, Turn
+from ..protocol import Demand, Turn
 from ..width import AGAIN_MS
 from . import claiming, journal, resolving
 from .connection import statement

@@ -10,7 +10,7 @@ from ...clock import Millis, now_ms
 from ...crashpoint import reach
 from ...job import Edge, Inserted, NewJob
 from .. import storable
-from ..protocol import MOST_EDGES
+from ..flows import MOST_EDGES
 from . import inserting, resolving
 from .resolving import Followed
 from .session import Session

@@ -14,7 +14,7 @@ from ...codec import MAX_BYTES
 from ...ids import id_text
 from ...job import CALL, Edge, Input
 from ...state import State
-from ..protocol import MOST_EDGES
+from ..flows import MOST_EDGES
 from . import inserting
 from .connection import statement
 from .rows import edge_row, insert_parameters
