@@ -9,6 +9,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -54,10 +55,15 @@ class Model:
     crashes: int = 0
     asked: bool = False
     fence: int = 0
+    task: str = "m:f"
+    key: str | None = None
+    until: str | None = None
     seen: list[int] = field(default_factory=list)
 
     def go(self, event: Event) -> None:
         self.state = TRANSITIONS[self.state, event]
+        if self.state in FINAL:
+            self.key = None
 
 
 class Machine(RuleBasedStateMachine):
@@ -76,6 +82,8 @@ class Machine(RuleBasedStateMachine):
         self.worker = self.store.register("host", 1, (), self.now).id
         self.jobs: dict[bytes, Model] = {}
         self.paused: set[str] = set()
+        self.held: set[str] = set()
+        self.limits: dict[str, int | None] = {}
 
     def teardown(self) -> None:
         self.store.close()
@@ -88,43 +96,66 @@ class Machine(RuleBasedStateMachine):
         delay=st.sampled_from([0, 0, 10]),
         attempts=st.integers(1, 3),
         expires=st.sampled_from([None, None, 15]),
+        task=st.sampled_from(["m:f", "m:f", "m:g"]),
+        key=st.sampled_from([None, None, "k", "l"]),
+        until=st.sampled_from(["started", "final"]),
     )
     def enqueue(
-        self, priority: int, lane: str, delay: int, attempts: int, expires: int | None
+        self,
+        priority: int,
+        lane: str,
+        delay: int,
+        attempts: int,
+        expires: int | None,
+        task: str,
+        key: str | None,
+        until: Any,
     ) -> None:
         job = NewJob(
-            new_id(), "m:f", b"\x01{}", lane=lane, priority=priority, delay=delay,
-            max_attempts=attempts, expires_in=expires,
+            new_id(), task, b"\x01{}", lane=lane, priority=priority, delay=delay,
+            max_attempts=attempts, expires_in=expires, unique_key=key, unique_until=key and until,
         )  # fmt: skip
-        assert self.store.insert([job], self.now)[0].verdict == "stored"
+        told = self.store.insert([job], self.now)[0]
+        holders = [one.id for one in self.jobs.values() if key is not None and one.key == key]
+        if holders:  # I9
+            assert (told.verdict, [told.id]) == ("unique", holders)
+            return
+        assert told.verdict == "stored"
         self.jobs[job.id] = Model(
             job.id, priority, lane, self.now + delay, attempts,
             None if expires is None else self.now + expires,
-            State.SCHEDULED if delay else State.AVAILABLE,
+            State.SCHEDULED if delay else State.AVAILABLE, task=task, key=key, until=until,
         )  # fmt: skip
 
     @rule(target=claims, runner=st.sampled_from(["thread", "process"]), limit=st.integers(1, 4))
     def claim(self, runner: Any, limit: int) -> Any:
+        running = Counter(job.lane for job in self.jobs.values() if job.state is State.RUNNING)
         turn = self.store.turn([], Demand(self.worker, {runner: limit}), self.now)
         self._expire()
         self._promote()
-        open_ = [
-            job
-            for job in self.jobs.values()
-            if job.state is State.AVAILABLE and job.runner == runner and job.lane not in self.paused
-        ]
-        assert len(turn.claimed) == min(limit, len(open_))
-        for lane in ("a", "b"):  # I6, in each lane
-            line = sorted(
-                (job for job in open_ if job.lane == lane),
-                key=lambda job: (-job.priority, job.due, job.id),
-            )
+        lines: dict[str, list[Model]] = {}
+        for lane in {"a", "b"} - self.paused:
+            line = [
+                job
+                for job in self.jobs.values()
+                if (job.lane, job.state, job.runner) == (lane, State.AVAILABLE, runner)
+            ]
+            most = self.limits.get(lane)
+            room = len(line) if most is None else max(0, most - running[lane])  # I11
+            if room:
+                self._set_aside(line)
+            line = [job for job in line if job.task not in self.held]
+            lines[lane] = sorted(line, key=lambda job: (-job.priority, job.due, job.id))[:room]
+        assert len(turn.claimed) == min(limit, sum(map(len, lines.values())))
+        for lane, line in lines.items():  # I6, in each lane
             got = [one.id for one in turn.claimed if one.lane == lane]
             assert got == [job.id for job in line[: len(got)]]
         for one in turn.claimed:
             job = self.jobs[one.id]
             job.go(Event.CLAIM)
             job.expires = None  # it is for what never started
+            if job.until == "started":
+                job.key = None
             job.attempt += 1
             assert one.attempt == job.attempt
             assert not job.seen or one.fence > job.seen[-1]
@@ -246,6 +277,23 @@ class Machine(RuleBasedStateMachine):
             assert self.store.resume(lane) is (lane in self.paused)
             self.paused.discard(lane)
 
+    @rule(lane=st.sampled_from(["a", "b"]), most=st.sampled_from([None, 1, 2]))
+    def limit(self, lane: str, most: int | None) -> None:
+        self.store.limits.limit(lane, most)
+        self.limits[lane] = most
+
+    @rule(task=st.sampled_from(["m:f", "m:g"]), on=st.booleans())
+    def hold(self, task: str, on: bool) -> None:
+        if on:
+            self.store.limits.pause(task, "me", "x", self.now)
+            self.held.add(task)
+            return
+        assert self.store.limits.resume(task) is (task in self.held)
+        self.held.discard(task)
+        for job in self.jobs.values():
+            if job.task == task and job.state is State.BLOCKED:
+                job.go(Event.UNBLOCK)
+
     @rule(step=st.sampled_from([1, 10, 20]))
     def pass_time(self, step: int) -> None:
         self.now += step
@@ -274,6 +322,7 @@ class Machine(RuleBasedStateMachine):
             )
             assert row.expires_at == job.expires
             assert row.cancel_requested is job.asked
+            assert row.unique_key == job.key
             assert 0 <= row.attempt <= row.max_attempts
             assert (row.finished_at is not None) is (row.state in FINAL)
 
@@ -289,6 +338,11 @@ class Machine(RuleBasedStateMachine):
             if job.state in WAITING and job.expires is not None and job.expires <= self.now:
                 job.go(Event.CANCEL)
                 job.fence = -1
+
+    def _set_aside(self, line: list[Model]) -> None:
+        for job in line:
+            if job.task in self.held:
+                job.go(Event.SET_ASIDE)
 
     def _promote(self) -> None:
         for job in self.jobs.values():

@@ -12,6 +12,7 @@ import typing
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
+from enum import Enum
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 from uuid import UUID, uuid4
@@ -240,8 +241,8 @@ def test_a_final_state_is_left_only_by_a_retry() -> None:
     """Promise I4."""
     for state in FINAL:
         leaving = {event: to for (at, event), to in TRANSITIONS.items() if at is state}
-        assert leaving == {Event.RETRY: State.AVAILABLE}
-    assert {at for at, event in TRANSITIONS if event is Event.RETRY} == FINAL
+        assert leaving == {Event.RETRY: State.AVAILABLE, Event.BLOCK: State.BLOCKED}
+    assert {at for at, event in TRANSITIONS if event in (Event.RETRY, Event.BLOCK)} == FINAL
 
 
 def test_only_a_claim_starts_a_job_and_only_what_is_available_is_claimed() -> None:
@@ -830,11 +831,11 @@ def values_of(kind: Any) -> st.SearchStrategy[Any]:
     origin, inner = get_origin(kind), get_args(kind)
     if origin is Literal:
         return st.sampled_from(inner)
+    if origin is tuple:
+        return st.lists(values_of(inner[0]), max_size=3).map(tuple)
     if origin is list:
         return st.lists(values_of(inner[0]), max_size=3)
-    if isinstance(kind, type) and issubclass(kind, State):
-        return st.sampled_from(State)
-    if origin is tuple:
+    if origin is tuple and inner[1:] == (...,):
         return st.lists(values_of(inner[0]), max_size=3).map(tuple)
     if origin is dict:
         return st.dictionaries(values_of(inner[0]), values_of(inner[1]), max_size=3)
@@ -843,11 +844,14 @@ def values_of(kind: Any) -> st.SearchStrategy[Any]:
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         hints = get_type_hints(kind)
         return st.builds(kind, **{name: values_of(hints[name]) for name in kind.__struct_fields__})
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return st.sampled_from(list(kind))
     plain: dict[Any, st.SearchStrategy[Any]] = {
         int: st.integers(-(2**63), 2**64 - 1),
         str: TEXT,
         bytes: st.binary(),
         bool: st.booleans(),
+        State: st.sampled_from(State),
         type(None): st.none(),
     }
     return plain[kind]

@@ -35,6 +35,12 @@ class JobHandle(Protocol[R_co]):
         ...
 
     @property
+    def output(self) -> R_co:
+        """Stands for the result among the arguments of other jobs, which wait for it. To a type checker
+        it is the result; there is no value before that job runs."""
+        ...
+
+    @property
     def existing(self) -> bool:
         """Whether ``enqueue`` stored nothing, since this job held the unique key."""
         ...
@@ -103,12 +109,14 @@ class JobHandle(Protocol[R_co]):
 
 
 class Enqueuer(Protocol):
-    """Stores jobs that tasks have made, and what running ones end with; the app is one.
+    """Stores jobs that tasks of ``app`` have made, and what running ones end with.
 
     ``returns`` is what the job's result will be. ``finish_on``: whether the outcome took, on the
     connection given; False when the claim was lost.
     """
 
+    @property
+    def app(self) -> Any: ...
     def submit(self, job: NewJob, returns: Any, connection: Any) -> JobHandle[Any]: ...
     async def asubmit(self, job: NewJob, returns: Any, connection: Any) -> JobHandle[Any]: ...
     def finish_on(self, connection: Any, outcome: Outcome) -> bool: ...

@@ -7,6 +7,7 @@ bytes (ids.py), arguments and results are encoded bytes (codec.py).
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Literal
 
 from msgspec import Struct, field
@@ -68,10 +69,25 @@ def check_limit(limit: object, name: str = "limit") -> int:
     return limit
 
 
+def parse_queues(queues: Iterable[str]) -> tuple[tuple[str, ...], dict[str, int]]:
+    """Queues as a worker is told to serve them, and how many jobs of each it runs at a time itself, where
+    that is said: ``mail=10``. ``BadValue`` for what is none."""
+    widths: dict[str, int] = {}
+    names: list[str] = []
+    for queue in queues:
+        name, equals, width = queue.partition("=")
+        names.append(check_queue(name.strip()))
+        if equals:
+            number = int(width) if width.strip().isdecimal() else width
+            widths[names[-1]] = check_limit(number, f"queue {names[-1]}")
+    return tuple(names), widths
+
+
 class NewJob(Struct, frozen=True):
     """A job as the client hands it over. ``due_at`` wins over ``delay`` (milliseconds from now).
 
-    ``parents``: the jobs whose ends it waits for. ``callbacks``: what is enqueued when it ends.
+    ``parents``: the jobs whose ends it waits for; how many of them are to come (``pending``) is for the
+    store to say. ``callbacks``: what is enqueued when it ends.
     ``context``: what its enqueuer has it carry along, JSON of texts.
     """
 
@@ -91,16 +107,12 @@ class NewJob(Struct, frozen=True):
     on_crash: OnCrash = "rescue"
     tags: tuple[str, ...] = ()
     parents: tuple[bytes, ...] = ()
+    pending: int = 0
     policy: OnInputFailure = "cancel"
     callbacks: bytes | None = None
     unique_key: str | None = None
     unique_until: UniqueUntil | None = None
     context: str | None = None
-
-    @property
-    def pending(self) -> int:
-        """How many inputs it waits for as it is handed over."""
-        return len(self.parents)
 
 
 Verdict = Literal["stored", "present", "conflict", "unique"]
@@ -115,8 +127,22 @@ class Inserted(Struct, frozen=True):
     verdict: Verdict
 
 
+CALL = "call"
+"""The policy of the edge from a job with callbacks to itself: not done, they are still to be enqueued."""
+
+
+class Edge(Struct, frozen=True):
+    """The child waits for the end of the parent; ``done`` once that has been counted."""
+
+    parent: bytes
+    child: bytes
+    policy: str
+    done: bool = False
+
+
 class Input(Struct, array_like=True, frozen=True):
-    """How a job ended whose output another one takes; ``failure`` is an encoded ``Failure``."""
+    """How a job ended whose output another one takes; ``failure`` is an encoded ``Failure``. The ``result``
+    of a completed one is ``None`` when all together are more than a job may be given."""
 
     id: bytes
     state: State
@@ -212,6 +238,8 @@ class Copied(Struct, frozen=True):
     backoff: int | None
     attempts: tuple[AttemptRow, ...]
     notes: tuple[NoteRow, ...] = ()
+    edges: tuple[Edge, ...] = ()
+    """Those of which it is the child."""
 
     @property
     def size(self) -> int:

@@ -74,17 +74,19 @@ ToChild = Run | Cancel | TakeBack | Hold | Ping | Stop
 
 
 class Hello(Struct, tag="hello", array_like=True, frozen=True):
-    """The child has imported the app: where its store is, which tasks it knows, and what is enqueued by
-    the clock."""
+    """The child has imported the app: where its store is, which tasks it knows, what is enqueued by the
+    clock, and how queues are limited."""
 
     url: str
     tasks: list[TaskInfo]
     retention: dict[str, int]
     declares: Declaration = Declaration()
+    limits: dict[str, int] = {}
 
 
 class ImportFailed(Struct, tag="importfailed", array_like=True, frozen=True):
-    """The app could not be imported; ``line`` says why, in the user's own frame."""
+    """The app could not be imported, or its lifespan not opened; ``line`` says why, in the user's own
+    frame."""
 
     line: str
 

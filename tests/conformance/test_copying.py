@@ -12,8 +12,9 @@ from sidework.ids import new_id
 from sidework.job import Copied, JobFilter
 from sidework.outcome import Failure, encode_failure
 from sidework.state import FINAL, State
+from sidework.store.copies import DUMP_BYTES
 from sidework.store.copying import BY, Moved, copy
-from sidework.store.protocol import DUMP_BYTES, Demand, Store
+from sidework.store.protocol import Demand, Store
 
 from .conftest import NOW, Bench, new, outcome
 
@@ -45,7 +46,7 @@ def fill(bench: Bench) -> dict[str, bytes]:
 
 def everything(store: Store) -> list[Copied]:
     found, after = list[Copied](), None
-    while page := store.dump(after, 3):
+    while page := store.copies.dump(after, 3):
         assert len(page) <= 3
         found += page
         after = page[-1].job.id
@@ -76,9 +77,9 @@ def test_what_is_dumped_and_loaded_is_the_same(bench: Bench) -> None:
     assert by_id[ids["retryable"]].backoff == 7
     assert [len(by_id[ids[one]].attempts) for one in ("retryable", "crashed")] == [1, 1]
     other = bench.other()
-    assert set(other.load(there)) == {"stored"}
+    assert set(other.copies.load(there)) == {"stored"}
     assert everything(other) == there
-    assert set(other.load(there)) == {"present"}
+    assert set(other.copies.load(there)) == {"present"}
     assert everything(other) == there
 
 
@@ -86,7 +87,7 @@ def test_a_page_is_bounded_in_bytes(bench: Bench) -> None:
     large = b"\x01" + b"1" * (DUMP_BYTES // 2)
     ids = [bench.put(args=large) for _ in range(5)]
     pages, after = list[list[bytes]](), None
-    while page := bench.store.dump(after, 100):
+    while page := bench.store.copies.dump(after, 100):
         pages.append([copied.job.id for copied in page])
         after = page[-1].job.id
     assert [len(page) for page in pages] == [2, 2, 1]
@@ -96,7 +97,9 @@ def test_a_page_is_bounded_in_bytes(bench: Bench) -> None:
 def test_loading_one_page_twice_at_once_stores_each_job_once(bench: Bench) -> None:
     fill(bench)
     page = everything(bench.store)
-    assert bench.other().load([*page, *page]) == ["stored"] * len(page) + ["present"] * len(page)
+    assert bench.other().copies.load([*page, *page]) == ["stored"] * len(page) + ["present"] * len(
+        page
+    )
 
 
 def test_a_job_that_runs_is_not_loaded(bench: Bench) -> None:
@@ -104,7 +107,7 @@ def test_a_job_that_runs_is_not_loaded(bench: Bench) -> None:
     bench.put()
     other = bench.other()
     with pytest.raises(StoreRefused, match="runs"):
-        other.load(everything(bench.store))
+        other.copies.load(everything(bench.store))
     assert everything(other) == []
 
 
@@ -112,20 +115,20 @@ def test_a_job_that_went_on_is_present_and_one_behind_is_not(bench: Bench) -> No
     job_id = bench.put(max_attempts=3)
     before = everything(bench.store)
     other = bench.other()
-    other.load(before)
+    other.copies.load(before)
     bench.record(outcome(bench.claim()[0], "retry", delay=5))
     after = everything(bench.store)
-    assert bench.store.load(before) == ["present"]
-    assert other.load(after) == ["conflict"]
+    assert bench.store.copies.load(before) == ["present"]
+    assert other.copies.load(after) == ["conflict"]
     assert other.get([job_id])[0] == before[0].job
     bench.store.promote(9, NOW + 5)
-    assert bench.store.load(after) == ["present"]
+    assert bench.store.copies.load(after) == ["present"]
     bench.now = NOW + 5
     bench.record(outcome(bench.claim()[0], "retry", delay=5))
-    assert bench.store.load(after) == ["present"]
+    assert bench.store.copies.load(after) == ["present"]
     # It ran here and there: the attempt that it had there is not known here.
     elsewhere = replace(after[0].attempts[0], failure=b"another")
-    assert bench.store.load([replace(after[0], attempts=(elsewhere,))]) == ["conflict"]
+    assert bench.store.copies.load([replace(after[0], attempts=(elsewhere,))]) == ["conflict"]
 
 
 @pytest.mark.parametrize("change", [{"args": b"\x01[]"}, {"task": "m:g"}, {"lane": "z"},
@@ -135,7 +138,7 @@ def test_another_job_of_the_same_id_is_a_conflict(bench: Bench, change: dict[str
     bench.put()
     (copied,) = everything(bench.store)
     changed = replace(copied, job=replace(copied.job, **change))
-    assert bench.store.load([changed]) == ["conflict"]
+    assert bench.store.copies.load([changed]) == ["conflict"]
     assert everything(bench.store) == [copied]
 
 
@@ -144,7 +147,7 @@ def test_what_waits_is_disowned_once_and_only_as_it_was_read(bench: Bench) -> No
     waiting = {State.SCHEDULED, State.RETRYABLE, State.AVAILABLE}
     read = everything(bench.store)
     taken = bench.claim(lanes=("a",))[0].id
-    took = bench.store.disown(read, "moved to another", NOW + 1)
+    took = bench.store.copies.disown(read, "moved to another", NOW + 1)
     assert took == [one.job.state in waiting and one.job.id != taken for one in read]
     for copied, did in zip(read, took, strict=True):
         row = bench.row(copied.job.id)
@@ -154,9 +157,9 @@ def test_what_waits_is_disowned_once_and_only_as_it_was_read(bench: Bench) -> No
             )  # fmt: skip
         elif row.id != taken:
             assert row == copied.job
-    assert not any(bench.store.disown(read, "moved to another", NOW + 2))
+    assert not any(bench.store.copies.disown(read, "moved to another", NOW + 2))
     # What was given up is not the job, though its fence is higher.
-    verdicts = bench.store.load(read)
+    verdicts = bench.store.copies.load(read)
     assert [one for one, did in zip(verdicts, took, strict=True) if did] == ["conflict"] * sum(took)
 
 
@@ -356,7 +359,7 @@ def test_a_job_that_could_never_be_claimed_is_not_taken_over(
     bench.put(lane="a")
     (copied,) = everything(bench.store)
     with pytest.raises(BadValue, match=next(iter(damaged))):
-        bench.store.load([replace(copied, job=replace(copied.job, id=new_id(), **damaged))])
+        bench.store.copies.load([replace(copied, job=replace(copied.job, id=new_id(), **damaged))])
     assert len(bench.claim(lanes=("a",))) == 1
 
 
@@ -367,4 +370,4 @@ def test_an_attempt_that_no_store_can_have_had_is_refused(bench: Bench) -> None:
     (copied,) = everything(bench.store)
     wrong = replace(copied.attempts[0], attempt=2**40)
     with pytest.raises(BadValue, match="attempt"):
-        bench.store.load([replace(copied, attempts=(wrong,))])
+        bench.store.copies.load([replace(copied, attempts=(wrong,))])

@@ -125,11 +125,11 @@ def test_notes_move_with_their_job(bench: Bench) -> None:
     job = bench.running()
     bench.store.turn([outcome(job, "completed")], None, NOW, [told(job, 2, 3, cut=1)])
     other = bench.other()
-    (copied,) = bench.store.dump(None, 10)
+    (copied,) = bench.store.copies.dump(None, 10)
     assert [row.number for row in copied.notes] == [0, 2, 3]
-    assert other.load([copied]) == ["stored"]
-    assert other.load([copied]) == ["present"]
-    assert other.dump(None, 10) == [copied]
+    assert other.copies.load([copied]) == ["stored"]
+    assert other.copies.load([copied]) == ["present"]
+    assert other.copies.dump(None, 10) == [copied]
     assert other.journal.cut(job.id) == (job.fence, 1)
 
 

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from conftest import until
 from sidework.errors import BadValue
 from sidework.job import Claimed, PausedTask
 from sidework.state import State
@@ -186,7 +187,8 @@ def test_claims_do_not_come_to_what_was_set_aside(bench: Bench) -> None:
     assert turns[2].claimed[0].id == last
     assert [turn.due_in for turn in turns[:2]] == [AGAIN_MS] * 2
     assert bench.store.limits.resume("m:g")
-    assert len(bench.claim(3000)) == 2500
+    back = list[Claimed]()
+    until(lambda: back.extend(bench.claim(3000)) or len(back) == 2500)
 
 
 def test_a_paused_tasks_job_can_be_cancelled_and_expires(bench: Bench) -> None:
@@ -205,9 +207,9 @@ def test_what_a_resume_left_aside_a_chore_brings_back(bench: Bench) -> None:
         bench.store.limits.pause(name, "me", "", NOW)
         bench.store.insert([new(task=name) for _ in range(3)], NOW)
     assert bench.claim() == []
-    copied = [one for one in bench.store.dump(None, 9) if one.job.task == "m:g"]
+    copied = [one for one in bench.store.copies.dump(None, 9) if one.job.task == "m:g"]
     other = bench.other()
-    assert other.load(copied) == ["stored"] * 3  # where no task is paused
+    assert other.copies.load(copied) == ["stored"] * 3  # where no task is paused
     assert other.limits.bring_back(2) == 2
     assert other.limits.bring_back(9) == 1
     assert bench.store.limits.bring_back(9) == 0

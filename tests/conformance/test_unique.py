@@ -112,8 +112,8 @@ def test_other_ends_let_it_go(bench: Bench) -> None:
     holder(bench, "b", expires_in=5)
     assert bench.store.expire(9, NOW + 5) == 1
     moved = holder(bench, "c")
-    (copied,) = [one for one in bench.store.dump(None, 9) if one.job.id == moved]
-    assert bench.store.disown([copied], "moved to x", NOW) == [True]
+    (copied,) = [one for one in bench.store.copies.dump(None, 9) if one.job.id == moved]
+    assert bench.store.copies.disown([copied], "moved to x", NOW) == [True]
     lost, asked = holder(bench, "d", on_crash="discard"), holder(bench, "e")
     rescued, own = holder(bench, "f"), holder(bench, "g")
     taken = {job.id: job for job in bench.claim()}
@@ -153,16 +153,17 @@ def test_a_retry_by_hand_runs_without_it(bench: Bench) -> None:
 def test_a_job_is_not_loaded_over_another_of_its_key(bench: Bench) -> None:
     """It stays where it was; one that is the same is present, with its key."""
     held, target = holder(bench), bench.other()
-    (copied,) = bench.store.dump(None, 9)
-    assert target.load([copied]) == ["stored"]
-    assert target.load([copied]) == ["present"]
+    (copied,) = bench.store.copies.dump(None, 9)
+    assert target.copies.load([copied]) == ["stored"]
+    assert target.copies.load([copied]) == ["present"]
     (there,) = target.get([held])
-    assert there is not None and (there.unique_key, there.unique_until) == (KEY, "final")
+    assert there is not None
+    assert (there.unique_key, there.unique_until) == (KEY, "final")
     assert target.cancel(held, "x", NOW) == "cancelled"
     other = new(unique_key=KEY, unique_until="final")
     assert target.insert([other], NOW)[0].verdict == "stored"
     second = replace(copied, job=replace(copied.job, id=new_id()))
-    assert target.load([second]) == ["conflict"]
+    assert target.copies.load([second]) == ["conflict"]
 
 
 def test_the_key_of_a_claim_that_was_lost_stays(bench: Bench) -> None:

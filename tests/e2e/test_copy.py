@@ -31,7 +31,7 @@ def shop(place: Place) -> Place:
 
 def everything(store: Store) -> list[Copied]:
     found, after = list[Copied](), None
-    while page := store.dump(after, 1000):
+    while page := store.copies.dump(after, 1000):
         found += page
         after = page[-1].job.id
     return found
@@ -174,7 +174,7 @@ def test_other_jobs_of_the_same_ids_are_counted_and_named(shop: Place) -> None:
     store, other = open_store(shop.url), open_store(str(shop.folder / "new.db"))
     for one in everything(store):
         copied = Copied(one.job, 17, ())
-        assert other.load([copied]) == ["stored"]
+        assert other.copies.load([copied]) == ["stored"]
     store.close()
     other.close()
     done = shop.sidework("db", "copy", "jobs.db", "new.db", "--json")

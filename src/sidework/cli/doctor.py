@@ -72,6 +72,10 @@ def _inside(store: Store) -> Iterator[Finding]:
     for queue in store.queues():
         if queue.paused_at is not None:
             yield Finding("paused", f"{queue.name} by {queue.paused_by}: {queue.paused_why}")
+        if queue.most is not None:
+            yield Finding("limited", f"{queue.name} to {queue.most} jobs at a time")
+    for task in store.limits.paused():
+        yield Finding("paused", f"task {task.name} by {task.by}: {task.why}")
 
 
 def _workers(workers: list[WorkerRow], waiting: int) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import click
 
 from ..ids import id_text
-from ..job import JobFilter, JobRow
+from ..job import JobFilter, JobRow, QueueRow
 from ..outcome import decode_failure
 from ..state import FINAL, State
 from ..store.protocol import Store
@@ -43,6 +43,7 @@ def reasons_of(store: Store, row: JobRow) -> Iterator[str]:
     if row.state is State.RUNNING:
         yield f"it has run for {lasted(row.started_at)} at worker {row.worker}, attempt {row.attempt}"
         yield from _dead(store, row)
+        yield from _unique(row)
         if row.cancel_requested:
             yield "it was asked to cancel; a thread must look at current_job().should_stop itself"
         return
@@ -51,7 +52,14 @@ def reasons_of(store: Store, row: JobRow) -> Iterator[str]:
         why = f": {switch.paused_why}" if switch.paused_why else ""
         yield f"queue {row.lane} was paused {ago(switch.paused_at)} by {switch.paused_by}{why}"
         yield f"to go on: sidework queues resume {row.lane}"
-    if row.state is State.BLOCKED:
+    held = {one.name: one for one in store.limits.paused()}.get(row.task)
+    if held is not None:
+        why = f": {held.why}" if held.why else ""
+        yield f"task {row.task} was paused {ago(held.at)} by {held.by}{why}"
+        yield f"to go on: sidework tasks resume {row.task}"
+    elif row.state is State.BLOCKED and not row.pending:
+        yield "its task was paused, and is open again: it comes back within seconds"
+    if row.state is State.BLOCKED and row.pending:
         yield "it waits for jobs that it depends on"
     if row.state is State.SCHEDULED:
         yield f"it is due {ago(row.due_at)}{': ' + first_line(row.note) if row.note else ''}"
@@ -63,8 +71,25 @@ def reasons_of(store: Store, row: JobRow) -> Iterator[str]:
     if row.crashes:
         yield f"its process died {counted(row.crashes, 'time')}; it runs alone until it ends well"
     yield from _workers(store, row)
-    if row.state is State.AVAILABLE and switch.paused_at is None:
+    if row.state is State.AVAILABLE and switch.paused_at is None and held is None:
+        yield from _full(store, switch)
         yield _ahead(store, row)
+    yield from _unique(row)
+
+
+def _full(store: Store, switch: QueueRow) -> Iterator[str]:
+    if switch.most is None:
+        return
+    running = store.limits.running(switch.name)
+    if running >= switch.most:
+        places = "all taken" if running == switch.most else f"and {running} of its jobs run"
+        yield f"its queue has a limit of {switch.most}, {places}: it waits for one of them to end"
+
+
+def _unique(row: JobRow) -> Iterator[str]:
+    if row.unique_key is not None:
+        until = "starts" if row.unique_until == "started" else "ends"
+        yield f"it holds the unique key {row.unique_key}: no other job of that key until it {until}"
 
 
 def _dead(store: Store, row: JobRow) -> Iterator[str]:

@@ -7,18 +7,18 @@ import os
 
 import click
 
-from ..errors import SideworkError
-from ..job import check_queue
+from ..errors import BadValue, SideworkError
+from ..job import check_limit, check_queue
 from ..state import State
 from ..store.protocol import Store
 from .choosing import as_json, chosen, on_store, which_store
-from .showing import ago, show_json, when
+from .showing import ago, counted, show_json, when
 from .table import Column, show_table
 
 
 @click.group()
 def queues() -> None:
-    """List, pause and resume queues."""
+    """List, limit, pause and resume queues."""
 
 
 @queues.command("list", short_help="List every queue with its jobs by state.")
@@ -35,6 +35,7 @@ def list_(store: Store, as_json: bool) -> None:
                     "paused_at": when(row.paused_at),
                     "paused_by": row.paused_by,
                     "paused_why": row.paused_why,
+                    "limit": row.most,
                     "jobs": {str(state): row.counts.get(state, 0) for state in State},
                 }
                 for row in rows
@@ -43,11 +44,12 @@ def list_(store: Store, as_json: bool) -> None:
         return
     states = [state for state in State if any(row.counts.get(state) for row in rows)]
     show_table(
-        ("queue", *states, Column("paused", cut="right")),
+        ("queue", *states, "limit", Column("paused", cut="right")),
         (
             (
                 row.name,
                 *(row.counts.get(state, 0) for state in states),
+                row.most,
                 row.paused_at
                 and f"{ago(row.paused_at)} by {row.paused_by}: {row.paused_why or 'no reason given'}",
             )
@@ -70,7 +72,7 @@ def pause(app: str | None, url: str | None, queue: str, why: str | None, by: str
         known = {row.name: row for row in store.queues()}
         if why is None and queue in known:
             why = known[queue].paused_why
-        store.pause(queue, by or _user(), why or "")
+        store.pause(queue, by or user(), why or "")
         click.echo(f"{queue} paused")
         tasks = [] if found is None else [found.registry.get(n) for n in found.registry.names()]
         used = {name for name, row in known.items() if row.counts}
@@ -95,7 +97,23 @@ def resume(store: Store, queue: str) -> None:
     click.echo(f"{queue} open")
 
 
-def _user() -> str:
+@queues.command(short_help="Let so many jobs of a queue run at a time, over all workers.")
+@on_store
+@click.argument("queue")
+@click.argument("limit", metavar="N|none")
+def limit(store: Store, queue: str, limit: str) -> None:
+    """Let at most N jobs of QUEUE run at a time, over all workers; none: any number."""
+    if limit != "none" and not limit.isdecimal():
+        raise BadValue(f"{limit!r} is no limit: give a whole number, or none")
+    most = None if limit == "none" else check_limit(int(limit))
+    store.limits.limit(check_queue(queue), most)
+    click.echo(
+        f"{queue}: {'any number of jobs' if most is None else counted(most, 'job')} at a time"
+    )
+
+
+def user() -> str:
+    """Who is at work here."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

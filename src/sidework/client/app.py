@@ -5,62 +5,50 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AbstractContextManager
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
-from uuid import UUID
 
 from ..codec import TypeHooks
 from ..duration import Duration, seconds
-from ..errors import BadValue, JobNotFound
+from ..errors import BadValue
 from ..forking import forgets
-from ..handle import Events, JobHandle
-from ..ids import id_text, parse_id
-from ..info import JobInfo
 from ..job import (
-    Inserted,
-    JobFilter,
-    NewJob,
     OnCrash,
+    OnInputFailure,
     OnPartition,
     Runner,
     UniqueUntil,
-    check_queue,
+    parse_queues,
 )
-from ..outcome import Outcome
 from ..retry import Backoff
-from ..state import State
 from ..store.opening import absolute, open_store
 from ..store.protocol import RETENTION
 from ..tasks.declaring import Clock, PeriodicOptions
-from ..tasks.importing import refuse_at_import
+from ..tasks.following import Callee
 from ..tasks.middleware import Around, Middleware
 from ..tasks.naming import module_name
 from ..tasks.registry import AppLike, Registry
 from ..tasks.signals import Observer, SignalKind
 from ..tasks.task import Bound, Exceptions, Task, checked_options
 from ..tasks.unique import UniqueBy
-from ..url import shown
+from .asking import Asking, several
 from .calling import Caller
-from .chunks import accepted, counted, in_chunks, telling
 from .declaring import TASK_DEFAULTS, TaskDecorator
-from .handle import Handle
+from .desk import Desk
 from .waiter import Waiter
 
 if TYPE_CHECKING:
     from ..store.protocol import Store
     from .embedded import EmbeddedWorker
-    from .gathering import Gatherer
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Span = TypeVar("Span", bound=Callable[[], Any])
 T = TypeVar("T")
 
-_PAGE = 200
 
-
-class Sidework(AppLike):
+class Sidework(Asking, AppLike):
     """An app: its tasks and the store of their jobs.
 
     ``url``: ``sqlite:///jobs.db`` (relative to the folder of the module that makes the app),
@@ -100,14 +88,14 @@ class Sidework(AppLike):
         if keep_failed is not None:
             kept = round(seconds(keep_failed, "keep_failed") * 1000)
             self.retention["cancelled_age"] = self.retention["discarded_age"] = kept
-        self.caller = Caller()
         self._lock = threading.Lock()
         # Where the store and the waiter come from; a test puts its own here (``testing``).
         self._opens: Callable[[str], Store] = open_store
         self._waits: Callable[[Store], Waiter] = Waiter
         self._store: Store | None = None
         self._waiter: Waiter | None = None
-        self._gatherer: Gatherer | None = None
+        self.desk = Desk(self)
+        self.caller = Caller()
         forgets(self)
 
     def forget_in_child(self) -> None:
@@ -169,6 +157,10 @@ class Sidework(AppLike):
         on_crash: OnCrash = "rescue",
         on_partition: OnPartition = "run",
         runner: Runner | None = None,
+        on_input_failure: OnInputFailure = "cancel",
+        on_success: Callee | None = None,
+        on_failure: Callee | None = None,
+        on_final: Callee | None = None,
         unique: UniqueBy = False,
         unique_until: UniqueUntil | None = None,
     ) -> TaskDecorator: ...
@@ -183,6 +175,9 @@ class Sidework(AppLike):
         ``on_partition``: ``"stop"`` ends an attempt whose worker is cut off from the store before
         another may run its job; a thread is only told (``current_job().should_stop``).
         ``runner``: ``"loop"``, ``"thread"`` or ``"process"`` (a process of its own per running job).
+        ``on_input_failure``: a job one of whose inputs did not complete is cancelled too, or with
+        ``"continue"`` given an ``InputFailed``. ``on_success``, ``on_failure``, ``on_final``: tasks that
+        are enqueued when a job ends, with its result, a ``JobFailure`` or a ``JobEnd``.
         ``unique``: what makes a job the only one: a parameter's name, several, a function of the arguments,
         or True for all. While one is there, enqueue gives its handle (``handle.existing``).
         ``unique_until``: ``"final"`` (the default), or ``"started"``: another may be enqueued from then on.
@@ -198,7 +193,7 @@ class Sidework(AppLike):
                 name,
                 checked_options(function, **{**TASK_DEFAULTS, **options}),
                 self.hooks,
-                self,
+                self.desk,
                 self.around,
             )
             self.registry.add(made)
@@ -232,6 +227,13 @@ class Sidework(AppLike):
         """Store values of an own type as ``encode(value)``, read back by ``decode(stored)``."""
         self.hooks.register(kind, encode, decode)
 
+    def lifespan(self, function: Span) -> Span:
+        """Declare what is open while jobs run: a generator function with one ``yield``, or a context
+        manager of ``contextlib``, sync or async, without arguments. Each child of a worker enters it once
+        before its first job and leaves it when it drains. Several are entered in this order."""
+        self.registry.add_lifespan(function)
+        return function
+
     def use(self, middleware: Middleware) -> None:
         """Put a ``Middleware`` around handing over and around attempts: the first one used is outermost."""
         self.around.use(middleware)
@@ -250,58 +252,6 @@ class Sidework(AppLike):
 
     # Handing over -------------------------------------------------------------------------------
 
-    def submit(self, job: NewJob, returns: Any, connection: Any) -> Handle[Any]:
-        """Store a job that a task has made; on ``connection`` when one is given."""
-        (inserted,) = self._insert([job], connection)
-        return Handle(self, inserted.id, returns, existing=inserted.verdict == "unique")
-
-    async def asubmit(self, job: NewJob, returns: Any, connection: Any) -> Handle[Any]:
-        """``submit`` for coroutines: the event loop goes on, and callers that meet share a commit."""
-        (inserted,) = await self._ainsert([job], connection)
-        return Handle(self, inserted.id, returns, existing=inserted.verdict == "unique")
-
-    def finish_on(self, connection: Any, outcome: Outcome) -> bool:
-        """Store a running job's own end on its connection; False when its claim was lost."""
-        return self.store.finish_on(connection, outcome)
-
-    async def afinish_on(self, connection: Any, outcome: Outcome) -> bool:
-        """``finish_on`` for coroutines and their connections."""
-        return await self.store.afinish_on(connection, outcome)
-
-    def _insert(self, jobs: list[NewJob], connection: Any) -> list[Inserted]:
-        refuse_at_import("enqueues a job")
-        if self.around.enqueues:
-            with self.around.handing(jobs) as jobs:
-                return self._store_jobs(jobs, connection)
-        return self._store_jobs(jobs, connection)
-
-    def _store_jobs(self, jobs: list[NewJob], connection: Any) -> list[Inserted]:
-        store = self.store
-        if connection is None:
-            return accepted(store.insert(jobs))
-        return accepted(store.insert_on(connection, jobs))
-
-    async def _ainsert(self, jobs: list[NewJob], connection: Any) -> list[Inserted]:
-        refuse_at_import("enqueues a job")
-        if self.around.enqueues:
-            with self.around.handing(jobs) as jobs:
-                return await self._astore_jobs(jobs, connection)
-        return await self._astore_jobs(jobs, connection)
-
-    async def _astore_jobs(self, jobs: list[NewJob], connection: Any) -> list[Inserted]:
-        if connection is None:
-            self.store.outside()  # asked on this thread: the gatherer's own is in no transaction
-            return accepted(await self._gather().insert(jobs))
-        return accepted(await self.store.ainsert_on(connection, jobs))
-
-    def _gather(self) -> Gatherer:
-        with self._lock:
-            if self._gatherer is None:
-                from .gathering import Gatherer  # with asyncio: a third of what importing us costs
-
-                self._gatherer = Gatherer(lambda rows: self.store.insert(rows))
-            return self._gatherer
-
     def enqueue_many(self, bound: Iterable[Bound[R]]) -> int:
         """Store many jobs, streamed in chunks of 500, each chunk durable by itself; how many. Those whose
         unique key another job holds are not counted.
@@ -310,19 +260,11 @@ class Sidework(AppLike):
         are stored, as the error says. Jobs that were bound with a ``connection`` are there when its
         owner commits.
         """
-        stored = 0
-        for chunk, connection in in_chunks(bound):
-            with telling(stored):
-                stored += counted(self._insert(chunk, connection))
-        return stored
+        return self.desk.many(bound)
 
     async def aenqueue_many(self, bound: Iterable[Bound[R]]) -> int:
         """``enqueue_many`` for coroutines: the event loop goes on between and during chunks."""
-        stored = 0
-        for chunk, connection in in_chunks(bound):
-            with telling(stored):
-                stored += counted(await self._ainsert(chunk, connection))
-        return stored
+        return await self.desk.amany(bound)
 
     def transaction(self) -> AbstractContextManager[Any]:
         """For ``with``: a connection inside a write transaction of the store's file, for your own tables
@@ -332,55 +274,6 @@ class Sidework(AppLike):
         not come.
         """
         return self.store.transaction()
-
-    # Asking -------------------------------------------------------------------------------------
-
-    def job(self, job_id: str | UUID) -> JobHandle[Any]:
-        """The handle of a job by its id; ``JobNotFound`` when there is none. Its result is typed by
-        its task where that is known here."""
-        raw = parse_id(job_id)
-        (row,) = self.store.get([raw])
-        if row is None:
-            raise JobNotFound(f"there is no job {id_text(raw)} in {shown(self.url)}")
-        task = self.registry.find(row.task)
-        return Handle(self, raw, Any if task is None else task.signature.returns)
-
-    def jobs(
-        self,
-        *,
-        state: State | str | Iterable[State | str] = (),
-        queue: str | Iterable[str] = (),
-        task: str | Iterable[str] = (),
-        tag: str | None = None,
-    ) -> Iterator[JobInfo]:
-        """Jobs that fit, by falling id: newest first, since ids are made in the order of time (one that
-        was given by hand stands where it sorts). Read in pages, stable while others enqueue."""
-        try:
-            states = tuple(State(one) for one in _several(state))
-        except ValueError as wrong:
-            raise BadValue(f"{wrong}; states are: {', '.join(State)}") from None
-        want = JobFilter(states=states, lanes=_several(queue), tasks=_several(task), tag=tag)
-        before: bytes | None = None
-        while True:
-            page = self.store.page(want, before, _PAGE)
-            yield from map(JobInfo, page)
-            if len(page) < _PAGE:
-                return
-            before = page[-1].id
-
-    def events(
-        self,
-        *,
-        task: str | Iterable[str] = (),
-        queue: str | Iterable[str] = (),
-        kinds: str | Iterable[str] = (),
-        since: datetime | str | None = None,
-    ) -> Events:
-        """What happens to the jobs that fit, from now on or ``since`` a moment, or behind the ``position`` of
-        such an event: for ``for`` and ``async for``, without an end. Of each job in order."""
-        from .feed import AppEvents
-
-        return AppEvents(self, _several(task), _several(queue), _several(kinds), since)
 
     # Working ------------------------------------------------------------------------------------
 
@@ -393,9 +286,5 @@ class Sidework(AppLike):
         """
         from .embedded import EmbeddedWorker
 
-        lanes = tuple(check_queue(queue) for queue in _several(queues))
-        return EmbeddedWorker(self, lanes, threads, concurrency)
-
-
-def _several(given: str | Iterable[str]) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else tuple(given)
+        lanes, widths = parse_queues(several(queues))
+        return EmbeddedWorker(self, lanes, threads, concurrency, widths)

@@ -29,10 +29,16 @@ class EmbeddedWorker:
     """For ``with`` and ``async with``: works inside the block, drains at its end."""
 
     def __init__(
-        self, app: Sidework, queues: tuple[str, ...], threads: int, concurrency: int
+        self,
+        app: Sidework,
+        queues: tuple[str, ...],
+        threads: int,
+        concurrency: int,
+        widths: dict[str, int],
     ) -> None:
         self._app = app
         self._queues = queues
+        self._widths = widths
         self._threads = threads
         self._concurrency = concurrency
         self._worker: Worker | None = None
@@ -48,7 +54,14 @@ class EmbeddedWorker:
         crew = Crew(_specs(self._app), 0, 1, self._concurrency, self._threads)
         ours, theirs = socket.socketpair()
         peer = crew.add(ours, None, solo=False)
-        worker = Worker(crew, open_store, self._queues, on_ready=self._ready.set, waits=False)
+        worker = Worker(
+            crew,
+            open_store,
+            self._queues,
+            on_ready=self._ready.set,
+            waits=False,
+            widths=self._widths,
+        )
         worker.watch(peer)
         self._worker = worker
         child = Child(self._app, Link(theirs), self._concurrency, self._threads, own_process=False)

@@ -181,7 +181,7 @@ class _Copy:
         """Every job of the source, in lanes that are closed; without those given up before."""
         after: bytes | None = None
         done = 0
-        while page := self._source.dump(after, _PAGE):
+        while page := self._source.copies.dump(after, _PAGE):
             new = {copied.job.lane for copied in page} - self._closed
             if new:
                 for lane in new:
@@ -203,7 +203,7 @@ class _Copy:
             self._tell(doing, done)
 
     def _load(self, page: Sequence[Copied]) -> None:
-        for copied, verdict in zip(page, self._target.load(page), strict=True):
+        for copied, verdict in zip(page, self._target.copies.load(page), strict=True):
             if verdict == "stored":
                 self._report.stored += 1
             elif verdict == "present":
@@ -213,11 +213,11 @@ class _Copy:
 
     def _give_up(self, page: Sequence[Copied]) -> None:
         """Load once more: now all is there, and is compared as it was committed."""
-        verdicts = self._target.load(page)
+        verdicts = self._target.copies.load(page)
         late = verdicts.count("stored")
         if late:  # handed over meanwhile
             self._report.stored += late
-            verdicts = self._target.load(page)
+            verdicts = self._target.copies.load(page)
         kept = list[Copied]()
         for copied, verdict in zip(page, verdicts, strict=True):
             if verdict == "conflict":
@@ -225,4 +225,4 @@ class _Copy:
             elif verdict == "present" and copied.job.state not in FINAL:
                 kept.append(copied)
         if kept:
-            self._report.disowned += sum(self._source.disown(kept, self._moved))
+            self._report.disowned += sum(self._source.copies.disown(kept, self._moved))

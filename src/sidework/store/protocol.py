@@ -1,8 +1,8 @@
 """What every engine does, grouped by noun; the rest of Sidework sees only this.
 
-Values first, then the verbs: ``Jobs``, ``Transactions``, ``Claims``, ``Workers``, ``Queues``, ``Limits``,
-``Chores``, ``Bells``, ``Upkeep``, ``Copies``, and ``Store``, which is all of them; ``journal`` and
-``periodics`` have a file each. What each does is said at the engines, whose verbs stand in this order.
+Values first, then the verbs: ``Jobs``, ``Transactions``, ``Claims``, ``Workers``, ``Queues``, ``Chores``,
+``Bells``, ``Upkeep``, and ``Store``, which is all of them; nouns that are attributes of it have a file each.
+What each does is said at the engines, whose verbs stand in this order.
 
 Every verb is atomic and durable when it returns. ``now`` moves time in tests; without it the
 engine's own clock counts. Errors are ``StoreError``s, and ``BadValue`` for what no store takes
@@ -21,21 +21,22 @@ from ..clock import Millis
 from ..job import (
     AttemptRow,
     Claimed,
-    Copied,
     Held,
     Inserted,
     JobFilter,
     JobRow,
     NewJob,
-    PausedTask,
     QueueRow,
     Runner,
-    Verdict,
     WorkerRow,
 )
 from ..note import Notes
 from ..outcome import Outcome
+from .copies import Copies
+from .flows import Flows
+from .gauges import Gauges
 from .journal import Journal
+from .limits import Limits
 from .periodics import Periodics
 
 RETENTION: dict[str, int] = {
@@ -49,9 +50,6 @@ RETENTION: dict[str, int] = {
 STOP_SECONDS = 2.0
 """How much of its trust a worker needs to stop what must not run on without it: it begins when so
 much is left. Between two beats that are answered in time, ``trust`` stays well above it."""
-
-DUMP_BYTES = 1_000_000
-"""A page of ``dump`` ends with the job that fills so many: results may be megabytes each."""
 
 
 class Demand(Struct, frozen=True):
@@ -169,22 +167,6 @@ class Queues(Protocol):
     def resume(self, queue: str) -> bool: ...
 
 
-class Limits(Protocol):
-    """What narrows a queue or holds back a task, for all workers. ``limit``: so many jobs of the queue run at a
-    time, whoever claims them (promise I11; None: any number). ``declare`` is the same from code: it counts
-    when it differs from what was declared last, so that what a person sets stands. ``running`` is how many
-    run now. A paused task's jobs are set aside as claims come to them; ``bring_back`` gives back at most so
-    many of tasks that are open again: ``resume`` begins with it, and a chore goes on."""
-
-    def limit(self, queue: str, most: int | None) -> None: ...
-    def declare(self, queue: str, most: int) -> bool: ...
-    def running(self, queue: str) -> int: ...
-    def pause(self, task: str, by: str, why: str, now: Millis | None = None) -> None: ...
-    def resume(self, task: str) -> bool: ...
-    def paused(self) -> list[PausedTask]: ...
-    def bring_back(self, limit: int) -> int: ...
-
-
 class Chores(Protocol):
     """Housekeeping; any worker may take a turn."""
 
@@ -231,27 +213,18 @@ class Upkeep(Protocol):
     def vacuum(self) -> None: ...
 
 
-class Copies(Protocol):
-    """How jobs go from one store to another (``copying.py``).
-
-    ``dump`` reads whole jobs by rising id, at most ``limit`` and some ``DUMP_BYTES``, each with the
-    attempts of the same moment; none means the end. ``load`` stores them as they are, all or none, and
-    refuses those that run; what is there stays as it is, and ``Copied.verdict`` judges it. ``disown``
-    cancels those that wait and still have the fence given; which of them it did."""
-
-    def dump(self, after: bytes | None, limit: int) -> list[Copied]: ...
-    def load(self, jobs: Sequence[Copied]) -> list[Verdict]: ...
-    def disown(
-        self, jobs: Sequence[Copied], note: str, now: Millis | None = None
-    ) -> list[bool]: ...
-
-
-class Store(Jobs, Transactions, Claims, Workers, Queues, Chores, Bells, Upkeep, Copies, Protocol):
+class Store(Jobs, Transactions, Claims, Workers, Queues, Chores, Bells, Upkeep, Protocol):
     """An engine with its connections. In a ``hurry`` it waits for others no longer than so many seconds,
     until it is closed; the next use opens it again."""
 
     @property
     def url(self) -> str: ...
+    @property
+    def flows(self) -> Flows: ...
+    @property
+    def copies(self) -> Copies: ...
+    @property
+    def gauges(self) -> Gauges: ...
     @property
     def journal(self) -> Journal: ...
     @property

@@ -119,12 +119,12 @@ class RunningJob:
         that is not to the app's store.
         """
         ending = self._ending(result)
-        self._finished(self._task.app.finish_on(connection, ending))
+        self._finished(self._task.desk.finish_on(connection, ending))
 
     async def afinish_in(self, connection: Any, result: Any = None) -> None:
         """``finish_in`` for coroutines and their connections."""
         ending = self._ending(result)
-        self._finished(await self._task.app.afinish_on(connection, ending))
+        self._finished(await self._task.desk.afinish_on(connection, ending))
 
     def _ending(self, result: Any) -> Outcome:
         claim = self._claim

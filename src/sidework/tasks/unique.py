@@ -26,7 +26,7 @@ class Unique:
     ) -> None:
         if until not in ("started", "final"):
             raise BadValue(f"unique_until={until!r}: expected 'started' or 'final'")
-        self.until: UniqueUntil = until  # type: ignore[assignment]
+        self.until: UniqueUntil = until
         self._task, self._signature, self._hooks = task, signature, hooks
         self._by = by if callable(by) else None
         self._names = () if callable(by) else _names(task, signature, by)

@@ -11,6 +11,7 @@ from ..errors import NotCommitted
 from ..ids import id_text
 from ..job import Claimed
 from ..outcome import Outcome, decode_failure, failure_of
+from ..store.protocol import Store
 from ..url import shown
 from ..wire import Hello
 from .crew import Crew
@@ -97,6 +98,13 @@ class Teller:
         if now - self._said.get(line, -_AGAIN_SECONDS) >= _AGAIN_SECONDS:
             self._said[line] = now
             log.warning("%s; such jobs are held until one knows it", line)
+
+
+def declare(store: Store, hello: Hello) -> None:
+    """Have the store know the limits that the code declares, where they are not what it declared last."""
+    for queue, most in hello.limits.items():
+        if store.limits.declare(queue, most):
+            log.info("queue %s: at most %d jobs at a time, as its code says now", queue, most)
 
 
 def _attempt(job: Claimed) -> str:

@@ -12,7 +12,7 @@ import os
 import selectors
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from ..clock import monotonic
 from ..crashpoint import reach
@@ -20,6 +20,7 @@ from ..duration import text_of
 from ..errors import SideworkError, StoreError, StoreMissing, StoreUnavailable
 from ..store.protocol import Demand, Listener, Store
 from ..wire import Hold, Stop, TakeBack
+from .beacon import Beacon
 from .chores import Chores
 from .crew import Crew
 from .dispatcher import Dispatcher
@@ -30,7 +31,8 @@ from .peer import Peer
 from .periodics import Periodics
 from .recorder import Recorder
 from .supervisor import Supervisor
-from .telling import Teller, introduce
+from .telling import Teller, declare, introduce
+from .widths import Widths
 
 log = logging.getLogger("sidework.worker")
 
@@ -61,19 +63,23 @@ class Worker:
         on_ready: Callable[[], None] = lambda: None,
         *,
         waits: bool = True,
+        widths: Mapping[str, int] | None = None,
         each_at: int = logging.DEBUG,
+        beacon: Beacon | None = None,
     ) -> None:
         self._crew = crew
         self._open_store = open_store
         self._lanes = lanes
         self._grace = grace
         self._on_ready = on_ready
+        self._beacon = beacon or Beacon(None, {})
         self._waits = waits  # for a store that is not there, or does not answer, at the start
         self._dispatcher = Dispatcher(crew)
         self._teller = Teller(each_at)
         self._supervisor = Supervisor(crew, self._teller)
         self._guard = Guard(crew, self._supervisor)
         self._recorder = Recorder(self._teller)
+        self._widths = Widths(widths or {})
         self._hunger = Hunger()
         self._inbox = Inbox(self._supervisor, self._recorder, self._teller, self._hunger)
         self._selector = selectors.DefaultSelector()
@@ -137,6 +143,7 @@ class Worker:
                 self._hunger.wake()
                 self._asked_at = 0.0
         now = monotonic()
+        self._beacon.turn(now)
         for peer in self._crew.peers:
             peer.flush()
             peer.measure(now)
@@ -197,14 +204,22 @@ class Worker:
         if self._stops or self._fatal is not None or self._guard.cut_off:
             return None
         places = self._dispatcher.places(self._hunger.runners)
-        return Demand(self._worker, places, self._lanes) if places else None
+        if not places:
+            return None
+        running = (job for peer in self._crew.peers for job in peer.jobs.values())
+        return Demand(self._worker, places, self._lanes, self._widths.most(running))
 
     def _record_and_claim(self, store: Store) -> None:
+        ends = list(self._recorder.waiting)
+        if self._widths.make_room(ends):
+            self._hunger.wake()
         demand = self._demand()
         if not self._recorder.has_news and demand is None:
             return
         turn = self._recorder.turn(store, demand)
         self._hunger.learn(turn, claimed=demand is not None)
+        if self._widths.learn(ends[: len(turn.took)], turn):
+            store.ring_work()
         if turn.claimed:
             reach("worker: before dispatch")
             jobs, back = self._guard.admit(store, self._worker, turn.claimed)
@@ -264,6 +279,7 @@ class Worker:
         try:
             store = self._open_store(hello.url)
             self._enrol(store)
+            declare(store, hello)
             bell = store.listen("work")
         except StoreError as error:
             if store is not None:
@@ -273,6 +289,7 @@ class Worker:
                 return
             if str(error) != self._told_waiting:
                 self._told_waiting = str(error)
+                self._beacon.waiting(str(error))
                 log.info("waiting: %s", error)
             self._retry_at = monotonic() + self._retry_wait
             self._retry_wait = min(BEGIN_MOST, self._retry_wait * 2)
@@ -285,6 +302,7 @@ class Worker:
         self._chores = Chores(lambda: self._open_store(hello.url), hello.retention, periodics)
         self._chores.start()
         introduce(self._worker, hello, self._lanes, self._crew)
+        self._beacon.ready(monotonic())
         self._on_ready()
 
     def _enrol(self, store: Store) -> None:
@@ -303,6 +321,7 @@ class Worker:
 
     def _begin_drain(self) -> None:
         self._drain_until = monotonic() + self._grace
+        self._beacon.stopping()
         log.info("draining: finishing what runs, at most %s", text_of(self._grace))
         for peer in self._crew.peers:
             peer.send(TakeBack())
@@ -323,6 +342,7 @@ class Worker:
 
     def _leave(self) -> None:
         """The children end before the last word: what goes back must not run any more."""
+        self._beacon.stopping()
         patience = LEAVE_AT_ONCE if self._stops > 1 else LEAVE_SECONDS
         if self._store is not None:
             self._store.hurry(patience)
@@ -331,7 +351,7 @@ class Worker:
         for peer in self._crew.peers:
             peer.stopping = True
             peer.send(Stop())
-            if self._stops > 1 or not peer.ready or peer.solo:
+            if self._stops > 1 or not peer.ready:
                 self._crew.kill(peer)
         for peer in list(self._crew.peers):
             try:

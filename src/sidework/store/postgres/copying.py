@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -10,13 +10,24 @@ from ...clock import Millis
 from ...crashpoint import reach
 from ...errors import StoreRefused
 from ...ids import id_text
-from ...job import AttemptRow, Copied, Verdict
+from ...job import AttemptRow, Copied, Edge, Verdict
 from ...note import NoteRow
 from ...state import State
-from ..protocol import DUMP_BYTES
+from .. import storable
+from ..copies import DUMP_BYTES
+from . import resolving
 from .arrays import BigInts, Bools, Bytes, Column, Id, Ints, Texts, Uuids
 from .connection import Connection, numbered, rows, statement
-from .rows import ATTEMPT_COLUMNS, JOB_COLUMNS, NOTE_COLUMNS, attempt_row, job_row
+from .long import Long
+from .rows import (
+    ATTEMPT_COLUMNS,
+    EDGE_COLUMNS,
+    JOB_COLUMNS,
+    NOTE_COLUMNS,
+    attempt_row,
+    edge_row,
+    job_row,
+)
 from .session import Session
 
 _JOB: dict[str, type[Column]] = {
@@ -38,6 +49,51 @@ _NOTE: dict[str, type[Column]] = {
 _TYPES: dict[type[Column], str] = {
     Uuids: "uuid", Texts: "text", Ints: "integer", BigInts: "bigint", Bools: "boolean", Bytes: "bytea",
 }  # fmt: skip
+
+
+class Copies:
+    """Of one store; ``long`` is for what may take a while. Who waits for work or for these jobs is told."""
+
+    def __init__(
+        self,
+        session: Session,
+        long: Long,
+        outside: Callable[[], None],
+        moved: Callable[[list[bytes]], None],
+        ring_done: Callable[[Iterable[bytes]], None],
+    ) -> None:
+        self._session = session
+        self._schema = session.place.schema
+        self._long = long
+        self._outside = outside
+        self._moved = moved
+        self._ring_done = ring_done
+
+    def dump(self, after: bytes | None, limit: int) -> list[Copied]:
+        """Whole jobs by rising id, above ``after``."""
+        storable.check_limit(limit)
+        if after is not None:
+            storable.check_id(after)
+        return self._long.read(lambda c: dump(c, self._schema, after, limit))
+
+    def load(self, jobs: Sequence[Copied]) -> list[Verdict]:
+        """Store jobs as another store had them; a verdict for each."""
+        self._outside()
+        storable.check_copied(jobs)
+        verdicts = load(self._session, self._schema, jobs)
+        if "stored" in verdicts:
+            self._moved([one.job.id for one in jobs])
+        return verdicts
+
+    def disown(self, jobs: Sequence[Copied], note: str, now: Millis | None = None) -> list[bool]:
+        """Cancel what waits and was not touched since another store read it; which of them."""
+        storable.check_copied(jobs)
+        note = storable.readable(note)
+        self._outside()
+        took = self._session.write(lambda c: disown(c, self._schema, jobs, note, now))
+        if any(took):
+            self._ring_done([one.job.id for one in jobs])
+        return took
 
 
 def dump(connection: Connection, schema: str, after: bytes | None, limit: int) -> list[Copied]:
@@ -129,6 +185,14 @@ def _read(connection: Connection, schema: str, ids: Sequence[bytes]) -> dict[byt
     attempts: dict[bytes, list[AttemptRow]] = {}
     for row in rows(connection, told, [Uuids(ids)]):
         attempts.setdefault(row[0], []).append(attempt_row(row))
+    waits = numbered(
+        f"SELECT {EDGE_COLUMNS} FROM sidework.edges WHERE child = ANY (:id::uuid[]) "
+        "ORDER BY child, parent",
+        schema,
+    )
+    edges: dict[bytes, list[Edge]] = {}
+    for row in rows(connection, waits, [Uuids(ids)]):
+        edges.setdefault(row[1], []).append(edge_row(row))
     said = numbered(
         f"SELECT {NOTE_COLUMNS} FROM sidework.notes WHERE job_id = ANY (:id::uuid[]) "
         "ORDER BY job_id, fence, number",
@@ -143,6 +207,7 @@ def _read(connection: Connection, schema: str, ids: Sequence[bytes]) -> dict[byt
             row[-1],
             tuple(attempts.get(row[0], ())),
             tuple(notes.get(row[0], ())),
+            tuple(edges.get(row[0], ())),
         )
         for row in rows(connection, jobs, [Uuids(ids)])
     }
@@ -167,6 +232,8 @@ def _store(connection: Connection, schema: str, jobs: Sequence[Copied]) -> set[b
         )
         values = [kind(getattr(row, name) for row in attempts) for name, kind in _ATTEMPT.items()]
         rows(connection, sql, values)
+    edges = [edge for one in jobs if one.job.id in stored for edge in one.edges]
+    resolving.store(connection, schema, edges)
     notes = [note for one in jobs if one.job.id in stored for note in one.notes]
     if notes:
         sql = numbered(_insert("notes", _NOTE, "(job_id, fence, number) DO NOTHING"), schema)

@@ -3,8 +3,8 @@ for what was stored is told; the rest is each noun's.
 
 New jobs: ``inserts`` (what they send: ``inserting``). A worker's turn, recording and claiming: ``claims``
 (``claiming``). Workers and their deaths: ``roster``. Housekeeping: ``chores`` (``pruning``). What is done by
-hand: ``controls``; what narrows queues: ``limits``. What callers write in: ``transactions``. All that
-speak to the server do so through ``session``.
+hand: ``controls``. What narrows queues and holds back tasks: ``limits``. Who waits for whom: ``flows``. What
+callers write in: ``transactions``. All that speak to the server do so through ``session``.
 
 Enqueues never share a transaction with records: a unique insert can wait on a stranger's open
 transaction, and nothing that a worker has to say may wait with it.
@@ -22,25 +22,26 @@ from ...clock import Millis
 from ...errors import StoreRefused
 from ...job import (
     AttemptRow,
-    Copied,
     Held,
     Inserted,
     JobFilter,
     JobRow,
     NewJob,
     QueueRow,
-    Verdict,
     WorkerRow,
 )
 from ...note import Notes
 from ...outcome import Outcome
 from .. import storable
 from ..protocol import Demand, Finding, Listener, Turn
-from . import copying, looking, migrating, reading, upkeep
+from . import looking, migrating, reading, upkeep
 from .chores import Chores
 from .claims import Claims
 from .controls import Controls
+from .copying import Copies
 from .errand import Errands
+from .flows import Flows
+from .gauges import Gauges
 from .inserts import MOST_ROWS, Inserts
 from .journal import Journal
 from .limits import Limits
@@ -50,13 +51,8 @@ from .place import place_of
 from .polling import Polling
 from .pulse import pulse_of
 from .roster import Roster
-from .session import Session
+from .session import PATIENCE, PATIENCE_SHARE, Session
 from .transactions import Transactions
-
-PATIENCE = 10.0
-"""Seconds within which the server has to answer a client's statement."""
-PATIENCE_SHARE = 4
-"""A worker's statement may take this part of its lease: then it looks whether it is still trusted."""
 
 
 class PostgresStore:
@@ -69,15 +65,24 @@ class PostgresStore:
         self._long = Long(self._place)
         self._pulse = pulse_of(self._place)
         self._polling = Polling(self._session, self._pulse)
-        self._inserts = Inserts(self._session, self._pulse)
-        self._controls = Controls(self._session)
+        self.flows = Flows(self._session, self.ring_work, self.ring_done)
+        self._inserts = Inserts(self._session, self.flows, self._pulse)
+        self._controls = Controls(self._session, self.flows)
         self._transactions = Transactions(self._place)
         self._errands = Errands(self._session)
-        self._claims = Claims(self._session)
-        self._roster = Roster(self._session, self._pulse, self._place, self._moved)
+        self._claims = Claims(self._session, self.flows)
+        self._roster = Roster(self._session, self.flows, self._pulse, self._place)
+        self.copies = Copies(
+            self._session,
+            self._long,
+            self._transactions.outside,
+            self.flows.rescued,
+            self.ring_done,
+        )
         self.journal = Journal(self._session)
         self.limits = Limits(self._session, self._transactions.outside, self.ring_work)
-        self._chores = Chores(self._session)
+        self._chores = Chores(self._session, self.flows)
+        self.gauges = Gauges(Long(self._place, PATIENCE), self._schema)
         self.periodics = Periodics(self._session, self.workers, self.ring_work, self.outside)
 
     @property
@@ -103,7 +108,7 @@ class PostgresStore:
         storable.check_jobs(jobs)
         done: list[Inserted] = []
         for start in range(0, len(jobs), MOST_ROWS):
-            done += self._inserts.submit((jobs[start : start + MOST_ROWS], now))
+            done += self._inserts.store((jobs[start : start + MOST_ROWS], now))
         self._polling.hurry()  # their ends may be waited for
         return done
 
@@ -254,11 +259,6 @@ class PostgresStore:
         """Seconds for which nobody will bring back this worker's jobs."""
         return self._roster.trust(worker)
 
-    def _moved(self, ids: list[bytes]) -> None:
-        """Jobs are available again, or final."""
-        self.ring_work()
-        self.ring_done(ids)
-
     # Queues -------------------------------------------------------------------------------------
 
     def queues(self) -> list[QueueRow]:
@@ -374,31 +374,3 @@ class PostgresStore:
     def vacuum(self) -> None:
         """Give dead rows' room back for new ones, beside everything that runs."""
         self._long.read(lambda c: upkeep.vacuum(c, self._place))
-
-    # Copies -------------------------------------------------------------------------------------
-
-    def dump(self, after: bytes | None, limit: int) -> list[Copied]:
-        """Whole jobs by rising id, above ``after``."""
-        storable.check_limit(limit)
-        if after is not None:
-            storable.check_id(after)
-        return self._long.read(lambda c: copying.dump(c, self._schema, after, limit))
-
-    def load(self, jobs: Sequence[Copied]) -> list[Verdict]:
-        """Store jobs as another store had them; a verdict for each."""
-        self._transactions.outside()
-        storable.check_copied(jobs)
-        verdicts = copying.load(self._session, self._schema, jobs)
-        if "stored" in verdicts:
-            self._moved([one.job.id for one in jobs])
-        return verdicts
-
-    def disown(self, jobs: Sequence[Copied], note: str, now: Millis | None = None) -> list[bool]:
-        """Cancel what waits and was not touched since another store read it; which of them."""
-        storable.check_copied(jobs)
-        note = storable.readable(note)
-        self._transactions.outside()
-        took = self._session.write(lambda c: copying.disown(c, self._schema, jobs, note, now))
-        if any(took):
-            self.ring_done([one.job.id for one in jobs])
-        return took

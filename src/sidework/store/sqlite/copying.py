@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import apsw
 import msgspec
 
-from ...clock import Millis
+from ...clock import Millis, now_ms
 from ...crashpoint import reach
 from ...errors import StoreRefused
 from ...ids import id_text
 from ...job import Copied, Verdict
 from ...state import State
-from ..protocol import DUMP_BYTES
+from .. import storable
+from ..copies import DUMP_BYTES
 from .connection import statement
 from .reading import attempts, notes
-from .rows import ATTEMPT_COLUMNS, JOB_COLUMNS, NOTE_COLUMNS, job_row
+from .rows import ATTEMPT_COLUMNS, EDGE_COLUMNS, JOB_COLUMNS, NOTE_COLUMNS, edge_row, job_row
 from .session import Session
 
 _SELECT = f"SELECT {JOB_COLUMNS}, backoff FROM jobs"
@@ -33,6 +34,49 @@ _INSERT_NOTE = (
     f"INSERT OR REPLACE INTO notes ({NOTE_COLUMNS}) "
     f"VALUES ({', '.join('?' * (NOTE_COLUMNS.count(',') + 1))})"
 )
+
+
+class Copies:
+    """Of one store; ``long`` is for what may take a while. Who waits for work or for these jobs is told."""
+
+    def __init__(
+        self,
+        session: Session,
+        long: Session,
+        outside: Callable[[], None],
+        ring_work: Callable[[], None],
+        ring_done: Callable[[Iterable[bytes]], None],
+    ) -> None:
+        self._session = session
+        self._long = long
+        self._outside = outside
+        self._ring_work = ring_work
+        self._ring_done = ring_done
+
+    def dump(self, after: bytes | None, limit: int) -> list[Copied]:
+        """Whole jobs by rising id, above ``after``."""
+        storable.check_limit(limit)
+        if after is not None:
+            storable.check_id(after)
+        return self._long.read(lambda c: dump(c, after, limit))
+
+    def load(self, jobs: Sequence[Copied]) -> list[Verdict]:
+        """Store jobs as another store had them; a verdict for each."""
+        self._outside()
+        storable.check_copied(jobs)
+        verdicts = load(self._long, jobs)
+        self._ring_work()
+        return verdicts
+
+    def disown(self, jobs: Sequence[Copied], note: str, now: Millis | None = None) -> list[bool]:
+        """Cancel what waits and was not touched since another store read it; which of them."""
+        storable.check_copied(jobs)
+        note = storable.readable(note)
+        self._outside()
+        moment = now_ms() if now is None else now
+        took = self._session.write(lambda c: disown(c, jobs, note, moment))
+        self._ring_done([one.job.id for one in jobs])
+        return took
 
 
 def dump(connection: apsw.Connection, after: bytes | None, limit: int) -> list[Copied]:
@@ -86,16 +130,22 @@ def disown(
         values = {"id": copied.job.id, "fence": copied.job.fence, "note": note, "now": now}
         connection.execute(statement("disown"), values)
         took.append(connection.changes() == 1)
+        if took[-1]:  # what follows from its end, follows in the other store
+            connection.execute("UPDATE edges SET done = 1 WHERE parent = ?", (copied.job.id,))
     return took
 
 
 def _copied(connection: apsw.Connection, row: Any) -> Copied:
     *job, backoff = row
+    waits = connection.execute(
+        f"SELECT {EDGE_COLUMNS} FROM edges WHERE child = ? ORDER BY parent", row[:1]
+    )
     return Copied(
         job_row(tuple(job)),
         backoff,
         tuple(attempts(connection, row[0])),
         tuple(notes(connection, row[0])),
+        tuple(edge_row(one) for one in waits),
     )
 
 
@@ -117,6 +167,8 @@ def _store(connection: apsw.Connection, copied: Copied) -> Verdict:
         return _verdict(connection, copied)  # it came in between
     rows = [msgspec.structs.astuple(one) for one in copied.attempts]
     connection.executemany(_INSERT_ATTEMPT, rows)
+    edges = [msgspec.structs.astuple(one) for one in copied.edges]
+    connection.executemany(statement("insert_edge"), edges)
     told = [msgspec.structs.astuple(one) for one in copied.notes]
     connection.executemany(_INSERT_NOTE, told)
     return "stored"

@@ -3,8 +3,8 @@ what was stored is told; the rest is each noun's.
 
 New jobs: ``inserts`` (what they send: ``inserting``). A worker's turn, recording and claiming: ``claims``
 (``claiming``). Workers and their deaths: ``roster``. Housekeeping: ``chores`` (``pruning``). What is done by
-hand: ``controls``; what narrows queues: ``limits``. What callers write in: ``transactions``. All that
-write to the file do so through ``session``.
+hand: ``controls``. What narrows queues and holds back tasks: ``limits``. Who waits for whom: ``flows``. What
+callers write in: ``transactions``. All that write to the file do so through ``session``.
 
 Enqueues never share a transaction with records; both take the same fair ticket.
 """
@@ -23,24 +23,25 @@ from ...clock import Millis, now_ms
 from ...crashpoint import reach
 from ...job import (
     AttemptRow,
-    Copied,
     Held,
     Inserted,
     JobFilter,
     JobRow,
     NewJob,
     QueueRow,
-    Verdict,
     WorkerRow,
 )
 from ...note import Notes
 from ...outcome import Outcome
 from .. import storable
 from ..protocol import Demand, Finding, Listener, Turn
-from . import bells, callers, copying, looking, reading, upkeep
+from . import bells, callers, looking, reading, upkeep
 from .chores import Chores
 from .claims import Claims
 from .controls import Controls
+from .copying import Copies
+from .flows import Flows
+from .gauges import Gauges
 from .inserts import MOST_ROWS, Inserts
 from .journal import Journal
 from .limits import Limits
@@ -49,8 +50,6 @@ from .place import check_place
 from .roster import Roster
 from .session import Session
 from .transactions import Transactions
-
-PACE_SECONDS = 0.1
 
 
 class SqliteStore:
@@ -67,14 +66,19 @@ class SqliteStore:
         self._callers = Session(self.path, create=create, durable=durable)
         self._bell_folder = bells.folder_for(self.path)
         self._ringer = bells.Ringer(self._bell_folder)
-        self._inserts = Inserts(self._session, self._ringer)
+        self.flows = Flows(self._session, self.ring_work, self.ring_done)
+        self._inserts = Inserts(self._session, self.flows, self._ringer)
         self._transactions = Transactions(self._callers)
-        self._controls = Controls(self._session)
-        self._claims = Claims(self._session)
-        self._roster = Roster(self._session, self._moved)
+        self._controls = Controls(self._session, self.flows)
+        self._claims = Claims(self._session, self.flows)
+        self._roster = Roster(self._session, self.flows)
+        self.copies = Copies(
+            self._session, self._long, self._transactions.outside, self.ring_work, self.ring_done
+        )
         self.journal = Journal(self._session)
         self.limits = Limits(self._session, self._transactions.outside, self.ring_work)
-        self._chores = Chores(self._session, self._long)
+        self._chores = Chores(self._session, self._long, self.flows)
+        self.gauges = Gauges(self._long)
         self.periodics = Periodics(self._session, self.workers, self.ring_work, self.outside)
 
     @property
@@ -101,7 +105,7 @@ class SqliteStore:
         storable.check_jobs(jobs)
         done: list[Inserted] = []
         for start in range(0, len(jobs), MOST_ROWS):
-            done += self._inserts.submit((jobs[start : start + MOST_ROWS], now))
+            done += self._inserts.store((jobs[start : start + MOST_ROWS], now))
         return done
 
     def get(self, ids: Sequence[bytes]) -> list[JobRow | None]:
@@ -246,11 +250,6 @@ class SqliteStore:
         """For ever: that a worker is dead is told by its lock, and no clock is asked."""
         return math.inf
 
-    def _moved(self, ids: list[bytes]) -> None:
-        """Jobs are available again, or final."""
-        self.ring_work()
-        self.ring_done(ids)
-
     # Queues -------------------------------------------------------------------------------------
 
     def queues(self) -> list[QueueRow]:
@@ -334,7 +333,7 @@ class SqliteStore:
 
     def pace(self) -> float:
         """Seconds until the version is worth another look; a look costs some microseconds."""
-        return PACE_SECONDS
+        return bells.PACE_SECONDS
 
     # Upkeep -------------------------------------------------------------------------------------
 
@@ -369,32 +368,6 @@ class SqliteStore:
         while self._session.write(upkeep.vacuum_step):
             pass
         self.checkpoint()
-
-    # Copies -------------------------------------------------------------------------------------
-
-    def dump(self, after: bytes | None, limit: int) -> list[Copied]:
-        """Whole jobs by rising id, above ``after``."""
-        storable.check_limit(limit)
-        if after is not None:
-            storable.check_id(after)
-        return self._long.read(lambda c: copying.dump(c, after, limit))
-
-    def load(self, jobs: Sequence[Copied]) -> list[Verdict]:
-        """Store jobs as another store had them; a verdict for each."""
-        self._transactions.outside()
-        storable.check_copied(jobs)
-        verdicts = copying.load(self._long, jobs)
-        self.ring_work()
-        return verdicts
-
-    def disown(self, jobs: Sequence[Copied], note: str, now: Millis | None = None) -> list[bool]:
-        """Cancel what waits and was not touched since another store read it; which of them."""
-        storable.check_copied(jobs)
-        note = storable.readable(note)
-        self._transactions.outside()
-        took = self._session.write(lambda c: copying.disown(c, jobs, note, _at(now)))
-        self.ring_done([one.job.id for one in jobs])
-        return took
 
 
 def _at(now: Millis | None) -> Millis:

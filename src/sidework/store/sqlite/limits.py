@@ -75,7 +75,8 @@ class Limits:
         """Of open tasks, make what was set aside available, at most so many; how many."""
         storable.check_limit(limit)
         back = 0
-        for (task,) in self._session.read(lambda c: c.execute(statement("aside")).fetchall()):
+        tasks: list[Any] = self._session.read(lambda c: c.execute(statement("aside")).fetchall())
+        for (task,) in tasks:
             if back < limit:
                 back += self._bring_back(task, min(MOST_ROWS, limit - back))
         return back
