@@ -130,6 +130,7 @@ def test_the_reference_names_everything_public() -> None:
         "finish_on",
         "afinish_on",
         "finished",
+        "caller",
         "in_transaction",
         "store",
         "waiter",

@@ -75,3 +75,6 @@ ALTER TABLE workers ADD COLUMN declares TEXT;
 
 -- What a monitor counts without reading the table.
 CREATE INDEX jobs_blocked ON jobs (lane) WHERE state = 'blocked';
+-- For whoever follows all jobs: what has moved since a moment. Jobs that succeed at once are in neither.
+CREATE INDEX attempts_finished ON attempts (finished_at);
+CREATE INDEX notes_at ON notes (at);
