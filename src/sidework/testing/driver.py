@@ -16,6 +16,8 @@ from collections import Counter
 from collections.abc import Generator
 from typing import TypeVar
 
+from ..child.capture import Capture
+from ..child.child import hello
 from ..child.executor import Attempt, Lost, attempt_of
 from ..clock import Millis
 from ..errors import SideworkError
@@ -27,7 +29,9 @@ from ..state import FINAL, State
 from ..store.protocol import RETENTION, Demand, Store
 from ..tasks.registry import AppLike
 from ..worker.chores import Chores
-from ..worker.telling import Teller
+from ..worker.periodics import Periodics
+from ..worker.telling import Teller, declare
+from .book import Book
 from .clock import Clock
 from .faults import Faults
 
@@ -50,7 +54,8 @@ class Driver:
         self._faults = faults
         self._teller = Teller()
         self._worker = store.register("test", os.getpid(), ()).id
-        self._chores = Chores(lambda: store, _KEPT)
+        self._book = Book()
+        self._captured = Capture(own_process=False)
         self._runner: asyncio.Runner | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._driving = threading.Lock()
@@ -60,6 +65,7 @@ class Driver:
 
     def close(self) -> None:
         """Leave the store; what was under way (a test that was interrupted) goes back."""
+        self._captured.close()
         if self._runner is not None:
             self._runner.close()
         self._store.retire(self._worker)
@@ -79,16 +85,18 @@ class Driver:
         """Run the next job; False when nothing is due."""
         job = self._claim()
         if job is None:
-            self._chores.tick(self._store)  # perhaps something is due by it
+            self._tidy()  # perhaps something is due by it
             job = self._claim()
         if job is None:
             return False
         attempt = attempt_of(job, self._app.registry)
-        outcome = attempt
         if isinstance(attempt, Attempt):
+            attempt.running.writes_in(self._book, 0)
             outcome = yield self._faults.prepare(attempt)
-        assert isinstance(outcome, Outcome)
-        (took,) = self._store.turn([outcome], None).took
+            notes = self._book.end(attempt.running)
+        else:
+            outcome, notes = attempt, []
+        (took,) = self._store.turn([outcome], None, notes=notes).took
         if took is None:
             raise SideworkError(
                 f"job {id_text(job.id)} ({job.task}) returned inside a transaction that is still open and "
@@ -117,7 +125,7 @@ class Driver:
                 self._refuse_endless()
             if not (yield from self.next()):
                 due = self._next_due()
-                if due is None or due > end:
+                if due is None or not self._clock.millis < due <= end:
                     return self._ran
                 self._clock.millis = due
 
@@ -154,10 +162,18 @@ class Driver:
                 return turn.claimed[0]
         return None
 
+    def _tidy(self) -> None:
+        """The chores of a worker that comes anew: it declares what the code says, and fires what is due."""
+        said = hello(self._app)
+        declare(self._store, said)
+        periodics = Periodics(lambda: self._worker, said.declares)
+        Chores(lambda: self._store, _KEPT, periodics).tick(self._store)
+
     def _next_due(self) -> Millis | None:
-        """When the next of the waiting jobs is due that is not yet."""
+        """When the next of the waiting jobs is due that is not yet, or the next tick."""
         want = JobFilter(states=(State.SCHEDULED, State.RETRYABLE))
-        due: Millis | None = None
+        tick = self._store.periodics.due(1).due_in
+        due = None if tick is None else self._clock.millis + tick
         before: bytes | None = None
         while page := self._store.page(want, before, _LOOK):
             later = [row.due_at for row in page if row.due_at > self._clock.millis]
