@@ -27,6 +27,8 @@ SNIPPETS = [
 SAYS = {
     "README.md-0": "5\n",
     "README.md-1": "welcome 7, attempt 1\nscheduled True\n1000 handed over\n499500\n",
+    "docs/deploying.md-0": "",
+    "docs/deploying.md-1": "",
     "docs/start.md-0": "order 1: 9.90 paid\nValueError after 3 attempts\n",
     "docs/start.md-1": "285\n2000\n",
     "docs/start.md-2": "content of https://example.org\ndone True\n",
@@ -35,6 +37,10 @@ SAYS = {
     "docs/events.md-0": "{'one': 3}\n{'three': 5}\ncounted 2 words\ncompleted 8 letters\n",
     "docs/events.md-1": "done: 2\ndone: 6\n[6, 2]\ncalled: 10\n",
     "docs/connections.md-0": "order 7 is shipped\n",
+    "docs/frameworks.md-0": "",
+    "docs/frameworks.md-1": "",
+    "docs/resources.md-0": "child starts\npool opened\nhello customer 7\n{'number': 8}\n"
+    "pool closed\nchild ends\n",
 }
 TELLS = {
     "docs/start.md-0": r"attempt 1 of 3: ValueError.*\n.*attempt 2 of 3: ValueError.*\n.*is discarded",
@@ -128,6 +134,7 @@ def test_the_reference_names_everything_public() -> None:
         "finish_on",
         "afinish_on",
         "finished",
+        "caller",
         "in_transaction",
         "store",
         "waiter",

@@ -39,7 +39,8 @@ LONG = "".join(chr(0x4E00 + 7919 * n % 20_000) for n in range(3_000))
 ODD = ["", "\0", "a\0b", "\ud800", "\udfffz", "\uffff", "\U0010ffff", "'; --", '"', "\\", "%s", "$1",
        ":now", "{}", "é", "e\u0301", "_", "%", "\n", "\x7f", LONG[:500], LONG[:501],
        LONG, "x" * 2**20]  # fmt: skip
-TEXT = st.one_of(st.sampled_from(ODD), st.text(max_size=8))
+# By their numbers: Hypothesis writes out what is drawn from, at every step, and some are long.
+TEXT = st.one_of(st.integers(0, len(ODD) - 1).map(lambda n: ODD[n]), st.text(max_size=8))
 NUMBER = st.sampled_from(
     [0, 1, -1, 2**31 - 1, 2**31, -(2**31), -(2**31) - 1, 2**53 + 1, 2**62, 2**62 + 1, 2**63 - 1, 2**63,
      -(2**63), -(2**63) - 1, 10**400]
@@ -156,6 +157,9 @@ class Pair(RuleBasedStateMachine):
     def insert_a_crowd(self, data: Any, again: int) -> None:
         """Many at once go another way in one engine; some may be there already, or come twice."""
         like, first = self.job(data), 10**6 + 1000 * self.crowds
+        like = replace(
+            like, args=like.args[:9_000]
+        )  # big ones go by the few: a crowd of them takes long
         self.crowds += 1
         ids = [*map(id_of, range(first, first + 120)), *self.ids[:again]]
         self.ids.append(ids[0])

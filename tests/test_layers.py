@@ -26,7 +26,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "worker": frozenset({"words", "store", "worker"}),
     "child": frozenset({"words", "tasks", "child"}),
     **{face: BELOW | {face} for face in FACES},
-    "cli": BELOW | {"cli", "client"},
+    "contrib": BELOW | {"contrib", "client"},
+    "cli": BELOW | {"cli", "client", "contrib"},
     "testing": BELOW | {"testing", "client"},
 }
 EMBEDDED = "client/embedded.py"

@@ -14,6 +14,8 @@ from .errors import (
     JobFailed,
     JobNotFound,
     NotCommitted,
+    NotOpened,
+    PeriodicNotFound,
     PositionPruned,
     SchemaMismatch,
     SideworkError,
@@ -34,9 +36,11 @@ from .state import State
 if TYPE_CHECKING:
     from .client.app import Sidework
     from .client.completing import as_completed
+    from .client.periodics import PeriodicEntry
     from .tasks.context import RunningJob, current_job
     from .tasks.middleware import HandedJob, Handover, Middleware
     from .tasks.progress import emit, progress, track
+    from .tasks.resources import Resource, injected
     from .tasks.signals import Signal
 
 __version__ = "0.1.0"
@@ -60,8 +64,12 @@ __all__ = [
     "LogRecord",
     "Middleware",
     "NotCommitted",
+    "NotOpened",
+    "PeriodicEntry",
+    "PeriodicNotFound",
     "PositionPruned",
     "Progress",
+    "Resource",
     "Retry",
     "RunningJob",
     "SchemaMismatch",
@@ -80,6 +88,7 @@ __all__ = [
     "as_completed",
     "current_job",
     "emit",
+    "injected",
     "progress",
     "track",
 ]
@@ -91,11 +100,14 @@ _LATE = {
     "HandedJob": "tasks.middleware",
     "Handover": "tasks.middleware",
     "Middleware": "tasks.middleware",
+    "Resource": "tasks.resources",
     "Signal": "tasks.signals",
     "as_completed": "client.completing",
     "emit": "tasks.progress",
+    "injected": "tasks.resources",
     "progress": "tasks.progress",
     "track": "tasks.progress",
+    "PeriodicEntry": "client.periodics",
 }
 
 

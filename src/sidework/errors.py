@@ -5,11 +5,13 @@
     ├── BadValue                 an argument, result or option that cannot be stored (also a ValueError)
     ├── AppNotFound              a name given on the command line that leads to no app
     ├── TaskNotFound             no task of that name is registered here
+    ├── PeriodicNotFound         no periodic of that name is in this store
     ├── JobNotFound              no job of that id is in this store
     ├── JobConflict              the id is taken by a job with other content
     ├── PositionPruned           events were asked for from a position on that is not kept any more
     ├── ClaimLost                a job's own end (finish_in) came too late: its claim was settled before
     ├── NotCommitted             a job returned after finish_in, and its transaction was never committed
+    ├── NotOpened                an attempt could not be given a resource
     ├── JobFailed                a result was asked of a job that ended without one
     │   └── JobCancelled         … because it was cancelled
     ├── WaitTimeout              the result did not come in time (also a TimeoutError)
@@ -48,6 +50,10 @@ class TaskNotFound(SideworkError):
     """No task of that name is registered in this program."""
 
 
+class PeriodicNotFound(SideworkError):
+    """No periodic of that name is in this store (no worker has declared it yet)."""
+
+
 class JobNotFound(SideworkError):
     """No job of that id is in this store (never was, or was pruned or deleted)."""
 
@@ -69,6 +75,12 @@ class ClaimLost(SideworkError):
 class NotCommitted(SideworkError):
     """Kept as the failure of an attempt that returned after ``finish_in`` while nothing of it was
     stored: the transaction was rolled back, or never committed."""
+
+
+class NotOpened(SideworkError):
+    """Kept as the failure of an attempt that never began, since a resource that it is given
+    (``Annotated[..., Resource(get)]``) did not open. Whatever the task says of errors, it is tried again
+    while attempts are left."""
 
 
 class JobFailed(SideworkError):

@@ -20,9 +20,9 @@ from sidework.cli.main import main
 from sidework.errors import StoreUnavailable
 from sidework.handle import JobHandle
 from sidework.ids import id_text, new_id
-from sidework.store.postgres.engine import PATIENCE
 from sidework.store.postgres.place import place_of
 from sidework.store.postgres.pulse import POLL_HEARD, POLL_MOST
+from sidework.store.postgres.session import PATIENCE
 
 from .field import Field, Figures, pause, quantile, until
 from .ground import Ground, database_of, url_of

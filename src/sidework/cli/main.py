@@ -19,10 +19,13 @@ COMMANDS = {
     "explain": ("explain", "explain"),
     "queues": ("queues", "queues"),
     "tasks": ("tasks", "tasks"),
+    "periodic": ("periodic", "periodic"),
     "workers": ("workers", "workers"),
     "top": ("top", "top"),
     "db": ("database", "database"),
     "doctor": ("doctor", "doctor"),
+    "health": ("health", "health"),
+    "metrics": ("metrics", "metrics"),
     "demo": ("demo", "demo"),
     "completion": ("completing", "completion"),
 }

@@ -37,7 +37,7 @@ _OPTIONS = (
     click.option("--queues", default="", help="Only these queues, separated by commas; mail=10: at most "
                  "10 of its jobs at a time in this worker."),
     click.option("--children", type=click.IntRange(1, 256), default=os.cpu_count() or 1,
-                 show_default=True, help="Processes that run the jobs."),
+                 show_default="one per core", help="Processes that run the jobs."),
     click.option("--threads", type=click.IntRange(1, 1000), default=8, show_default=True,
                  help="Per child."),
     click.option("--concurrency", type=click.IntRange(1, 10_000), default=100, show_default=True,
@@ -58,6 +58,8 @@ def working(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command(short_help="Run the jobs of an app until stopped.")
 @working
+@click.option("--ready-file", type=click.Path(dir_okay=False), metavar="PATH",
+              help="A file that is there, and young, while the worker works.")  # fmt: skip
 @click.option("--log-format", type=click.Choice(logs.LOG_FORMATS), default="text", show_default=True,
               help="How it is said: json is an object a line, for programs.")  # fmt: skip
 @click.option("--parent", type=int, hidden=True)
@@ -68,6 +70,7 @@ def worker(
     threads: int,
     concurrency: int,
     grace: float,
+    ready_file: str | None,
     log_level: str,
     log_format: logs.LogFormat,
     parent: int | None,
@@ -79,6 +82,7 @@ def worker(
     SIGTERM or Control-C drains: what runs may end, what has not begun is handed back. A second
     Control-C leaves at once.
     """
+    from ..worker.beacon import Beacon
     from ..worker.crew import Crew
     from ..worker.worker import Worker
 
@@ -100,7 +104,10 @@ def worker(
         crew = Crew(specs, children, children, concurrency, threads, level, log_format)
         opens = _open_existing if dev is None else open_store
         each_at = logging.DEBUG if dev is None else logging.INFO
-        working = Worker(crew, opens, lanes, grace, ready, each_at=each_at, widths=widths)
+        beacon = Beacon(ready_file, os.environ)
+        working = Worker(
+            crew, opens, lanes, grace, ready, each_at=each_at, widths=widths, beacon=beacon
+        )
         signal.signal(
             signal.SIGCHLD, signal.SIG_DFL
         )  # who starts us may have ignored it, and that is inherited

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Span = TypeVar("Span", bound=Callable[[], Any])
 T = TypeVar("T")
 
 
@@ -91,7 +92,7 @@ class Sidework(Asking, AppLike):
         self._waits: Callable[[Store], Waiter] = Waiter
         self._store: Store | None = None
         self._waiter: Waiter | None = None
-        self._desk = Desk(self)
+        self.desk = Desk(self)
         self.caller = Caller()
         forgets(self)
 
@@ -183,7 +184,7 @@ class Sidework(Asking, AppLike):
                 name,
                 checked_options(function, **{**TASK_DEFAULTS, **options}),
                 self.hooks,
-                self._desk,
+                self.desk,
                 self.around,
             )
             self.registry.add(made)
@@ -217,6 +218,13 @@ class Sidework(Asking, AppLike):
         """Store values of an own type as ``encode(value)``, read back by ``decode(stored)``."""
         self.hooks.register(kind, encode, decode)
 
+    def lifespan(self, function: Span) -> Span:
+        """Declare what is open while jobs run: a generator function with one ``yield``, or a context
+        manager of ``contextlib``, sync or async, without arguments. Each child of a worker enters it once
+        before its first job and leaves it when it drains. Several are entered in this order."""
+        self.registry.add_lifespan(function)
+        return function
+
     def use(self, middleware: Middleware) -> None:
         """Put a ``Middleware`` around handing over and around attempts: the first one used is outermost."""
         self.around.use(middleware)
@@ -243,11 +251,11 @@ class Sidework(Asking, AppLike):
         are stored, as the error says. Jobs that were bound with a ``connection`` are there when its
         owner commits.
         """
-        return self._desk.many(bound)
+        return self.desk.many(bound)
 
     async def aenqueue_many(self, bound: Iterable[Bound[R]]) -> int:
         """``enqueue_many`` for coroutines: the event loop goes on between and during chunks."""
-        return await self._desk.amany(bound)
+        return await self.desk.amany(bound)
 
     def transaction(self) -> AbstractContextManager[Any]:
         """For ``with``: a connection inside a write transaction of the store's file, for your own tables

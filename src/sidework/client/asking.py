@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from ..errors import BadValue, JobNotFound
-from ..handle import JobHandle
+from ..handle import Events, JobHandle
 from ..ids import id_text, parse_id
 from ..info import JobInfo
 from ..job import JobFilter
@@ -18,6 +19,7 @@ from .switches import Switches
 
 if TYPE_CHECKING:
     from .app import Sidework
+    from .periodics import PeriodicEntry
 
 _PAGE = 200
 
@@ -59,6 +61,37 @@ class Asking(Switches):
             if len(page) < _PAGE:
                 return
             before = page[-1].id
+
+    def events(
+        self,
+        *,
+        task: str | Iterable[str] = (),
+        queue: str | Iterable[str] = (),
+        kinds: str | Iterable[str] = (),
+        since: datetime | str | None = None,
+    ) -> Events:
+        """What happens to the jobs that fit, from now on or ``since`` a moment, or behind the ``position`` of
+        such an event: for ``for`` and ``async for``, without an end. Of each job in order."""
+        from .feed import AppEvents
+
+        return AppEvents(
+            cast("Sidework", self), several(task), several(queue), several(kinds), since
+        )
+
+    def periodics(self) -> list[PeriodicEntry]:
+        """What the clock enqueues, as it stands in the store, by name; workers put it there."""
+        from .periodics import PeriodicEntry
+
+        return [PeriodicEntry(cast("Sidework", self), row) for row in self.store.periodics.all()]
+
+    def periodic_entry(self, name: str) -> PeriodicEntry:
+        """The periodic of that name; ``PeriodicNotFound`` when no worker has declared it yet."""
+        from .periodics import PeriodicEntry, not_found
+
+        row = self.store.periodics.get(name)
+        if row is None:
+            raise not_found(name, self.url)
+        return PeriodicEntry(cast("Sidework", self), row)
 
 
 def several(given: str | Iterable[str]) -> tuple[str, ...]:

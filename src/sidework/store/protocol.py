@@ -33,6 +33,7 @@ from ..job import (
 from ..note import Notes
 from ..outcome import Outcome
 from .copies import Copies
+from .gauges import Gauges
 from .journal import Journal
 from .limits import Limits
 from .periodics import Periodics
@@ -219,6 +220,8 @@ class Store(Jobs, Transactions, Claims, Workers, Queues, Chores, Bells, Upkeep, 
     def url(self) -> str: ...
     @property
     def copies(self) -> Copies: ...
+    @property
+    def gauges(self) -> Gauges: ...
     @property
     def journal(self) -> Journal: ...
     @property

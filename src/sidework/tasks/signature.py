@@ -2,7 +2,7 @@
 
 Arguments are stored by name as one JSON object. ``*args`` are stored under ``"*"``, ``**kwargs``
 under ``"**"``, which no parameter can be called. What the caller leaves out is not stored: the
-function's own default counts when it runs.
+function's own default counts when it runs. What is injected (``Resource``) is no argument at all.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from msgspec.structs import astuple
 
 from ..codec import TypeHooks, decode, encode
 from ..errors import BadTask, BadValue
+from .resources import Resource, injected, resources_in
 
 _BY_POSITION = frozenset(
     {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
@@ -29,32 +30,34 @@ class Signature:
     def __init__(self, function: Callable[..., Any], name: str, hooks: TypeHooks) -> None:
         self._name = name
         self._hooks = hooks
-        self._signature = inspect.signature(function)
+        self._whole = self._signature = inspect.signature(function)
         self._function = function
-        parameters = self._signature.parameters.values()
-        # A call by position that gives every argument needs no binding: the names are these.
-        self._names = (
-            tuple(self._signature.parameters)
-            if all(about.kind in _BY_POSITION for about in parameters)
-            else None
-        )
+        # Seen without the annotations, which may not be readable yet: a plain call needs no more.
+        self._left_out = [
+            about.name for about in self._whole.parameters.values() if about.default is injected
+        ]
+        self._injected: dict[str, Resource] = {}
+        self._names: tuple[str, ...] | None = None
         self._kind: Any = None
         self._returns: Any = None
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         """The call as stored bytes; ``TypeError`` as the plain call would, ``BadValue`` for values."""
+        kind = self._struct()
         if self._names is not None and not kwargs and len(args) == len(self._names):
             named = dict(zip(self._names, args, strict=True))
         else:
             named = self._by_name(args, kwargs)
         raw = encode(named, self._hooks, f"the arguments of {self._name}")
         try:
-            decode(raw, self._struct(), self._hooks)
+            decode(raw, kind, self._hooks)
         except (BadValue, ValueError, TypeError) as wrong:
             raise TypeError(f"{self._name}: {wrong}") from None
         return raw
 
     def _by_name(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        if self._injected:
+            self._refuse_injected(args, kwargs)
         try:
             bound = self._signature.bind(*args, **kwargs)
         except TypeError as wrong:
@@ -73,6 +76,34 @@ class Signature:
             else:
                 named[parameter] = value
         return named
+
+    def _refuse_injected(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        by_position = [
+            name for name, about in self._whole.parameters.items() if about.kind in _BY_POSITION
+        ]
+        for name in (*by_position[: len(args)], *kwargs):
+            if name in self._injected:
+                raise TypeError(
+                    f"{self._name}: {name!r} is injected when the job runs "
+                    f"({self._injected[name]}): leave it out"
+                )
+
+    def check_given(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """``TypeError`` when a plain call leaves out what only a job is given."""
+        if not self._left_out:
+            return
+        given = self._whole.bind_partial(*args, **kwargs).arguments
+        for name in self._left_out:
+            if name not in given:
+                raise TypeError(
+                    f"{self._name}: {name!r} is injected in a job only: a plain call passes it"
+                )
+
+    @property
+    def injected(self) -> dict[str, Resource]:
+        """The parameters that a job is given, by name, and what they are given."""
+        self._struct()
+        return self._injected
 
     def arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """What each parameter gets by a call that ``bind`` takes, defaults too."""
@@ -111,13 +142,13 @@ class Signature:
     @property
     def returns(self) -> Any:
         """The annotated type of the result; ``Any`` without one."""
-        if self._kind is None:
-            self._struct()
+        self._struct()
         return self._returns
 
     @property
     def parameters(self) -> list[inspect.Parameter]:
-        """The parameters with their annotated types, ``Any`` where there is none."""
+        """The parameters of an enqueue with their annotated types, ``Any`` where there is none."""
+        self._struct()
         hints = self._hints()
         return [
             about.replace(annotation=hints.get(name, Any))
@@ -143,6 +174,12 @@ class Signature:
         if self._kind is not None:
             return self._kind
         hints = self._hints()
+        self._injected = resources_in(self._name, self._whole, hints)
+        left = [one for name, one in self._whole.parameters.items() if name not in self._injected]
+        self._signature = self._whole.replace(parameters=left)
+        if all(about.kind in _BY_POSITION for about in left):
+            # A call by position that gives every argument needs no binding: the names are these.
+            self._names = tuple(about.name for about in left)
         fields: list[Any] = []
         names: dict[str, str] = {}
         for position, (parameter, about) in enumerate(self._signature.parameters.items()):

@@ -119,7 +119,9 @@ class Task(Generic[P, R, C]):
         self.__wrapped__ = function
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> C:
-        """Run the function here and now; nothing is stored."""
+        """Run the function here and now; nothing is stored. What a job would be given (``Resource``) is
+        passed, else ``TypeError``."""
+        self.signature.check_given(args, kwargs)
         return self.function(*args, **kwargs)
 
     def __repr__(self) -> str:

@@ -13,12 +13,13 @@ import contextvars
 import os
 import threading
 from collections import Counter
-from collections.abc import Generator
-from typing import TypeVar
+from collections.abc import Coroutine, Generator
+from typing import Any, TypeVar
 
 from ..child.capture import Capture
 from ..child.child import hello
 from ..child.executor import Attempt, Lost, attempt_of
+from ..child.resources import Resources
 from ..clock import Millis
 from ..errors import SideworkError
 from ..ids import id_text
@@ -29,7 +30,7 @@ from ..state import FINAL, State
 from ..store.protocol import RETENTION, Demand, Store
 from ..tasks.registry import AppLike
 from ..worker.chores import Chores
-from ..worker.periodics import Periodics
+from ..worker.periodics import Periodics, fire_due
 from ..worker.telling import Teller, declare
 from .book import Book
 from .clock import Clock
@@ -56,16 +57,27 @@ class Driver:
         self._worker = store.register("test", os.getpid(), ()).id
         self._book = Book()
         self._captured = Capture(own_process=False)
+        said = hello(app)
+        declare(store, said)
+        self._chores = Chores(lambda: store, _KEPT, Periodics(lambda: self._worker, said.declares))
+        self._chores.tick(store)  # from here on the clock enqueues what is declared
         self._runner: asyncio.Runner | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._resources = Resources(self._on_loop)
+        self._ending: asyncio.Task[None] | None = None
         self._driving = threading.Lock()
         self._ran: list[
             JobInfo
         ] = []  # since it was last asked to run, by whom it was waited for too
 
     def close(self) -> None:
-        """Leave the store; what was under way (a test that was interrupted) goes back."""
+        """Leave the store; what was under way (a test that was interrupted) goes back. What jobs were given
+        is closed, on the test's own loop when the test lets that run."""
         self._captured.close()
+        if on_a_loop():
+            self._ending = asyncio.get_running_loop().create_task(self._resources.close())
+        else:
+            self._on_loop(self._resources.close())
         if self._runner is not None:
             self._runner.close()
         self._store.retire(self._worker)
@@ -85,11 +97,12 @@ class Driver:
         """Run the next job; False when nothing is due."""
         job = self._claim()
         if job is None:
-            self._tidy()  # perhaps something is due by it
+            fire_due(self._store)  # the chores look by a clock that no test moves
+            self._chores.tick(self._store)  # perhaps something is due by it
             job = self._claim()
         if job is None:
             return False
-        attempt = attempt_of(job, self._app.registry)
+        attempt = attempt_of(job, self._app.registry, self._resources)
         if isinstance(attempt, Attempt):
             attempt.running.writes_in(self._book, 0)
             outcome = yield self._faults.prepare(attempt)
@@ -162,13 +175,6 @@ class Driver:
                 return turn.claimed[0]
         return None
 
-    def _tidy(self) -> None:
-        """The chores of a worker that comes anew: it declares what the code says, and fires what is due."""
-        said = hello(self._app)
-        declare(self._store, said)
-        periodics = Periodics(lambda: self._worker, said.declares)
-        Chores(lambda: self._store, _KEPT, periodics).tick(self._store)
-
     def _next_due(self) -> Millis | None:
         """When the next of the waiting jobs is due that is not yet, or the next tick."""
         want = JobFilter(states=(State.SCHEDULED, State.RETRYABLE))
@@ -185,6 +191,7 @@ class Driver:
 
     def here(self, steps: Steps[T]) -> T:
         """Run them on this thread, coroutines on a loop of the sandbox's own."""
+        self._resources.begin(self._app.registry)  # what is open already stays as it is
         try:
             attempt = next(steps)
             while True:
@@ -195,6 +202,8 @@ class Driver:
 
     async def there(self, steps: Steps[T]) -> T:
         """Run them on the running loop, plain functions on a thread beside it."""
+        self._loop = asyncio.get_running_loop()
+        await self._resources.abegin(self._app.registry)
         try:
             attempt = next(steps)
             while True:
@@ -208,12 +217,18 @@ class Driver:
         context = contextvars.copy_context()
         if not attempt.task.is_coroutine:
             return context.run(attempt.run)
+        outcome: Outcome = self._on_loop(self._await(attempt), context)
+        return outcome
+
+    def _on_loop(
+        self, coroutine: Coroutine[Any, Any, Any], context: contextvars.Context | None = None
+    ) -> Any:
         if self._loop is not None and self._loop.is_running():
             # This thread is a plain job's that waits for a coroutine's, on the loop which runs them all.
-            return asyncio.run_coroutine_threadsafe(self._await(attempt), self._loop).result()
+            return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
         if self._runner is None:
             self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
-        return self._runner.run(self._await(attempt), context=context)
+        return self._runner.run(coroutine, context=context)
 
     async def _await(self, attempt: Attempt) -> Outcome:
         self._loop = asyncio.get_running_loop()

@@ -20,6 +20,7 @@ from ..duration import text_of
 from ..errors import SideworkError, StoreError, StoreMissing, StoreUnavailable
 from ..store.protocol import Demand, Listener, Store
 from ..wire import Hold, Stop, TakeBack
+from .beacon import Beacon
 from .chores import Chores
 from .crew import Crew
 from .dispatcher import Dispatcher
@@ -64,12 +65,14 @@ class Worker:
         waits: bool = True,
         widths: Mapping[str, int] | None = None,
         each_at: int = logging.DEBUG,
+        beacon: Beacon | None = None,
     ) -> None:
         self._crew = crew
         self._open_store = open_store
         self._lanes = lanes
         self._grace = grace
         self._on_ready = on_ready
+        self._beacon = beacon or Beacon(None, {})
         self._waits = waits  # for a store that is not there, or does not answer, at the start
         self._dispatcher = Dispatcher(crew)
         self._teller = Teller(each_at)
@@ -140,6 +143,7 @@ class Worker:
                 self._hunger.wake()
                 self._asked_at = 0.0
         now = monotonic()
+        self._beacon.turn(now)
         for peer in self._crew.peers:
             peer.flush()
             peer.measure(now)
@@ -285,6 +289,7 @@ class Worker:
                 return
             if str(error) != self._told_waiting:
                 self._told_waiting = str(error)
+                self._beacon.waiting(str(error))
                 log.info("waiting: %s", error)
             self._retry_at = monotonic() + self._retry_wait
             self._retry_wait = min(BEGIN_MOST, self._retry_wait * 2)
@@ -297,6 +302,7 @@ class Worker:
         self._chores = Chores(lambda: self._open_store(hello.url), hello.retention, periodics)
         self._chores.start()
         introduce(self._worker, hello, self._lanes, self._crew)
+        self._beacon.ready(monotonic())
         self._on_ready()
 
     def _enrol(self, store: Store) -> None:
@@ -315,6 +321,7 @@ class Worker:
 
     def _begin_drain(self) -> None:
         self._drain_until = monotonic() + self._grace
+        self._beacon.stopping()
         log.info("draining: finishing what runs, at most %s", text_of(self._grace))
         for peer in self._crew.peers:
             peer.send(TakeBack())
@@ -335,6 +342,7 @@ class Worker:
 
     def _leave(self) -> None:
         """The children end before the last word: what goes back must not run any more."""
+        self._beacon.stopping()
         patience = LEAVE_AT_ONCE if self._stops > 1 else LEAVE_SECONDS
         if self._store is not None:
             self._store.hurry(patience)
@@ -343,7 +351,7 @@ class Worker:
         for peer in self._crew.peers:
             peer.stopping = True
             peer.send(Stop())
-            if self._stops > 1 or not peer.ready or peer.solo:
+            if self._stops > 1 or not peer.ready:
                 self._crew.kill(peer)
         for peer in list(self._crew.peers):
             try:

@@ -40,6 +40,7 @@ from .claims import Claims
 from .controls import Controls
 from .copying import Copies
 from .errand import Errands
+from .gauges import Gauges
 from .inserts import MOST_ROWS, Inserts
 from .journal import Journal
 from .limits import Limits
@@ -49,13 +50,8 @@ from .place import place_of
 from .polling import Polling
 from .pulse import pulse_of
 from .roster import Roster
-from .session import Session
+from .session import PATIENCE, PATIENCE_SHARE, Session
 from .transactions import Transactions
-
-PATIENCE = 10.0
-"""Seconds within which the server has to answer a client's statement."""
-PATIENCE_SHARE = 4
-"""A worker's statement may take this part of its lease: then it looks whether it is still trusted."""
 
 
 class PostgresStore:
@@ -80,6 +76,7 @@ class PostgresStore:
         self.journal = Journal(self._session)
         self.limits = Limits(self._session, self._transactions.outside, self.ring_work)
         self._chores = Chores(self._session)
+        self.gauges = Gauges(Long(self._place, PATIENCE), self._schema)
         self.periodics = Periodics(self._session, self.workers, self.ring_work, self.outside)
 
     @property

@@ -17,15 +17,17 @@ LONG_PATIENCE = 600.0
 
 
 class Long:
-    """Of one store. Nothing stays open between two looks."""
+    """Of one store; ``patience``: seconds within which the server has to answer. Nothing stays open between
+    two looks."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, patience: float = LONG_PATIENCE) -> None:
         self._place = place
+        self._patience = patience
 
     def read(self, work: Callable[[Connection], T], *, fits: bool = True) -> T:
         """Run ``work`` with the planner's own choice of plans. Only on a schema that ``fits``, unless it is
         to be looked at for just that."""
-        opened = open_connection(self._place, lambda: LONG_PATIENCE, plan_proof=False)
+        opened = open_connection(self._place, lambda: self._patience, plan_proof=False)
         try:
             with opened.connection as connection:
                 if fits or opened.version is None:

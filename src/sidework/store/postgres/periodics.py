@@ -94,7 +94,7 @@ class Periodics:
             ((moment, first),) = self._verb(connection, "periodic_look", now=now)
             if first is None or first > moment:
                 return Due(moment, [], None if first is None else first - moment)
-            found = self._verb(connection, "periodic_due", moment=moment, limit=limit)
+            found = self._verb(connection, "periodic_due", now=moment, limit=limit)
             return Due(moment, [_row(row) for row in found], 0)
 
         return self._session.read(work)

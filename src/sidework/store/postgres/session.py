@@ -37,6 +37,11 @@ from .place import Place
 
 T = TypeVar("T")
 
+PATIENCE = 10.0
+"""Seconds within which the server has to answer a client's statement."""
+PATIENCE_SHARE = 4
+"""A worker's statement may take this part of its lease: then it looks whether it is still trusted."""
+
 LEAST_SECONDS = 0.3
 """What a statement gets even when the time to leave is over, or trust is about to be."""
 

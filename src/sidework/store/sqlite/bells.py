@@ -23,6 +23,7 @@ from ...forking import forgets
 Kind = Literal["work", "done"]
 
 ID_BYTES = 16
+PACE_SECONDS = 0.1
 MAX_IDS = 1000  # ids in one "done" datagram; no payload means "look at everything"
 _MAX_READ = 1000  # datagrams taken in one turn, so that a flood cannot hold the reader
 _MAX_PATH = 103  # bytes: sockaddr_un has 108 on Linux, 104 on macOS, with a final NUL

@@ -40,6 +40,7 @@ from .chores import Chores
 from .claims import Claims
 from .controls import Controls
 from .copying import Copies
+from .gauges import Gauges
 from .inserts import MOST_ROWS, Inserts
 from .journal import Journal
 from .limits import Limits
@@ -48,8 +49,6 @@ from .place import check_place
 from .roster import Roster
 from .session import Session
 from .transactions import Transactions
-
-PACE_SECONDS = 0.1
 
 
 class SqliteStore:
@@ -77,6 +76,7 @@ class SqliteStore:
         self.journal = Journal(self._session)
         self.limits = Limits(self._session, self._transactions.outside, self.ring_work)
         self._chores = Chores(self._session, self._long)
+        self.gauges = Gauges(self._long)
         self.periodics = Periodics(self._session, self.workers, self.ring_work, self.outside)
 
     @property
@@ -336,7 +336,7 @@ class SqliteStore:
 
     def pace(self) -> float:
         """Seconds until the version is worth another look; a look costs some microseconds."""
-        return PACE_SECONDS
+        return bells.PACE_SECONDS
 
     # Upkeep -------------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 -- Periodics that are due, the longest first; and whether the job of the last tick is live.
 SELECT name, spec, version, next_at, look_at, last_at, last_job, paused_at, paused_by, paused_why, retired_at,
-       coalesce((SELECT state FROM sidework.jobs WHERE id = last_job) IN ('blocked', 'scheduled', 'available', 'running', 'retryable'), false)
+       (SELECT state FROM sidework.jobs WHERE id = last_job) IN ('blocked', 'scheduled', 'available', 'running', 'retryable')
 FROM sidework.periodics
-WHERE look_at <= :moment::bigint AND paused_at IS NULL AND retired_at IS NULL
+WHERE look_at <= :now AND paused_at IS NULL AND retired_at IS NULL
 ORDER BY look_at LIMIT :limit::bigint

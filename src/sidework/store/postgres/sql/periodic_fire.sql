@@ -1,6 +1,7 @@
 -- Periodics move on, in the transaction that stores their jobs (promise I8); not those that have been changed
--- or fired since they were looked at, nor those that another fires now (SKIP LOCKED: of several schedulers
--- that wake at one tick none waits for another, and their rows cannot deadlock).
+-- or fired since they were looked at.
+-- Unlike on SQLite, where one transaction writes at a time: all at once, and not those that another fires now
+-- (SKIP LOCKED): of several schedulers that wake at one tick none waits for another, nor can they deadlock.
 WITH seen AS MATERIALIZED (
     SELECT * FROM unnest(:name::text[], :version::bigint[], :next_at::bigint[], :look_at::bigint[],
                          :last_at::bigint[], :last_job::uuid[])

@@ -1,0 +1,1 @@
+"""The app that the files of this folder deploy."""

@@ -1,0 +1,1 @@
+"""What Sidework does for other projects; each module needs the extra of its name."""

@@ -1,0 +1,2 @@
+-- When each chore is to be done next.
+SELECT name, next_at FROM sidework.chores
