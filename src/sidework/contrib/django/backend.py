@@ -134,7 +134,7 @@ class SideworkBackend(BaseTaskBackend):
         return ours.options(**options).bind(*result.args, **result.kwargs)
 
     def _store(self, bound: Bound[Any], result: Any) -> None:
-        self.app.submit(bound.job, Any, bound.connection)
+        self.app.desk.submit(bound.job, Any, bound.connection)
         object.__setattr__(result, "enqueued_at", timezone.now())
         signals.task_enqueued.send(type(self), task_result=result)
 
