@@ -134,6 +134,7 @@ def test_the_reference_names_everything_public() -> None:
         "finish_on",
         "afinish_on",
         "finished",
+        "caller",
         "in_transaction",
         "store",
         "waiter",

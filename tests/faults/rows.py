@@ -19,6 +19,7 @@ from .drains import drains
 from .failing import failing_disk
 from .field import Figures
 from .finishing import ends_in_postgres_transactions, ends_in_transactions
+from .flooding import floods
 from .hostile import hostile_values
 from .hung import hung_jobs
 from .kills import killed_postgres_workers, killed_producers, killed_workers
@@ -31,6 +32,7 @@ from .replies import lost_replies
 from .restarts import restarts
 from .sharing import eight_writers, forks
 from .stops import stopped_workers
+from .ticking import ticks
 
 ROWS: dict[int, tuple[Callable[[Path, int, int], Figures], int, int, str]] = {
     # row: (what, size of the smoke, size of the full run, the figure to reach)
@@ -97,7 +99,14 @@ ROWS: dict[int, tuple[Callable[[Path, int, int], Figures], int, int, str]] = {
         "500 each: 0 stuck, pickup p99 ≤ poll + 100 ms",
     ),
     24: (conflicts, 400, 50_000, "50,000 jobs, 1 % of all statements: 0 surface"),
+    25: (ticks, 2, 599, "all zones, 2020 to 2035, five schedulers: 0 double, 0 missed"),
     27: (hostile_values, 25, 2000, "2,000 examples: identical or a typed refusal, no process dies"),
+    28: (
+        floods,
+        4,
+        2000,
+        "2,000 jobs of 6,250 words: what is kept is bounded, memory and files flat",
+    ),
     31: (forks, 20, 1000, "1,000 forks: 0 acknowledged lost, 0 corrupt"),
     32: (outages, 1, 20, "20 of 3 leases: 0 rescues of living workers, held results land"),
     34: (

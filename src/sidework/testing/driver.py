@@ -20,12 +20,15 @@ from ..child.executor import Attempt, Lost, attempt_of
 from ..child.resources import Resources
 from ..clock import Millis
 from ..errors import SideworkError
+from ..ids import id_text
 from ..info import JobInfo
 from ..job import RUNNERS, Claimed, JobFilter, Runner
 from ..outcome import Outcome
 from ..state import FINAL, State
-from ..store.protocol import Demand, Store
+from ..store.protocol import RETENTION, Demand, Store
 from ..tasks.registry import AppLike
+from ..worker.chores import Chores
+from ..worker.periodics import Periodics, fire_due
 from ..worker.telling import Teller
 from .clock import Clock
 from .faults import Faults
@@ -35,7 +38,8 @@ Steps = Generator[Attempt, Outcome, T]
 
 _LOOK = 50
 """Waiting jobs of which the very next is told exactly; of more, one runner's are taken after the other's."""
-_STEP = 500
+_KEPT = {**RETENTION, **{name: 2**40 for name in RETENTION}}
+"""A test finds whatever it has enqueued, however far it has moved."""
 
 
 class Driver:
@@ -48,6 +52,9 @@ class Driver:
         self._faults = faults
         self._teller = Teller()
         self._worker = store.register("test", os.getpid(), ()).id
+        periodics = Periodics(lambda: self._worker, app.declares())
+        self._chores = Chores(lambda: store, _KEPT, periodics)
+        self._chores.tick(store)  # from here on the clock enqueues what is declared
         self._runner: asyncio.Runner | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._resources = Resources(self._on_loop)
@@ -83,6 +90,10 @@ class Driver:
         """Run the next job; False when nothing is due."""
         job = self._claim()
         if job is None:
+            fire_due(self._store)  # the chores look by a clock that no test moves
+            self._chores.tick(self._store)  # perhaps something is due by it
+            job = self._claim()
+        if job is None:
             return False
         attempt = attempt_of(job, self._app.registry, self._resources)
         outcome = attempt
@@ -90,9 +101,14 @@ class Driver:
             outcome = yield self._faults.prepare(attempt)
         assert isinstance(outcome, Outcome)
         (took,) = self._store.turn([outcome], None).took
+        if took is None:
+            raise SideworkError(
+                f"job {id_text(job.id)} ({job.task}) returned inside a transaction that is still open and "
+                "holds its end (finish_in): end it in the job"
+            )
         self._teller.heard(job, outcome)
         if outcome.in_transaction:
-            self._teller.settled(outcome, bool(took))
+            self._teller.settled(outcome, took)
         self._faults.reraise()
         (row,) = self._store.get([job.id])
         if row is not None:
@@ -115,7 +131,7 @@ class Driver:
                 due = self._next_due()
                 if due is None or due > end:
                     return self._ran
-                self._clock.millis = max(due, self._clock.millis)
+                self._clock.millis = due
 
     def is_final(self, job_id: bytes) -> bool:
         """Whether it has ended, or is gone."""
@@ -138,8 +154,6 @@ class Driver:
 
     def _claim(self) -> Claimed | None:
         """The job that has waited longest of the highest priority, if its queue gives it."""
-        self._store.promote(_STEP)
-        self._store.expire(_STEP)
         rows = self._store.page(JobFilter(states=(State.AVAILABLE,)), None, _LOOK)
         rows.sort(key=lambda row: (-row.priority, row.due_at, row.id))
         lines: dict[tuple[Runner, tuple[str, ...]], None]
@@ -153,12 +167,13 @@ class Driver:
         return None
 
     def _next_due(self) -> Millis | None:
-        """When the next of the waiting jobs is due."""
+        """When the next of the waiting jobs is due that is not yet."""
         want = JobFilter(states=(State.SCHEDULED, State.RETRYABLE))
         due: Millis | None = None
         before: bytes | None = None
         while page := self._store.page(want, before, _LOOK):
-            due = min([row.due_at for row in page] + ([] if due is None else [due]))
+            later = [row.due_at for row in page if row.due_at > self._clock.millis]
+            due = min([*later, *([] if due is None else [due])], default=None)
             before = page[-1].id
         return due
 
@@ -202,7 +217,7 @@ class Driver:
             # This thread is a plain job's that waits for a coroutine's, on the loop which runs them all.
             return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
         if self._runner is None:
-            self._runner = asyncio.Runner()
+            self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
         return self._runner.run(coroutine, context=context)
 
     async def _await(self, attempt: Attempt) -> Outcome:
