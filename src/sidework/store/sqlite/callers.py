@@ -17,8 +17,8 @@ from ...crashpoint import reach
 from ...errors import StoreRefused
 from ...job import Inserted, NewJob
 from ...outcome import Outcome
-from ..relating import related
-from . import claiming, inserting
+from ..relating import related as are_related
+from . import claiming, inserting, related
 from .connection import translated
 from .rows import insert_parameters
 
@@ -27,8 +27,8 @@ def insert(connection: Any, path: str, jobs: Sequence[NewJob], now: Millis) -> l
     """Store the jobs in the file at ``path``, one by one."""
     _check(connection, path)
     with translated(path):
-        if related(jobs):
-            return inserting.insert_related(connection, jobs, now)
+        if are_related(jobs):
+            return related.insert(connection, jobs, now)
         return inserting.insert(connection, [insert_parameters(job, now) for job in jobs])
 
 

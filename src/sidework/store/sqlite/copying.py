@@ -168,7 +168,7 @@ def _store(connection: apsw.Connection, copied: Copied) -> Verdict:
     rows = [msgspec.structs.astuple(one) for one in copied.attempts]
     connection.executemany(_INSERT_ATTEMPT, rows)
     edges = [msgspec.structs.astuple(one) for one in copied.edges]
-    connection.executemany(statement("insert_edge"), edges)
+    connection.executemany(statement("insert_edges"), edges)
     told = [msgspec.structs.astuple(one) for one in copied.notes]
     connection.executemany(_INSERT_NOTE, told)
     return "stored"

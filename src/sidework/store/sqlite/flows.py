@@ -11,7 +11,7 @@ from ...crashpoint import reach
 from ...job import Edge, Inserted, NewJob
 from .. import storable
 from ..flows import MOST_EDGES
-from . import inserting, resolving
+from . import related, resolving
 from .resolving import Followed
 from .session import Session
 
@@ -36,7 +36,7 @@ class Flows:
         """Store jobs that wait for others or have callbacks; an answer for each."""
 
         def work(connection: apsw.Connection) -> tuple[list[Inserted], Followed]:
-            told = inserting.insert_related(connection, jobs, now)
+            told = related.insert(connection, jobs, now)
             parents = [one for job in jobs for one in job.parents]
             followed = resolving.follow(connection, parents, now)
             reach("insert: before commit")

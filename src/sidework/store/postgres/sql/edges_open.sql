@@ -1,4 +1,5 @@
 -- What waits, after a pair given: whether its parent has ended (or is gone) unnoticed. A walk, some at a time.
+-- Unlike on SQLite the stretch is cut out first: a row comparison is a range of the index only by itself.
 -- What is to wait for one that is gone stays so in a closed queue: a copy fills it, in the order of ids.
 SELECT edge.parent, edge.child,
        CASE WHEN parent.id IS NOT NULL THEN parent.finished_at IS NOT NULL
