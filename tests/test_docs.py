@@ -38,6 +38,10 @@ SAYS = {
     "docs/events.md-1": "done: 2\ndone: 6\n[6, 2]\ncalled: 10\n",
     "docs/limits.md-0": "True True False\nTrue\nblocked\nreport of 7 False\n",
     "docs/connections.md-0": "order 7 is shipped\n",
+    "docs/frameworks.md-0": "",
+    "docs/frameworks.md-1": "",
+    "docs/resources.md-0": "child starts\npool opened\nhello customer 7\n{'number': 8}\n"
+    "pool closed\nchild ends\n",
 }
 TELLS = {
     "docs/start.md-0": r"attempt 1 of 3: ValueError.*\n.*attempt 2 of 3: ValueError.*\n.*is discarded",
@@ -131,6 +135,7 @@ def test_the_reference_names_everything_public() -> None:
         "finish_on",
         "afinish_on",
         "finished",
+        "caller",
         "in_transaction",
         "store",
         "waiter",

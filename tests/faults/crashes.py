@@ -8,6 +8,7 @@ import subprocess
 import sys
 from itertools import cycle, islice
 from pathlib import Path
+from time import time
 from typing import Any
 
 from sidework.crashpoint import POINTS
@@ -37,6 +38,12 @@ for n in range(30):
     os.write(fd, (task.enqueue(n % 7).id + "\\n").encode())
 """
 
+TICKS = """
+import datetime
+_end = datetime.datetime.fromtimestamp({end}, datetime.UTC)
+app.periodic(every="1s", end=_end, args=(1,))(work)
+"""
+
 
 def crash_points(folder: Path, size: int, seed: int) -> Figures:
     """Row 3: a crash at every named step, of whoever comes there, both engines. ``size`` crashes."""
@@ -64,7 +71,10 @@ def _crash_at(ground: Ground, folder: Path, point: str) -> tuple[list[str], bool
     # Enqueued by a program that may be the one to die; what it was told is in its log. That comes
     # before anything opens the store, or the migration would have been made already.
     client = point.startswith(("insert", "migration"))
-    (folder / "load.py").write_text(LOAD.read_text())
+    load = folder / "under_fire.py"
+    ticks = TICKS.format(end=round(time()) + 6) if point.startswith("periodic") else ""
+    load.write_text(LOAD.read_text() + ticks)
+    (folder / "load.py").write_text(load.read_text())
     url = ground.store(folder, migrated=False)
     plain = Field.environment(folder, url)
     armed = {**plain, "SIDEWORK_CRASH_AT": f"{point}:{marker}"}
@@ -73,7 +83,7 @@ def _crash_at(ground: Ground, folder: Path, point: str) -> tuple[list[str], bool
     subprocess.run(enqueue, env=armed if client else plain, check=False, **words)
     if client and marker.exists():
         subprocess.run(enqueue, env=plain, check=True, **words)
-    with Field(folder, url=url) as field:
+    with Field(folder, load, url) as field:
         if point.startswith("rescue"):
             # One to be killed with jobs in its hands, so that the armed one has something to rescue.
             victim = field.worker(*WORDS)

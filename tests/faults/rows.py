@@ -19,6 +19,7 @@ from .drains import drains
 from .failing import failing_disk
 from .field import Figures
 from .finishing import ends_in_postgres_transactions, ends_in_transactions
+from .flooding import floods
 from .hostile import hostile_values
 from .hung import hung_jobs
 from .kills import killed_postgres_workers, killed_producers, killed_workers
@@ -32,6 +33,7 @@ from .replies import lost_replies
 from .restarts import restarts
 from .sharing import eight_writers, forks
 from .stops import stopped_workers
+from .ticking import ticks
 
 ROWS: dict[int, tuple[Callable[[Path, int, int], Figures], int, int, str]] = {
     # row: (what, size of the smoke, size of the full run, the figure to reach)
@@ -98,7 +100,13 @@ ROWS: dict[int, tuple[Callable[[Path, int, int], Figures], int, int, str]] = {
         "500 each: 0 stuck, pickup p99 ≤ poll + 100 ms",
     ),
     24: (conflicts, 400, 50_000, "50,000 jobs, 1 % of all statements: 0 surface"),
+    25: (ticks, 2, 599, "all zones, 2020 to 2035, five schedulers: 0 double, 0 missed"),
     27: (hostile_values, 25, 2000, "2,000 examples: identical or a typed refusal, no process dies"),
+    28: (
+        floods,
+        4,
+        2000,
+        "2,000 jobs of 6,250 words: what is kept is bounded, memory and files flat",
     29: (
         narrow_queues,
         3,

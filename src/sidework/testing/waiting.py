@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import Future
+from typing import cast
 
+from ..client.follower import Follower
 from ..clock import to_datetime
 from ..errors import SideworkError
+from ..event import BEFORE
 from ..ids import id_text
 from ..job import JobRow
 from ..state import FINAL, State
+from ..store.journal import Since
 from ..store.protocol import Store
 from ..tasks.context import RunningJob, current_job
 from .driver import Driver, on_a_loop
@@ -55,6 +59,25 @@ class Waiting:
     def forget(self, job_id: bytes, future: Waited) -> None:
         """Stop waiting; harmless when it was answered."""
         future.cancel()
+
+    def follow(self, follower: Follower) -> None:
+        """What its job has told by now. Inside a job, what is followed runs now, to its end."""
+        job_id = follower.job_id
+
+        def deliver(_: Waited | None = None) -> None:
+            follower.deliver(self._store.journal.read([Since(job_id, *BEFORE)])[0])
+
+        future = self.register(job_id)
+        if future.done() and future.exception() is not None:
+            follower.fail(cast(Exception, future.exception()))
+        else:
+            future.add_done_callback(deliver)
+
+    def look_again(self, follower: Follower) -> None:
+        """Nothing was left out."""
+
+    def unfollow(self, follower: Follower) -> None:
+        """Nothing is kept of it."""
 
     def close(self) -> None:
         """Nothing is open."""

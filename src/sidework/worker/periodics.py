@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 
 from ..clock import Millis, monotonic
-from ..periodic import Change, Declaration, Firing, fire
+from ..periodic import Change, Declaration, Due, Firing, fire
 from ..store.protocol import Store
 
 log = logging.getLogger("sidework.worker")
@@ -50,9 +50,7 @@ class Periodics:
             self._look_at = 0.0
         if at < self._look_at:
             return self._look_at - at
-        due = store.periodics.due(DUE_LIMIT, now)
-        for some in _together([fire(row, due.moment) for row in due.rows]):
-            store.periodics.fire(some, now)
+        due = fire_due(store, now)
         wait = LOOK_SECONDS if due.due_in is None else min(LOOK_SECONDS, due.due_in / 1000)
         self._look_at = monotonic() + wait
         return wait
@@ -63,6 +61,14 @@ class Periodics:
             if change.what != "waits" or change.name not in self._waiting:
                 _tell(change)
         self._waiting = {change.name for change in changes if change.what == "waits"}
+
+
+def fire_due(store: Store, now: Millis | None = None) -> Due:
+    """Fire what is due, a step of it; what was seen."""
+    due = store.periodics.due(DUE_LIMIT, now)
+    for some in _together([fire(row, due.moment) for row in due.rows]):
+        store.periodics.fire(some, now)
+    return due
 
 
 def _tell(change: Change) -> None:

@@ -1,0 +1,67 @@
+"""Periodics with real workers: declared by code, fired by the clock, told in the log."""
+
+from __future__ import annotations
+
+import json
+
+from commands import ok, read, refused
+from conftest import Place, until
+
+V1 = """
+from sidework import Sidework
+app = Sidework()
+
+@app.periodic(every="1s", args=(7,), name="beat")
+@app.task
+@app.periodic("0 3 * * mon-fri", tz="Europe/Berlin", kwargs={"n": 1})
+def report(n: int) -> int:
+    return n
+"""
+V2 = V1.replace('@app.periodic(every="1s", args=(7,), name="beat")\n', "")
+
+
+def test_from_the_code_to_the_job_and_out_of_the_code(place: Place) -> None:
+    place.write("shop.py", V1)
+    place.python("-c", "import shop; shop.app.store")
+    (new, _) = read(place, "periodic", "list", "--app", "shop")
+    assert (new["name"], new["state"]) == ("beat", "no worker yet")
+    worker = place.worker("shop", "--children", "1")
+    until(lambda: read(place, "jobs", "list", "--app", "shop", "--state", "completed"), "a tick")
+    (job, *_) = read(place, "jobs", "list", "--app", "shop", "--state", "completed")
+    assert (job["task"], job["args"], job["result"]) == ("shop:report", {"n": 7}, 7)
+    ok(place, "periodic", "pause", "beat", "--why", "audit", "--by", "ann", "--app", "shop")
+    beat, nightly = read(place, "periodic", "list", "--app", "shop")
+    assert (beat["state"], beat["paused_by"], beat["paused_why"]) == ("paused", "ann", "audit")
+    assert (nightly["schedule"], nightly["zone"]) == ("0 3 * * mon-fri", "Europe/Berlin")
+    (first, *_) = ok(
+        place, "periodic", "next", nightly["name"], "-n", "2", "--app", "shop"
+    ).splitlines()
+    assert "03:00:00 +0" in first
+    assert len(read(place, "periodic", "next", nightly["name"], "--app", "shop")) == 5
+    made = ok(place, "periodic", "run", nightly["name"], "--app", "shop")
+    until(lambda: read(place, "jobs", "show", made, "--app", "shop")["result"] == 1, "the job")
+    assert "several periodics" in refused(place, "periodic", "run", "report", "--app", "shop")
+    assert "no periodic 'x'" in refused(place, "periodic", "pause", "x", "--app", "shop")
+    assert "goes on" in ok(place, "periodic", "resume", "beat", "--app", "shop")
+    assert "was not paused" in refused(place, "periodic", "resume", "beat", "--app", "shop")
+    assert worker.stop() == 0
+    place.write("shop.py", V2)
+    second = place.worker("shop", "--children", "1")
+    second.says(r"periodic beat is retired: no worker's code declares it any more")
+    assert [one["state"] for one in read(place, "periodic", "list", "--app", "shop")] == [
+        "retired",
+        "active",
+    ]
+    done = place.python(
+        "-c",
+        "import json, shop; e = shop.app.periodic_entry('beat'); "
+        "print(json.dumps([e.name, e.task, e.schedule, e.tz, e.state, len(shop.app.periodics())]))",
+    )
+    assert json.loads(done.stdout) == ["beat", "shop:report", "every 1s", "UTC", "retired", 2]
+
+
+def test_what_cannot_be_declared_ends_the_worker_in_one_line(place: Place) -> None:
+    place.write("shop.py", V2 + '\n@app.periodic("* * * * *")\ndef lost() -> None: ...\n')
+    done = place.sidework("worker", "shop")
+    assert done.returncode == 1
+    assert "lost has @app.periodic and is no task" in done.stderr
