@@ -107,9 +107,10 @@ ROWS: dict[int, tuple[Callable[[Path, int, int], Figures], int, int, str]] = {
         4,
         2000,
         "2,000 jobs of 6,250 words: what is kept is bounded, memory and files flat",
+    ),
     29: (
         narrow_queues,
-        3,
+        2,
         500,
         "500 kills: 0 over a limit, 0 places or keys lost, 0 of a key at once",
     ),
