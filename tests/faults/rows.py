@@ -110,7 +110,7 @@ ROWS: dict[int, tuple[Callable[[Path, int, int], Figures], int, int, str]] = {
     ),
     29: (
         narrow_queues,
-        3,
+        2,
         500,
         "500 kills: 0 over a limit, 0 places or keys lost, 0 of a key at once",
     ),
