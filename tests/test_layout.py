@@ -49,6 +49,8 @@ ALONE: dict[str, dict[str, str]] = {
         "migrations/vacuum.sql": "the server's own tidying, per table",
         "sql/beat.sql": "a worker lives as long as its beat moves; on a file, as long as its lock",
         "sql/free.sql": "a job's own transaction may be open beside the record's",
+        "sql/gate.sql": "a limit is set between the turns of others; on a file one writes at a time",
+        "sql/room.sql": "of those who claim at the same time, one counts a limited queue",
         "sql/insert_one.sql": "one job without the arrays of many, which cost a third",
         "sql/keep_rescued.sql": "many rows at once; on a file the engine goes from row to row",
         "sql/look.sql": "a claim's first questions in one round trip; a file has no trips",

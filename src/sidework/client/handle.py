@@ -136,7 +136,9 @@ class Handle(Generic[R]):
 
     def _when_final(self, function: Callable[[Future[JobRow | None]], None]) -> None:
         caller = self._app.caller
-        self.register()[1].add_done_callback(lambda row: caller.call(lambda: function(row)))
+        self.register(blocks=False)[1].add_done_callback(
+            lambda row: caller.call(lambda: function(row))
+        )
 
     def cancel(self) -> bool:
         """Cancel the job, or ask it when it runs; False when it was final."""
@@ -182,11 +184,11 @@ class Handle(Generic[R]):
             waiter.forget(self.raw, future)
         return self.there(row)
 
-    def register(self) -> tuple[Waiter, Future[JobRow | None]]:
+    def register(self, *, blocks: bool = True) -> tuple[Waiter, Future[JobRow | None]]:
         """A future of its row once it is final, and who waits: the same to the end, for another look would
         reopen a closed app."""
         waiter = self._app.waiter
-        return waiter, waiter.register(self.raw)
+        return waiter, waiter.register(self.raw, blocks=blocks)
 
     def there(self, row: JobRow | None) -> JobRow:
         """The row; ``JobNotFound`` when there is none."""

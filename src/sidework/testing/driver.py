@@ -16,6 +16,8 @@ from collections import Counter
 from collections.abc import Coroutine, Generator
 from typing import Any, TypeVar
 
+from ..child.capture import Capture
+from ..child.child import hello
 from ..child.executor import Attempt, Lost, attempt_of
 from ..child.resources import Resources
 from ..clock import Millis
@@ -29,7 +31,8 @@ from ..store.protocol import RETENTION, Demand, Store
 from ..tasks.registry import AppLike
 from ..worker.chores import Chores
 from ..worker.periodics import Periodics, fire_due
-from ..worker.telling import Teller
+from ..worker.telling import Teller, declare
+from .book import Book
 from .clock import Clock
 from .faults import Faults
 
@@ -52,8 +55,11 @@ class Driver:
         self._faults = faults
         self._teller = Teller()
         self._worker = store.register("test", os.getpid(), ()).id
-        periodics = Periodics(lambda: self._worker, app.declares())
-        self._chores = Chores(lambda: store, _KEPT, periodics)
+        self._book = Book()
+        self._captured = Capture(own_process=False)
+        said = hello(app)
+        declare(store, said)
+        self._chores = Chores(lambda: store, _KEPT, Periodics(lambda: self._worker, said.declares))
         self._chores.tick(store)  # from here on the clock enqueues what is declared
         self._runner: asyncio.Runner | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -67,6 +73,7 @@ class Driver:
     def close(self) -> None:
         """Leave the store; what was under way (a test that was interrupted) goes back. What jobs were given
         is closed, on the test's own loop when the test lets that run."""
+        self._captured.close()
         if on_a_loop():
             self._ending = asyncio.get_running_loop().create_task(self._resources.close())
         else:
@@ -96,11 +103,13 @@ class Driver:
         if job is None:
             return False
         attempt = attempt_of(job, self._app.registry, self._resources)
-        outcome = attempt
         if isinstance(attempt, Attempt):
+            attempt.running.writes_in(self._book, 0)
             outcome = yield self._faults.prepare(attempt)
-        assert isinstance(outcome, Outcome)
-        (took,) = self._store.turn([outcome], None).took
+            notes = self._book.end(attempt.running)
+        else:
+            outcome, notes = attempt, []
+        (took,) = self._store.turn([outcome], None, notes=notes).took
         if took is None:
             raise SideworkError(
                 f"job {id_text(job.id)} ({job.task}) returned inside a transaction that is still open and "
@@ -129,7 +138,7 @@ class Driver:
                 self._refuse_endless()
             if not (yield from self.next()):
                 due = self._next_due()
-                if due is None or due > end:
+                if due is None or not self._clock.millis < due <= end:
                     return self._ran
                 self._clock.millis = due
 
@@ -167,9 +176,10 @@ class Driver:
         return None
 
     def _next_due(self) -> Millis | None:
-        """When the next of the waiting jobs is due that is not yet."""
+        """When the next of the waiting jobs is due that is not yet, or the next tick."""
         want = JobFilter(states=(State.SCHEDULED, State.RETRYABLE))
-        due: Millis | None = None
+        tick = self._store.periodics.due(1).due_in
+        due = None if tick is None else self._clock.millis + tick
         before: bytes | None = None
         while page := self._store.page(want, before, _LOOK):
             later = [row.due_at for row in page if row.due_at > self._clock.millis]

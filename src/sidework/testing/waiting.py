@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from typing import cast
 
 from ..client.follower import Follower
+from ..client.waiter import Waiter
 from ..clock import to_datetime
 from ..errors import SideworkError
 from ..event import BEFORE
@@ -25,17 +26,19 @@ from .driver import Driver, on_a_loop
 Waited = Future[JobRow | None]
 
 
-class Waiting:
-    """Stands for the app's ``Waiter``."""
+class Waiting(Waiter):
+    """The app's waiter, but for who would be blocked."""
 
     def __init__(self, store: Store, driver: Driver) -> None:
-        self._store = store
+        super().__init__(store)
         self._driver = driver
         self._lines: dict[tuple[str, int], asyncio.Lock] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def register(self, job_id: bytes) -> Waited:
+    def register(self, job_id: bytes, *, blocks: bool = True) -> Waited:
         """A future of the job's row once it is final; ``None`` when there is no such job."""
+        if not blocks:
+            return super().register(job_id, blocks=False)
         future: Waited = Future()
         (row,) = self._store.get([job_id])
         if row is None or row.state in FINAL:
@@ -59,6 +62,7 @@ class Waiting:
     def forget(self, job_id: bytes, future: Waited) -> None:
         """Stop waiting; harmless when it was answered."""
         future.cancel()
+        super().forget(job_id, future)
 
     def follow(self, follower: Follower) -> None:
         """What its job has told by now. Inside a job, what is followed runs now, to its end."""
@@ -78,9 +82,6 @@ class Waiting:
 
     def unfollow(self, follower: Follower) -> None:
         """Nothing is kept of it."""
-
-    def close(self) -> None:
-        """Nothing is open."""
 
     async def _drive(self, job_id: bytes, future: Waited, waits: RunningJob) -> None:
         # One job of a waiting job's at a time, however many it waits for: a test goes the same way each time.
