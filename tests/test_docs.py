@@ -36,6 +36,7 @@ SAYS = {
     "docs/start.md-4": "balance 150\n",
     "docs/events.md-0": "{'one': 3}\n{'three': 5}\ncounted 2 words\ncompleted 8 letters\n",
     "docs/events.md-1": "done: 2\ndone: 6\n[6, 2]\ncalled: 10\n",
+    "docs/schedules.md-0": "monthly\nreport 0 3 * * mon-fri Europe/Berlin\nreport every 15m\n",
     "docs/connections.md-0": "order 7 is shipped\n",
 }
 TELLS = {
@@ -108,6 +109,7 @@ def test_the_version_is_one() -> None:
 def test_the_reference_names_everything_public() -> None:
     from sidework.client.declaring import TASK_DEFAULTS
     from sidework.handle import JobHandle
+    from sidework.tasks.declaring import PeriodicOptions
     from sidework.tasks.task import EnqueueOptions
     from sidework.testing import Sandbox
 
@@ -136,5 +138,11 @@ def test_the_reference_names_everything_public() -> None:
         "forget_in_child",
     }
     members |= {name for name in vars(Sandbox) if not name.startswith("_")}
-    public = {*sidework.__all__, *TASK_DEFAULTS, *EnqueueOptions.__annotations__, *members} - inner
+    public = {
+        *sidework.__all__,
+        *TASK_DEFAULTS,
+        *EnqueueOptions.__annotations__,
+        *PeriodicOptions.__annotations__,
+        *members,
+    } - inner
     assert public - named == set()
