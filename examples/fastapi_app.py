@@ -6,22 +6,33 @@ curl -X POST 'localhost:8000/reports?month=7'
 """
 
 import asyncio
-import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
+import msgspec
 from fastapi import FastAPI, Header, HTTPException, Query, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from sidework import BadValue, JobHandle, JobInfo, JobNotFound, Sidework, WaitTimeout
+from sidework import (
+    BadValue,
+    Event,
+    JobHandle,
+    JobInfo,
+    JobNotFound,
+    Sidework,
+    WaitTimeout,
+    progress,
+)
 
 jobs = Sidework()
 
 
 @jobs.task(retries=3)
 async def report(month: int) -> str:
-    await asyncio.sleep(0.1)  # the long part
+    for part in range(3):
+        progress(part, 3, "reading the books")
+        await asyncio.sleep(0.05)  # the long part
     return f"report of month {month}"
 
 
@@ -63,25 +74,23 @@ async def status(
 
 
 @web.get("/jobs/{job_id}/events")
-async def events(job_id: str) -> StreamingResponse:
-    """The job's states as server-sent events, up to its end."""
+async def events(
+    job_id: str, last_event_id: Annotated[str | None, Header()] = None
+) -> StreamingResponse:
+    """All that happens to the job as server-sent events, up to its end. A browser whose connection broke
+    asks again with the id of the last one that it got, and is told what came next."""
     job, _ = await find(job_id)
-    return StreamingResponse(told(job), media_type="text/event-stream")
+    try:
+        happens = job.events(after=last_event_id)
+    except BadValue as wrong:
+        raise HTTPException(400, str(wrong)) from None
+    return StreamingResponse(told(happens), media_type="text/event-stream")
 
 
-async def told(job: JobHandle[Any]) -> AsyncIterator[str]:
-    last = ""
-    while True:
-        info = await asyncio.to_thread(job.info)
-        if etag(info) != last:
-            last = etag(info)
-            yield f"event: {info.state}\ndata: {json.dumps(shown(info))}\n\n"
-        if info.finished_at:
-            return
-        try:
-            await job.await_final("250ms")
-        except WaitTimeout:
-            pass  # time to look again
+async def told(happens: AsyncIterable[Event]) -> AsyncIterator[str]:
+    async for event in happens:
+        data = msgspec.json.encode(event).decode()
+        yield f"id: {event.position}\nevent: {event.kind}\ndata: {data}\n\n"
 
 
 async def find(job_id: str) -> tuple[JobHandle[Any], JobInfo]:

@@ -5,14 +5,23 @@ gunicorn --preload --threads 8 flask_app:web & sidework worker flask_app
 curl -X POST 'localhost:8000/reports?month=7'
 """
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from time import sleep
 from typing import Any
 
+import msgspec
 from flask import Flask, Response, abort, jsonify, request
 
-from sidework import BadValue, JobHandle, JobInfo, JobNotFound, Sidework, WaitTimeout
+from sidework import (
+    BadValue,
+    Event,
+    JobHandle,
+    JobInfo,
+    JobNotFound,
+    Sidework,
+    WaitTimeout,
+    progress,
+)
 
 jobs = Sidework()
 web = Flask(__name__)
@@ -20,7 +29,9 @@ web = Flask(__name__)
 
 @jobs.task(retries=3)
 def report(month: int) -> str:
-    sleep(0.1)  # the long part
+    for part in range(3):
+        progress(part, 3, "reading the books")
+        sleep(0.05)  # the long part
     return f"report of month {month}"
 
 
@@ -52,24 +63,20 @@ def status(job_id: str) -> Response:
 
 @web.get("/jobs/<job_id>/events")
 def events(job_id: str) -> Response:
-    """The job's states as server-sent events, up to its end."""
+    """All that happens to the job as server-sent events, up to its end. A browser whose connection broke
+    asks again with the id of the last one that it got, and is told what came next."""
     job, _ = find(job_id)
-    return Response(told(job), mimetype="text/event-stream")
+    try:
+        happens = job.events(after=request.headers.get("Last-Event-ID"))
+    except BadValue as wrong:
+        abort(400, str(wrong))
+    return Response(told(happens), mimetype="text/event-stream")
 
 
-def told(job: JobHandle[Any]) -> Iterator[str]:
-    last = ""
-    while True:
-        info = job.info()
-        if etag(info) != last:
-            last = etag(info)
-            yield f"event: {info.state}\ndata: {json.dumps(shown(info))}\n\n"
-        if info.finished_at:
-            return
-        try:
-            job.wait("250ms")
-        except WaitTimeout:
-            pass  # time to look again
+def told(happens: Iterable[Event]) -> Iterator[str]:
+    for event in happens:
+        data = msgspec.json.encode(event).decode()
+        yield f"id: {event.position}\nevent: {event.kind}\ndata: {data}\n\n"
 
 
 def find(job_id: str) -> tuple[JobHandle[Any], JobInfo]:

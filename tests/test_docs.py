@@ -36,6 +36,7 @@ SAYS = {
     "docs/start.md-4": "balance 150\n",
     "docs/events.md-0": "{'one': 3}\n{'three': 5}\ncounted 2 words\ncompleted 8 letters\n",
     "docs/events.md-1": "done: 2\ndone: 6\n[6, 2]\ncalled: 10\n",
+    "docs/limits.md-0": "True True False\nTrue\nblocked\nreport of 7 False\n",
     "docs/connections.md-0": "order 7 is shipped\n",
     "docs/frameworks.md-0": "",
     "docs/frameworks.md-1": "",

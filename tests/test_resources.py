@@ -3,16 +3,28 @@ is stored. Mistakes in declaring it are told in a line."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
 
 from sidework import BadTask, Resource, Sidework, injected
+from sidework.testing import Sandbox
 
 
 def get() -> str:
     return "opened"
+
+
+told: list[str] = []
+
+
+async def aget() -> AsyncIterator[str]:
+    told.append("+aget")
+    yield "awaited"
+    told.append("-aget")
 
 
 Got = Annotated[str, Resource(get)]
@@ -102,3 +114,36 @@ def test_what_cannot_be_injected_is_told(app: Sidework) -> None:
         BadTask, match=r"lifespan .*lambda.*: expected a function that takes no arguments"
     ):
         app.lifespan(lambda x: x)
+
+
+def test_a_sandbox_gives_them_too(app: Sidework) -> None:
+    told.clear()
+
+    @app.lifespan
+    def span() -> Iterator[None]:
+        told.append("+span")
+        yield
+        told.append("-span")
+
+    @app.task(name="plain")
+    def plain(
+        got: Annotated[str, Resource(get)] = injected, *, more: Annotated[str, Resource(aget)] = ""
+    ) -> str:
+        return got + more
+
+    @app.task(name="coroutine")
+    async def coroutine(more: Annotated[str, Resource(aget)] = injected) -> str:
+        return more
+
+    with Sandbox(app) as sandbox:
+        assert sandbox.run(plain.enqueue()).result == "openedawaited"
+        assert sandbox.run(coroutine.enqueue()).result == "awaited"
+    assert told == ["+span", "+aget", "-aget", "-span"]
+
+    async def in_a_coroutine() -> None:
+        with Sandbox(app) as sandbox:
+            assert (await sandbox.arun(await coroutine.aenqueue())).result == "awaited"
+            assert (await sandbox.arun(await plain.aenqueue())).result == "openedawaited"
+
+    asyncio.run(in_a_coroutine())
+    assert told[4:] == ["+span", "+aget", "-aget", "-span"]

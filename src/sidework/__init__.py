@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .callbacks import JobEnd, JobFailure
 from .errors import (
     AppNotFound,
     BadTask,
@@ -30,6 +31,7 @@ from .errors import (
 from .event import Event, LogRecord, Progress
 from .handle import JobHandle
 from .info import AttemptInfo, JobInfo
+from .inputs import InputFailed
 from .outcome import Discard, Retry, Snooze
 from .state import State
 
@@ -55,9 +57,12 @@ __all__ = [
     "Event",
     "HandedJob",
     "Handover",
+    "InputFailed",
     "JobCancelled",
     "JobConflict",
+    "JobEnd",
     "JobFailed",
+    "JobFailure",
     "JobHandle",
     "JobInfo",
     "JobNotFound",

@@ -12,6 +12,7 @@ import pytest
 from conftest import PATIENCE, Place, Worker
 from engines import ENGINES
 from sidework import Sidework
+from sidework.store.opening import open_store
 
 ROOT = Path(__file__).parents[2]
 TASKS = """
@@ -47,6 +48,13 @@ TASKS = """
         return context.attempt
 """
 
+BEFORE = """
+    import django
+    from django.core.management import call_command
+
+    django.setup()
+    call_command("migrate", verbosity=0)
+"""
 ENQUEUE = """
 import django
 
@@ -59,7 +67,7 @@ print(add.enqueue(1, b=2).id)
 
 @pytest.fixture(params=sorted(ENGINES))
 def site(place: Place, request: pytest.FixtureRequest) -> Place:
-    """The example, migrated, with a second app whose tasks are the contract's."""
+    """The example, with a second app whose tasks are the contract's."""
     shutil.copytree(ROOT / "examples" / "django_site", place.folder, dirs_exist_ok=True)
     place.without_url = request.param == "sqlite"
     place.extra["DJANGO_SETTINGS_MODULE"] = "settings_of_test"
@@ -70,10 +78,9 @@ def site(place: Place, request: pytest.FixtureRequest) -> Place:
     place.write("later/tasks.py", TASKS)
     if request.param == "postgres":
         place.url = request.getfixturevalue("postgres").new_database()
-        done = place.python("manage.py", "sidework", "db", "migrate")
-        assert done.returncode == 0, done.stderr
-    done = place.python("manage.py", "migrate", "-v0")
-    assert done.returncode == 0, done.stderr
+        store = open_store(place.url)
+        store.migrate()
+        store.close()
     return place
 
 
@@ -83,7 +90,7 @@ def manage(site: Place, *words: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_contract(site: Place) -> None:
     shutil.copy(ROOT / "tests" / "e2e" / "django_contract.py", site.folder / "test_contract.py")
-    site.write("conftest.py", "import django\ndjango.setup()\n")
+    site.write("conftest.py", BEFORE)
     done = site.python("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "test_contract.py")
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -106,7 +113,6 @@ def test_the_command(site: Place) -> None:
     app.close()
     assert "completed" in manage(site, "jobs", "show", job).stdout
     assert worker.stop() == 0, worker.said
-    assert "Run the jobs of each APP" in manage(site, "worker", "--help").stdout
     wrong = manage(site, "--backend", "mail", "worker")
     assert wrong.stderr == "sidework: --backend mail: TASKS has default of Sidework's\n"
     assert wrong.returncode == 2

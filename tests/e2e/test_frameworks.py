@@ -23,6 +23,8 @@ from engines import ENGINES
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
+EVENT = re.compile(r"id: (\S+)\nevent: (\w+)\ndata: (.*)\n\n")
+
 
 class Asgi:
     """httpx within the process; each request on a loop of its own."""
@@ -88,15 +90,19 @@ def test_hand_over_ask_wait_and_listen(example: Any) -> None:
             last = web.get(f"{address}?wait=20", headers={"If-None-Match": last.headers["ETag"]})
         other = web.post("/reports?month=8").headers["Location"]
         streamed = web.get(f"{other}/events")
-        events = re.findall(r"event: (\w+)\ndata: (.*)\n\n", text(streamed))  # as long as it lasts
+        events = EVENT.findall(text(streamed))  # as long as it lasts
+    missed = web.get(f"{other}/events", headers={"Last-Event-ID": events[1][0]})
+    rest = EVENT.findall(text(missed))  # of the progress in between the newest is kept
+    assert (rest[0][1], rest[-1]) == ("progress", events[-1])
     told = {"state": "completed", "attempt": 1, "result": "report of month 7"}
     assert (last.status_code, body(last)) == (200, told)
     assert last.headers["ETag"] != first.headers["ETag"]
     assert streamed.headers["Content-Type"].startswith("text/event-stream")
-    assert (events[-1][0], json.loads(events[-1][1])["result"]) == (
-        "completed",
-        "report of month 8",
-    )
+    kinds = [kind for _, kind, _ in events]
+    assert (kinds[:2], kinds[-1]) == (["enqueued", "started"], "final")
+    assert "progress" in kinds
+    assert json.loads(events[-1][2])["state"] == "completed"
+    assert web.get(f"{other}/events", headers={"Last-Event-ID": "x"}).status_code == 400
     for nothing in ("/jobs/x", "/jobs/019500aa-0000-7000-8000-000000000000/events"):
         assert web.get(nothing).status_code == 404
 

@@ -24,6 +24,7 @@ from .hostile import hostile_values
 from .hung import hung_jobs
 from .kills import killed_postgres_workers, killed_producers, killed_workers
 from .migrating import migrations_under_load
+from .narrow import narrow_queues
 from .outages import outages
 from .pinned import pinned_horizon
 from .poison import poison_jobs
@@ -106,6 +107,12 @@ ROWS: dict[int, tuple[Callable[[Path, int, int], Figures], int, int, str]] = {
         4,
         2000,
         "2,000 jobs of 6,250 words: what is kept is bounded, memory and files flat",
+    ),
+    29: (
+        narrow_queues,
+        3,
+        500,
+        "500 kills: 0 over a limit, 0 places or keys lost, 0 of a key at once",
     ),
     31: (forks, 20, 1000, "1,000 forks: 0 acknowledged lost, 0 corrupt"),
     32: (outages, 1, 20, "20 of 3 leases: 0 rescues of living workers, held results land"),

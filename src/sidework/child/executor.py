@@ -15,6 +15,7 @@ from ..codec import encode
 from ..duration import seconds
 from ..errors import BadValue, NotCommitted, NotOpened
 from ..ids import id_text
+from ..inputs import InputsNotReady
 from ..job import Claimed
 from ..outcome import (
     Discard,
@@ -36,6 +37,9 @@ from .resources import Resources
 UNKNOWN_TASK_WAIT = 5_000
 """Milliseconds until a job whose task this program does not know is offered again: long enough not
 to spin, short enough for a rolling deploy."""
+
+INPUT_WAIT = 1.0
+"""Seconds until a job is offered again one of whose inputs was retried and runs."""
 
 _NOTE_CAP = 300
 _ROLLED_BACK = (
@@ -69,7 +73,7 @@ class Attempt:
         """Run a plain function here; total."""
         token = self._begin()
         try:
-            args, kwargs = self.task.signature.unbind(self.job.args)
+            args, kwargs = self.task.signature.unbind(self.job.args, self.job.inputs)
         except Exception as error:  # noqa: BLE001 - decoding calls foreign code (hooks, models)
             reset_current(token)
             return self._told(self._unfit(error))
@@ -89,7 +93,7 @@ class Attempt:
         """Run a coroutine function on this loop, cancelled at its deadline; total."""
         token = self._begin()
         try:
-            args, kwargs = self.task.signature.unbind(self.job.args)
+            args, kwargs = self.task.signature.unbind(self.job.args, self.job.inputs)
         except Exception as error:  # noqa: BLE001 - decoding calls foreign code (hooks, models)
             reset_current(token)
             return self._told(self._unfit(error))
@@ -162,6 +166,8 @@ class Attempt:
 
     def _unfit(self, error: Exception) -> Outcome:
         """Arguments or result that no further attempt can make fit."""
+        if isinstance(error, InputsNotReady):
+            return self._ended("snoozed", None, INPUT_WAIT, note=str(error))
         return self._ended("discarded", error)
 
     def failed(self, error: BaseException) -> Outcome:

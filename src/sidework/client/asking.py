@@ -20,6 +20,7 @@ from .switches import Switches
 if TYPE_CHECKING:
     from .app import Sidework
     from .periodics import PeriodicEntry
+    from .workflow import Workflow
 
 _PAGE = 200
 
@@ -38,6 +39,13 @@ class Asking(Switches):
             raise JobNotFound(f"there is no job {id_text(raw)} in {shown(self.url)}")
         task = self.registry.find(row.task)
         return Handle(cast("Sidework", self), raw, Any if task is None else task.signature.returns)
+
+    def workflow(self, job_id: str | UUID) -> Workflow:
+        """The whole that a job is part of: whom it waits for, who waits for it, and so on. ``JobNotFound``
+        when there is no such job."""
+        from .workflow import Workflow
+
+        return Workflow(self, parse_id(self.job(job_id).id))
 
     def jobs(
         self,

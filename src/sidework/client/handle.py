@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from ..clock import monotonic
 from ..codec import decode
@@ -15,6 +15,7 @@ from ..ids import id_text
 from ..info import AttemptInfo, JobInfo
 from ..job import JobRow
 from ..outcome import decode_failure
+from ..outputs import Output
 from ..state import State
 from ..tasks.context import stop_if_asked, waiting
 from ..tasks.importing import refuse_at_import
@@ -46,6 +47,11 @@ class Handle(Generic[R]):
     def id(self) -> str:
         """The job's id, a UUID as text."""
         return id_text(self.raw)
+
+    @property
+    def output(self) -> R:
+        """Stands for the result among the arguments of other jobs, which wait for it."""
+        return cast(R, Output(self.raw, self._app.url))
 
     def __repr__(self) -> str:
         return f"<job {self.id}>"
