@@ -2,8 +2,8 @@
 
     python bench/watching.py [--engine sqlite|postgres] [--pairs N] [--jobs N] [--waiters N]
 
-The followers are coroutines of one process of their own, each with a job that waits meanwhile; so they hear of
-every job that ends, and read the store as often as its safety net has them.
+The followers are coroutines of one process of their own, each with a job that waits meanwhile; so they hear
+of every job that ends, and read the store as often as its safety net has them.
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ def main() -> None:
         for pair in range(given.pairs):
             for watched in (pair % 2 == 0, pair % 2 == 1):
                 rates[watched].append(_drain(shop, given.jobs, given.waiters if watched else 0))
-            print(pair + 1, {watched: round(rate[-1]) for watched, rate in rates.items()}, flush=True)
+            print(
+                pair + 1, {watched: round(rate[-1]) for watched, rate in rates.items()}, flush=True
+            )
     shares = [watched / plain for plain, watched in zip(rates[False], rates[True], strict=True)]
     print(
         f"{given.engine}: drain with {given.waiters} followers as a share of that without, "

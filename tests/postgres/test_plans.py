@@ -78,6 +78,7 @@ def asked(picks: dict[str, list[tuple[UUID, int]]]) -> dict[str, list[Asked]]:
         **claims, "kind": ["retry"] * count, "delay": [5] * count, "note": ["n"] * count,
         "alone": [False] * count, "failure": [b"f"] * count, "now": NOW, "max_crashes": 3,
     }  # fmt: skip
+    told = {"id": claims["id"], "fence": claims["fence"], "number": [1] * count}
     claim = {
         "lane": "default", "runner": "thread", "limit": MANY, "worker": 7, "now": NOW, "limited": False,
     }  # fmt: skip
@@ -129,7 +130,7 @@ def asked(picks: dict[str, list[tuple[UUID, int]]]) -> dict[str, list[Asked]]:
             Asked({**claim, **middle}, of_claim, WRITES),
         ],
         "complete": [Asked({**claims, "result": [b"r"] * count, "now": NOW}, WAITED, WRITES)],
-        "delete": [Asked({"id": final}, {*WAITED, "attempts_pkey"}, 10)],
+        "delete": [Asked({"id": final}, {*WAITED, "attempts_pkey", "notes_pkey"}, 10)],
         "disown": [
             Asked(
                 {"id": ids("available"), "fence": fences("available"), "note": "n", "now": NOW},
@@ -162,11 +163,19 @@ def asked(picks: dict[str, list[tuple[UUID, int]]]) -> dict[str, list[Asked]]:
         ],
         "periodic_due": [Asked({"now": NOW, "limit": MANY}, {"periodics_look", *BY_KEY})],
         "periodic_look": [Asked({"now": None}, {"periodics_look"})],
+        "note": [
+            Asked(
+                {**told, "kind": ["log"] * count, "at": [5] * count, "body": [b"1"] * count},
+                {*BY_KEY, "notes_pkey"}, 20,
+            )
+        ],
+        "note_drop": [Asked(told, {*BY_KEY, "notes_pkey"}, 10)],
+        "note_forget": [Asked({**told, "at": 5}, {*BY_KEY, "notes_pkey"}, 20)],
         "promote": [Asked(turns, {"jobs_due", *BY_KEY}, WRITES)],
         "prune_age": [
             Asked(
                 {"state": "completed", "before": NOW, "limit": MANY},
-                {"jobs_final", *WAITED, "attempts_pkey"}, 40,
+                {"jobs_final", *WAITED, "attempts_pkey", "notes_pkey"}, 40,
             )
         ],
         # It reads as many entries as are kept, once for each prune; and their rows, as long as no vacuum
