@@ -14,6 +14,7 @@ from sidework import Discard, Retry, Sidework, Snooze
 from sidework.child.executor import Attempt, attempt_of
 from sidework.child.loop import Loop
 from sidework.child.notebook import Notebook
+from sidework.child.resources import Resources
 from sidework.child.threads import Threads
 from sidework.ids import new_id
 from sidework.job import Claimed
@@ -62,7 +63,7 @@ def of(error: BaseException, attempts: int = 2, **options: Any) -> Attempt:
 
     job = Claimed(new_id(), 1, 1, attempts, "t", "default", "thread", 0, 0, None, None, "rescue",
                   b"\x01{}")  # fmt: skip
-    made = attempt_of(job, app.registry)
+    made = attempt_of(job, app.registry, Resources(asyncio.run))
     assert isinstance(made, Attempt)
     return made
 
@@ -131,6 +132,7 @@ def attempts_of(function: Callable[..., Any], count: int) -> list[Attempt]:
             Claimed(new_id(), 1, 1, 1, "t", "default", "loop", 0, 0, None, None, "rescue",
                     b'\x01{"n":%d}' % n),
             app.registry,
+            Resources(asyncio.run),
         )
         for n in range(count)
     ]  # fmt: skip

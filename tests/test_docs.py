@@ -37,7 +37,12 @@ SAYS = {
     "docs/events.md-0": "{'one': 3}\n{'three': 5}\ncounted 2 words\ncompleted 8 letters\n",
     "docs/events.md-1": "done: 2\ndone: 6\n[6, 2]\ncalled: 10\n",
     "docs/schedules.md-0": "monthly\nreport 0 3 * * mon-fri Europe/Berlin\nreport every 15m\n",
+    "docs/limits.md-0": "True True False\nTrue\nblocked\nreport of 7 False\n",
     "docs/connections.md-0": "order 7 is shipped\n",
+    "docs/frameworks.md-0": "",
+    "docs/frameworks.md-1": "",
+    "docs/resources.md-0": "child starts\npool opened\nhello customer 7\n{'number': 8}\n"
+    "pool closed\nchild ends\n",
 }
 TELLS = {
     "docs/start.md-0": r"attempt 1 of 3: ValueError.*\n.*attempt 2 of 3: ValueError.*\n.*is discarded",
@@ -132,6 +137,7 @@ def test_the_reference_names_everything_public() -> None:
         "finish_on",
         "afinish_on",
         "finished",
+        "caller",
         "in_transaction",
         "store",
         "waiter",

@@ -26,6 +26,8 @@ ALONE: dict[str, dict[str, str]] = {
     "sqlite": {
         "life.py": "a death is told by the locks of processes on this machine",
         "ticket.py": "writers of one file stand in line; a server has its own",
+        "sql/any_edge.sql": "one look for a whole turn; on a server each end tells by itself whether it was waited for",
+        "sql/called.sql": "what callbacks are told; on a server it comes back with the statement before",
         "sql/take_over.sql": "a life file can be lost under a living worker; a row of the server's cannot",
     },
     "postgres": {
@@ -47,6 +49,8 @@ ALONE: dict[str, dict[str, str]] = {
         "migrations/vacuum.sql": "the server's own tidying, per table",
         "sql/beat.sql": "a worker lives as long as its beat moves; on a file, as long as its lock",
         "sql/free.sql": "a job's own transaction may be open beside the record's",
+        "sql/gate.sql": "a limit is set between the turns of others; on a file one writes at a time",
+        "sql/room.sql": "of those who claim at the same time, one counts a limited queue",
         "sql/insert_one.sql": "one job without the arrays of many, which cost a third",
         "sql/keep_rescued.sql": "many rows at once; on a file the engine goes from row to row",
         "sql/look.sql": "a claim's first questions in one round trip; a file has no trips",

@@ -17,6 +17,11 @@ from sidework.store.sqlite.rows import insert_parameters
 
 FOLDER = Path(statement.__wrapped__.__code__.co_filename).parent / "sql"
 INDEX = {
+    "any_edge": "edges_open",
+    "edges": "edges_child",
+    "edges_ended": "edges_open",
+    "edges_open": "edges_open",
+    "inputs": "edges_child",
     "aside": "jobs_aside",
     "bring_back": "jobs_aside",
     "cancelling": "jobs_cancelling",
@@ -27,6 +32,7 @@ INDEX = {
     "lane": "jobs_available",
     "lanes": "jobs_available",
     "next_due": "jobs_due",
+    "reopen_inputs": "edges_child",
     "periodic_due": "periodics_look",
     "periodic_look": "periodics_look",
     "promote": "jobs_due",
@@ -41,19 +47,27 @@ INDEX = {
     "take_over": "jobs_running",
 }
 BY_KEY = {
+    "block",
     "cancel",
     "complete",
     "delete",
     "disown",
     "keep_attempt",
+    "called",
+    "needed",
+    "parents",
+    "reopen_outputs",
+    "resolve",
     "periodic_due",
     "retry",
     "same_content",
     "settle",
 }
 NO_TABLE = {
+    "calls",
     "declare",
     "insert",
+    "insert_edges",
     "limit",
     "pause",
     "pause_task",
@@ -88,12 +102,14 @@ def connection(
     if request.param != "fresh":
         with made:
             insert_wide(made, waiting(20_000))
+            _tie(made)
             made.execute(
                 "UPDATE jobs SET state = 'completed', finished_at = 7 "
                 "WHERE id > (SELECT id FROM jobs ORDER BY id LIMIT 1 OFFSET 50)"
             )
         if request.param == "bloated":
             made.execute("DELETE FROM jobs WHERE state = 'completed'")
+            made.execute("DELETE FROM edges WHERE done")
         made.execute("ANALYZE")
     yield made
     made.close()
@@ -111,14 +127,28 @@ def test_a_statement_reads_only_what_it_may_take(connection: apsw.Connection, na
     assert "TEMP B-TREE" not in told or name in BY_LANE, told
     # A partial index may be scanned (all of it is wanted); the table itself never is.
     scans = [line for line in plan if line.startswith("SCAN") and "INDEX" not in line]
-    assert not [line for line in scans if "jobs" in line or "attempts" in line], told
+    assert not [line for line in scans if "jobs" in line or "attempts" in line or "edge" in line], (
+        told
+    )
     if name in INDEX:
         assert f"INDEX {INDEX[name]}" in told, told
     if name in BY_KEY:
         assert "PRIMARY KEY (id=?)" in told, told
 
 
+def _tie(connection: apsw.Connection) -> None:
+    """Every other job waits for the one before it, and most have been released."""
+    connection.execute(
+        "INSERT INTO edges (parent, child, policy, done) SELECT before, id, 'cancel', number > 100 FROM "
+        "(SELECT id, lag(id) OVER (ORDER BY id) AS before, row_number() OVER (ORDER BY id) AS number "
+        "FROM jobs) "
+        "WHERE number % 2 = 0"
+    )
+
+
 LIMITED = {
+    "any_edge": {},
+    "edges_open": {"parent": b"", "child": b"", "limit": 10},
     "aside": {},
     "bring_back": {"task": "m:g", "limit": 10},
     "claim": {
@@ -149,6 +179,7 @@ def test_a_statement_takes_as_many_steps_whatever_waits(tmp_path: Path, name: st
     made = open_connection(str(tmp_path / "jobs.db"), create=True)
     with made:
         insert_wide(made, waiting(20_000))
+        _tie(made)
         made.execute(
             "UPDATE jobs SET state = 'completed', finished_at = 7 "
             "WHERE id > (SELECT id FROM jobs ORDER BY id LIMIT 1 OFFSET 10000)"

@@ -160,7 +160,7 @@ def test_closing_the_app_ends_a_wait_and_does_not_open_it_again(app: Sidework) -
 
 def test_a_forked_child_keeps_no_descriptor_of_the_parents_waiter(app: Sidework) -> None:
     job = handed_over(app)
-    future = app.waiter.register(job._raw)  # type: ignore[attr-defined]
+    future = app.waiter.register(job.raw)  # type: ignore[attr-defined]
     until(lambda: app.waiter._due > 0)
     waiter = app.waiter
     bell = waiter._bell

@@ -241,8 +241,8 @@ def test_a_final_state_is_left_only_by_a_retry() -> None:
     """Promise I4."""
     for state in FINAL:
         leaving = {event: to for (at, event), to in TRANSITIONS.items() if at is state}
-        assert leaving == {Event.RETRY: State.AVAILABLE}
-    assert {at for at, event in TRANSITIONS if event is Event.RETRY} == FINAL
+        assert leaving == {Event.RETRY: State.AVAILABLE, Event.BLOCK: State.BLOCKED}
+    assert {at for at, event in TRANSITIONS if event in (Event.RETRY, Event.BLOCK)} == FINAL
 
 
 def test_only_a_claim_starts_a_job_and_only_what_is_available_is_claimed() -> None:
@@ -831,6 +831,8 @@ def values_of(kind: Any) -> st.SearchStrategy[Any]:
     origin, inner = get_origin(kind), get_args(kind)
     if origin is Literal:
         return st.sampled_from(inner)
+    if origin is tuple:
+        return st.lists(values_of(inner[0]), max_size=3).map(tuple)
     if origin is list:
         return st.lists(values_of(inner[0]), max_size=3)
     if origin is tuple and inner[1:] == (...,):
@@ -849,6 +851,7 @@ def values_of(kind: Any) -> st.SearchStrategy[Any]:
         str: TEXT,
         bytes: st.binary(),
         bool: st.booleans(),
+        State: st.sampled_from(State),
         type(None): st.none(),
     }
     return plain[kind]

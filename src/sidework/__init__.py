@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .callbacks import JobEnd, JobFailure
 from .errors import (
     AppNotFound,
     BadTask,
@@ -14,6 +15,7 @@ from .errors import (
     JobFailed,
     JobNotFound,
     NotCommitted,
+    NotOpened,
     PeriodicNotFound,
     PositionPruned,
     SchemaMismatch,
@@ -29,6 +31,7 @@ from .errors import (
 from .event import Event, LogRecord, Progress
 from .handle import JobHandle
 from .info import AttemptInfo, JobInfo
+from .inputs import InputFailed
 from .outcome import Discard, Retry, Snooze
 from .state import State
 
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from .tasks.context import RunningJob, current_job
     from .tasks.middleware import HandedJob, Handover, Middleware
     from .tasks.progress import emit, progress, track
+    from .tasks.resources import Resource, injected
     from .tasks.signals import Signal
 
 __version__ = "0.1.0"
@@ -53,19 +57,24 @@ __all__ = [
     "Event",
     "HandedJob",
     "Handover",
+    "InputFailed",
     "JobCancelled",
     "JobConflict",
+    "JobEnd",
     "JobFailed",
+    "JobFailure",
     "JobHandle",
     "JobInfo",
     "JobNotFound",
     "LogRecord",
     "Middleware",
     "NotCommitted",
+    "NotOpened",
     "PeriodicEntry",
     "PeriodicNotFound",
     "PositionPruned",
     "Progress",
+    "Resource",
     "Retry",
     "RunningJob",
     "SchemaMismatch",
@@ -84,6 +93,7 @@ __all__ = [
     "as_completed",
     "current_job",
     "emit",
+    "injected",
     "progress",
     "track",
 ]
@@ -95,9 +105,11 @@ _LATE = {
     "HandedJob": "tasks.middleware",
     "Handover": "tasks.middleware",
     "Middleware": "tasks.middleware",
+    "Resource": "tasks.resources",
     "Signal": "tasks.signals",
     "as_completed": "client.completing",
     "emit": "tasks.progress",
+    "injected": "tasks.resources",
     "progress": "tasks.progress",
     "track": "tasks.progress",
     "PeriodicEntry": "client.periodics",

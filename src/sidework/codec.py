@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from .errors import BadValue
+from .outputs import Output, OutputFound
 
 FORMAT_JSON = b"\x01"
 MAX_BYTES = 1024 * 1024
@@ -47,6 +48,10 @@ class TypeHooks:
 
     def encode(self, value: Any) -> Any:
         """msgspec's ``enc_hook``."""
+        if isinstance(value, Output):
+            raise OutputFound(
+                f"{value!r} stands for a value among the arguments of enqueue, in lists, tuples and dicts"
+            )
         for kind in type(value).__mro__:
             encoder = self._encoders.get(kind)
             if encoder is not None:
@@ -91,6 +96,8 @@ def encode(value: Any, hooks: TypeHooks, what: str, cap: int = MAX_BYTES) -> byt
         ) from None
     except MemoryError:
         raise
+    except OutputFound as found:
+        raise OutputFound(f"{what} cannot be stored: {found}") from None
     except Exception as wrong:  # noqa: BLE001 - encoding runs foreign code (hooks, models)
         raise BadValue(f"{what} cannot be stored: {_line(wrong)}") from None
     if len(body) > cap:

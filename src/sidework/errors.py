@@ -11,6 +11,7 @@
     ├── PositionPruned           events were asked for from a position on that is not kept any more
     ├── ClaimLost                a job's own end (finish_in) came too late: its claim was settled before
     ├── NotCommitted             a job returned after finish_in, and its transaction was never committed
+    ├── NotOpened                an attempt could not be given a resource
     ├── JobFailed                a result was asked of a job that ended without one
     │   └── JobCancelled         … because it was cancelled
     ├── WaitTimeout              the result did not come in time (also a TimeoutError)
@@ -74,6 +75,12 @@ class ClaimLost(SideworkError):
 class NotCommitted(SideworkError):
     """Kept as the failure of an attempt that returned after ``finish_in`` while nothing of it was
     stored: the transaction was rolled back, or never committed."""
+
+
+class NotOpened(SideworkError):
+    """Kept as the failure of an attempt that never began, since a resource that it is given
+    (``Annotated[..., Resource(get)]``) did not open. Whatever the task says of errors, it is tried again
+    while attempts are left."""
 
 
 class JobFailed(SideworkError):

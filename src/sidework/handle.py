@@ -35,6 +35,12 @@ class JobHandle(Protocol[R_co]):
         ...
 
     @property
+    def output(self) -> R_co:
+        """Stands for the result among the arguments of other jobs, which wait for it. To a type checker
+        it is the result; there is no value before that job runs."""
+        ...
+
+    @property
     def existing(self) -> bool:
         """Whether ``enqueue`` stored nothing, since this job held the unique key."""
         ...

@@ -13,6 +13,7 @@ import msgspec
 from .clock import Millis, to_datetime
 from .codec import FORMAT_JSON
 from .ids import id_text
+from .inputs import shown, takes_inputs
 from .job import AttemptRow, JobRow, OnCrash, Runner
 from .outcome import Failure, decode_failure
 from .state import State
@@ -24,6 +25,8 @@ def _moment(millis: Millis | None) -> datetime | None:
 
 def plain(raw: bytes | None) -> Any:
     """What was stored, as JSON values; the bytes themselves in a format that is not known here."""
+    if raw is not None and takes_inputs(raw):
+        return msgspec.json.decode(shown(raw))
     if raw is None or raw[:1] != FORMAT_JSON:
         return raw
     return msgspec.json.decode(memoryview(raw)[1:])
@@ -63,8 +66,13 @@ class JobInfo:
     @property
     def arguments(self) -> Any:
         """The call by parameter name, as JSON values (``*args`` under ``"*"``, ``**kwargs`` under
-        ``"**"``)."""
+        ``"**"``); an input is a text that names its job."""
         return plain(self._row.args)
+
+    @property
+    def pending(self) -> int:
+        """How many of its inputs are not final yet; above 0 it is blocked."""
+        return self._row.pending
 
     @property
     def result(self) -> Any:

@@ -86,7 +86,8 @@ def parse_queues(queues: Iterable[str]) -> tuple[tuple[str, ...], dict[str, int]
 class NewJob(Struct, frozen=True):
     """A job as the client hands it over. ``due_at`` wins over ``delay`` (milliseconds from now).
 
-    ``parents``: the jobs whose ends it waits for. ``callbacks``: what is enqueued when it ends.
+    ``parents``: the jobs whose ends it waits for; how many of them are to come (``pending``) is for the
+    store to say. ``callbacks``: what is enqueued when it ends.
     ``context``: what its enqueuer has it carry along, JSON of texts.
     """
 
@@ -106,16 +107,12 @@ class NewJob(Struct, frozen=True):
     on_crash: OnCrash = "rescue"
     tags: tuple[str, ...] = ()
     parents: tuple[bytes, ...] = ()
+    pending: int = 0
     policy: OnInputFailure = "cancel"
     callbacks: bytes | None = None
     unique_key: str | None = None
     unique_until: UniqueUntil | None = None
     context: str | None = None
-
-    @property
-    def pending(self) -> int:
-        """How many inputs it waits for as it is handed over."""
-        return len(self.parents)
 
 
 Verdict = Literal["stored", "present", "conflict", "unique"]
@@ -130,8 +127,22 @@ class Inserted(Struct, frozen=True):
     verdict: Verdict
 
 
+CALL = "call"
+"""The policy of the edge from a job with callbacks to itself: not done, they are still to be enqueued."""
+
+
+class Edge(Struct, frozen=True):
+    """The child waits for the end of the parent; ``done`` once that has been counted."""
+
+    parent: bytes
+    child: bytes
+    policy: str
+    done: bool = False
+
+
 class Input(Struct, array_like=True, frozen=True):
-    """How a job ended whose output another one takes; ``failure`` is an encoded ``Failure``."""
+    """How a job ended whose output another one takes; ``failure`` is an encoded ``Failure``. The ``result``
+    of a completed one is ``None`` when all together are more than a job may be given."""
 
     id: bytes
     state: State
@@ -227,6 +238,8 @@ class Copied(Struct, frozen=True):
     backoff: int | None
     attempts: tuple[AttemptRow, ...]
     notes: tuple[NoteRow, ...] = ()
+    edges: tuple[Edge, ...] = ()
+    """Those of which it is the child."""
 
     @property
     def size(self) -> int:

@@ -28,6 +28,8 @@ class Event(StrEnum):
     """What happens to a job."""
 
     UNBLOCK = "unblock"
+    DEFER = "defer"
+    BLOCK = "block"
     DUE = "due"
     SET_ASIDE = "set_aside"
     CLAIM = "claim"
@@ -52,6 +54,7 @@ _S, _E = State, Event
 TRANSITIONS: Mapping[tuple[State, Event], State] = MappingProxyType(
     {
         (_S.BLOCKED, _E.UNBLOCK): _S.AVAILABLE,
+        (_S.BLOCKED, _E.DEFER): _S.SCHEDULED,
         (_S.AVAILABLE, _E.SET_ASIDE): _S.BLOCKED,
         (_S.SCHEDULED, _E.DUE): _S.AVAILABLE,
         (_S.RETRYABLE, _E.DUE): _S.AVAILABLE,
@@ -66,6 +69,8 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = MappingProxyType(
         (_S.RUNNING, _E.CANCEL): _S.CANCELLED,
         **{(state, _E.CANCEL): _S.CANCELLED for state in _S if state in WAITING},
         **{(state, _E.RETRY): _S.AVAILABLE for state in _S if state in FINAL},
+        # A retry of a job whose inputs are not all final (again).
+        **{(state, _E.BLOCK): _S.BLOCKED for state in _S if state in FINAL},
         # A result held through an outage still lands on a job that was rescued and not claimed
         # again: its fence is unchanged, so the claim is still the last one (promise I3). It may have been
         # set aside meanwhile, as its task was paused.

@@ -85,7 +85,8 @@ class Hello(Struct, tag="hello", array_like=True, frozen=True):
 
 
 class ImportFailed(Struct, tag="importfailed", array_like=True, frozen=True):
-    """The app could not be imported; ``line`` says why, in the user's own frame."""
+    """The app could not be imported, or its lifespan not opened; ``line`` says why, in the user's own
+    frame."""
 
     line: str
 

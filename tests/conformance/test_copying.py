@@ -12,8 +12,9 @@ from sidework.ids import new_id
 from sidework.job import Copied, JobFilter
 from sidework.outcome import Failure, encode_failure
 from sidework.state import FINAL, State
+from sidework.store.copies import DUMP_BYTES
 from sidework.store.copying import BY, Moved, copy
-from sidework.store.protocol import DUMP_BYTES, Demand, Store
+from sidework.store.protocol import Demand, Store
 
 from .conftest import NOW, Bench, new, outcome
 

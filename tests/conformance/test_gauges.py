@@ -35,10 +35,10 @@ def test_jobs_are_told_by_queue_and_state(bench: Bench) -> None:
     bench.put(lane="a", runner="loop")
     bench.put(lane="a", priority=3)
     bench.put(lane="a", delay=5)
-    bench.put(lane="e", parents=(new().id,))
+    bench.put(lane="e", parents=(bench.put(lane="a", delay=9),))
     assert levels(bench) == {
         ("a", "available"): 2,
-        ("a", "scheduled"): 1,
+        ("a", "scheduled"): 2,
         ("b", "running"): 1,
         ("c", "discarded"): 1,
         ("d", "retryable"): 1,

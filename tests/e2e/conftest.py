@@ -17,7 +17,7 @@ from engines import ENGINES
 ON_EACH_ENGINE = {
     "test_api", "test_outcomes", "test_waiting", "test_deaths", "test_finishing", "test_partition",
     "test_telling",
-    "test_operations", "test_spans",
+    "test_operations", "test_spans", "test_widths",
 }  # fmt: skip
 """Files whose tests run on every engine. The others say little of one: ``test_copy`` has both in it,
 ``test_recorder`` and ``test_rough`` try the worker's own parts."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from commands import on_terminal
 from conftest import Place, until
 from e2e.conftest import loaded
 from sidework import (
@@ -186,3 +188,79 @@ def test_hooks_for_those_who_wait(telling: Any) -> None:
         assert set(asyncio.run(main())) == {slow, quick}
         with pytest.raises(JobFailed):
             telling.wrong.enqueue("nan").future().result(timeout=20)
+
+
+def test_the_events_of_an_app_are_those_of_its_jobs(telling: Any) -> None:
+    app = telling.app
+    with pytest.raises(BadValue, match="expected some of enqueued"):
+        app.events(kinds="begun")
+    with pytest.raises(BadValue, match="expected a datetime, or the position"):
+        app.events(since="yesterday")
+    old = telling.thread.enqueue(1)
+    with app.worker():
+        old.result(timeout=20)
+        began = old.info().inserted_at
+        job = telling.fails_once.enqueue()
+        job.result(timeout=20)
+
+        def first(count: int, **given: Any) -> list[Event]:
+            return list(itertools.islice(app.events(**given), count))
+
+        seen = first(8, since=began, task="fails_once")
+        assert told(seen) == told(list(job.events()))
+        finals = first(2, since=began, kinds="final")
+        assert [one.id for one in finals] == [old.id, job.id]
+        assert first(1, since=finals[0].position, kinds=("final",))[0].id == job.id
+        assert first(3, since=seen[4].position, queue="default") == seen[5:]
+
+        async def live() -> list[str]:
+            stream = app.events(task=telling.thread.name).__aiter__()
+            task = asyncio.ensure_future(anext(stream))
+            await asyncio.sleep(0)
+            fresh = await telling.thread.aenqueue(1)
+            found = [await asyncio.wait_for(task, 20)]
+            while found[-1].kind != "final":
+                found.append(await asyncio.wait_for(anext(stream), 20))
+            await stream.aclose()
+            assert {one.id for one in found} == {fresh.id}
+            return [one.kind for one in found]
+
+        kinds = asyncio.run(live())
+        assert kinds[:2] == ["enqueued", "started"]
+        assert kinds[-1] == "final"
+
+
+def test_a_job_is_watched_from_the_command_line(place: Place) -> None:
+    place.write(
+        "shop.py",
+        """
+        import logging
+        from sidework import Sidework, emit, track
+        app = Sidework()
+        @app.task
+        def count(fails: bool = False) -> None:
+            for n in track(range(3), note="counting"):
+                logging.getLogger("shop").info("item \\x1b[1m%d", n)
+            emit({"n": n})
+            if fails:
+                raise ValueError("no\\nmore")
+        """,
+    )
+    done = place.sidework("run", "shop:count")
+    assert done.returncode == 0, done.stderr
+    bad = place.sidework("run", "shop:count", "true").stdout.strip()
+    place.worker("shop", "--children", "1")
+    watched = place.sidework("jobs", "watch", done.stdout.strip(), "--app", "shop")
+    assert watched.returncode == 0, watched.stderr
+    lines = [line.split(" ", 1)[1] for line in watched.stdout.splitlines()]
+    assert lines[0] == "enqueued"
+    assert "INFO shop: item \\x1b[1m2" in lines
+    assert lines[-3:-1] == ["progress 3 of 3  counting", 'value {"n": 2}']
+    assert lines[-1] == "completed"
+    code, shown = on_terminal(place, "jobs", "watch", done.stdout.strip(), "--app", "shop")
+    assert code == 0
+    assert "3 of 3  counting" in shown
+    failed = place.sidework("jobs", "watch", bad, "--app", "shop", "--json")
+    assert (failed.returncode, failed.stderr) == (1, f"sidework: job {bad} is discarded\n")
+    last = json.loads(failed.stdout.splitlines()[-1])
+    assert (last["kind"], last["error"]) == ("final", "ValueError: no")

@@ -19,10 +19,12 @@ from .drains import drains
 from .failing import failing_disk
 from .field import Figures
 from .finishing import ends_in_postgres_transactions, ends_in_transactions
+from .flooding import floods
 from .hostile import hostile_values
 from .hung import hung_jobs
 from .kills import killed_postgres_workers, killed_producers, killed_workers
 from .migrating import migrations_under_load
+from .narrow import narrow_queues
 from .outages import outages
 from .pinned import pinned_horizon
 from .poison import poison_jobs
@@ -100,6 +102,18 @@ ROWS: dict[int, tuple[Callable[[Path, int, int], Figures], int, int, str]] = {
     24: (conflicts, 400, 50_000, "50,000 jobs, 1 % of all statements: 0 surface"),
     25: (ticks, 2, 599, "all zones, 2020 to 2035, five schedulers: 0 double, 0 missed"),
     27: (hostile_values, 25, 2000, "2,000 examples: identical or a typed refusal, no process dies"),
+    28: (
+        floods,
+        4,
+        2000,
+        "2,000 jobs of 6,250 words: what is kept is bounded, memory and files flat",
+    ),
+    29: (
+        narrow_queues,
+        3,
+        500,
+        "500 kills: 0 over a limit, 0 places or keys lost, 0 of a key at once",
+    ),
     31: (forks, 20, 1000, "1,000 forks: 0 acknowledged lost, 0 corrupt"),
     32: (outages, 1, 20, "20 of 3 leases: 0 rescues of living workers, held results land"),
     34: (

@@ -54,6 +54,8 @@ class Asked:
 
 
 BY_KEY = {"jobs_pkey"}
+EDGES = {"edges_pkey", "edges_open", "edges_child"}
+WAITED = {*BY_KEY, *EDGES}
 # An update writes a new version of the row and an entry into each index that the row is in (seven of
 # them, at most four levels deep).
 WRITES = 45
@@ -87,6 +89,33 @@ def asked(picks: dict[str, list[tuple[UUID, int]]]) -> dict[str, list[Asked]]:
     }  # fmt: skip
     turns = {"now": NOW, "limit": MANY, "since": EVER}
     return {
+        "block": [Asked({"id": ids("available"), "pending": 1}, BY_KEY, WRITES)],
+        "calls": [Asked({"id": ids("completed")}, {*WAITED, "attempts_pkey"}, 20)],
+        "edges": [Asked({"id": ids("completed")}, WAITED, 10)],
+        "edges_ended": [Asked({"parent": ids("completed"), "limit": MANY}, WAITED, 10)],
+        "edges_open": [
+            Asked(
+                {"parent": UUID(int=0), "child": UUID(int=0), "limit": MANY},
+                {*WAITED, "queues_pkey"}, 10,
+            )
+        ],
+        "inputs": [
+            Asked({"child": ids("completed"), "most": 10**6}, {*WAITED, "attempts_pkey"}, 15)
+        ],
+        "insert_edges": [
+            Asked(
+                {"parent": ids("running"), "child": ids("running"), "policy": ["call"] * count,
+                 "done": [False] * count},
+                {"edges_pkey"}, 20,
+            )
+        ],
+        "needed": [Asked({"id": final}, WAITED)],
+        "parents": [Asked({"id": ids("completed")}, BY_KEY, 10)],
+        "reopen_inputs": [Asked({"id": final}, WAITED)],
+        "reopen_outputs": [Asked({"id": final}, WAITED)],
+        "resolve": [
+            Asked({"parent": ids("completed"), "child": ids("running"), "now": NOW}, WAITED, WRITES)
+        ],
         "aside": [Asked({}, {"jobs_aside", "paused_tasks_pkey"})],
         "beat": [Asked({"worker": 7, "now": None}, {"workers_pkey"})],
         "bring_back": [
@@ -99,12 +128,12 @@ def asked(picks: dict[str, list[tuple[UUID, int]]]) -> dict[str, list[Asked]]:
             Asked({**claim, **whole}, of_claim, WRITES),
             Asked({**claim, **middle}, of_claim, WRITES),
         ],
-        "complete": [Asked({**claims, "result": [b"r"] * count, "now": NOW}, BY_KEY, WRITES)],
-        "delete": [Asked({"id": final}, {*BY_KEY, "attempts_pkey"}, 10)],
+        "complete": [Asked({**claims, "result": [b"r"] * count, "now": NOW}, WAITED, WRITES)],
+        "delete": [Asked({"id": final}, {*WAITED, "attempts_pkey"}, 10)],
         "disown": [
             Asked(
                 {"id": ids("available"), "fence": fences("available"), "note": "n", "now": NOW},
-                BY_KEY, WRITES,
+                WAITED, WRITES,
             )
         ],
         "ended": [Asked({"since": 5, "most": MANY}, {"jobs_final"}, 3, 600, sorts=True)],
@@ -137,7 +166,7 @@ def asked(picks: dict[str, list[tuple[UUID, int]]]) -> dict[str, list[Asked]]:
         "prune_age": [
             Asked(
                 {"state": "completed", "before": NOW, "limit": MANY},
-                {"jobs_final", *BY_KEY, "attempts_pkey"}, 30,
+                {"jobs_final", *WAITED, "attempts_pkey"}, 40,
             )
         ],
         # It reads as many entries as are kept, once for each prune; and their rows, as long as no vacuum
@@ -161,14 +190,14 @@ def asked(picks: dict[str, list[tuple[UUID, int]]]) -> dict[str, list[Asked]]:
                 {*BY_KEY, "jobs_unique"}, 10,
             )
         ],
-        "settle": [Asked(ends, BY_KEY, WRITES)],
+        "settle": [Asked(ends, WAITED, WRITES)],
         "standing": [
             Asked({"queues": 50, "most": MANY, "others": "(others)"}, {"jobs_available"}, 3, 150,
-                  sorts=True)
+                   sorts=True)
         ],
         "standing_else": [
             Asked({"most": MANY}, {"jobs_due", "jobs_running", "jobs_final", "jobs_blocked"}, 3, 600,
-                  sorts=True)
+                   sorts=True)
         ],
         "strangers": [Asked({}, {"jobs_running", "workers_pkey"}, 10)],
     }  # fmt: skip
@@ -207,6 +236,16 @@ FROM generate_series(1, {count}) AS i
 """
 
 
+_TIE = """
+INSERT INTO sidework.edges (parent, child, policy, done)
+SELECT before, id, 'cancel', number > 100
+FROM (SELECT id, lag(id) OVER (ORDER BY id) AS before, row_number() OVER (ORDER BY id) AS number
+      FROM sidework.jobs) AS job
+WHERE number % 5 = 0
+"""
+"""Every fifth job waits for the one before it, and most have been released."""
+
+
 def fill(
     connection: psycopg.Connection[Any],
     state: str,
@@ -237,7 +276,7 @@ def tables(request: pytest.FixtureRequest, postgres: Running) -> Iterator[str]:
     store.close()
     with psycopg.connect(url, autocommit=True) as made:
         # Nothing tidies up, or counts, behind the test's back.
-        for table in ("jobs", "attempts", "workers"):
+        for table in ("jobs", "attempts", "edges", "workers"):
             made.execute(f"ALTER TABLE sidework.{table} SET (autovacuum_enabled = off)")
         made.execute(
             "INSERT INTO sidework.workers (id, host, pid, lease, beat_at, started_at, queues)"
@@ -250,6 +289,7 @@ def tables(request: pytest.FixtureRequest, postgres: Running) -> Iterator[str]:
                 # the first as well.
                 for state in ("scheduled", "available", "running", "completed"):
                     made.execute("UPDATE sidework.jobs SET state = %s, worker = 7", (state,))
+            made.execute(_TIE)
             fill(made, "available", AVAILABLE)
             fill(made, "scheduled", OTHERS)
             fill(made, "running", OTHERS, 1, worker="7")

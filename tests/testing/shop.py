@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
-from sidework import Discard, Retry, Sidework, Snooze, current_job
+from sidework import Discard, Retry, Sidework, Snooze, current_job, emit, track
 
 app = Sidework("shop.db")
+nights = Sidework("nights.db")
 seen: list[str] = []
 
 
@@ -61,6 +63,19 @@ def ends(how: str) -> int:
     if how == "interrupt":
         raise KeyboardInterrupt
     return job.attempt
+
+
+@app.task
+def tells(count: int) -> None:
+    for number in track(range(count)):
+        emit(number)
+    logging.getLogger("shop").warning("all told")
+
+
+@nights.periodic("0 3 * * *", tz="Europe/Berlin")
+@nights.task
+def nightly() -> None:
+    seen.append("nightly")
 
 
 @app.task

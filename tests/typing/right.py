@@ -1,9 +1,9 @@
 """Users' code that type checkers must accept, and what they must find its types to be."""
 
-from collections.abc import Coroutine
-from typing import Any, assert_type
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from typing import Annotated, Any, assert_type
 
-from sidework import JobHandle, Sidework, State
+from sidework import JobHandle, Resource, Sidework, State, injected
 from sidework.tasks.task import Bound
 
 app = Sidework()
@@ -34,6 +34,24 @@ assert_type(add.bind(1, 2), Bound[int])
 assert_type(add.options(delay="5m", priority=3).enqueue(1), JobHandle[int])
 assert_type(app.enqueue_many(add.bind(n) for n in range(3)), int)
 assert_type(add.enqueue(1).state, State)
+
+
+@app.lifespan
+async def connected() -> AsyncIterator[None]:
+    yield
+
+
+def get_file() -> Iterator[bytes]:
+    yield b""
+
+
+@app.task
+def given(n: int, file: Annotated[bytes, Resource(get_file)] = injected) -> bytes:
+    return file[:n]
+
+
+assert_type(given.enqueue(1), JobHandle[bytes])  # what is injected may be left out
+assert_type(given(1, b"mine"), bytes)
 
 
 async def main() -> None:

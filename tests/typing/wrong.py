@@ -1,6 +1,8 @@
 """Users' code that type checkers must refuse: on each marked line, and on no other."""
 
-from sidework import JobHandle, Sidework
+from typing import Annotated
+
+from sidework import JobHandle, Resource, Sidework, injected
 
 app = Sidework()
 
@@ -19,6 +21,12 @@ def other(a: int) -> str:
 def third() -> None: ...
 
 
+@app.task
+def given(n: int, text: Annotated[str, Resource(str)] = injected) -> None: ...
+
+
+given.enqueue("1")  # wrong
+given(1, 2)  # wrong
 add.enqueue("1")  # wrong
 add.enqueue(1, 2, 3)  # wrong
 add.enqueue(1, c=2)  # wrong

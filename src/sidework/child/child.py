@@ -10,13 +10,25 @@ from collections.abc import Callable
 from ..crashpoint import reach
 from ..retry import delay_seconds
 from ..tasks.registry import AppLike
-from ..wire import Cancel, Done, HandedBack, Hello, Run, Stop, TakeBack, TaskInfo, ToChild
+from ..wire import (
+    Cancel,
+    Done,
+    HandedBack,
+    Hello,
+    ImportFailed,
+    Run,
+    Stop,
+    TakeBack,
+    TaskInfo,
+    ToChild,
+)
 from .capture import Capture
 from .executor import Attempt, attempt_of
 from .link import Link
 from .loop import Loop
 from .notebook import Notebook
 from .reader import Reader
+from .resources import CannotStart, Resources
 from .threads import Threads
 from .watchdog import Watchdog
 
@@ -47,6 +59,20 @@ class Child:
 
     async def serve(self) -> None:
         """Run until the end; on return nothing of it runs any more."""
+        here = asyncio.get_running_loop()
+        resources = Resources(
+            lambda coroutine: asyncio.run_coroutine_threadsafe(coroutine, here).result()
+        )
+        try:
+            await resources.abegin(self._app.registry)
+        except CannotStart as why:
+            self._link.send(ImportFailed(str(why)))
+        else:
+            await self._work(resources)
+        await resources.close()
+        self._link.close()
+
+    async def _work(self, resources: Resources) -> None:
         own = self._own_process
         book = Notebook(self._link)
         loop = Loop(self._concurrency, self._link, book, own_process=own)
@@ -63,7 +89,7 @@ class Child:
             loop.loop.call_soon_threadsafe(ended.set)
 
         def hear(message: ToChild) -> None:
-            self._hear(message, loop, threads, ended)
+            self._hear(message, loop, threads, resources, ended)
 
         Reader(self._link, hear, gone).start()
         self._link.send(hello(self._app))
@@ -73,12 +99,18 @@ class Child:
         watchdog.close()
         captured.close()
         book.close()
-        self._link.close()
 
-    def _hear(self, message: ToChild, loop: Loop, threads: Threads, ended: asyncio.Event) -> None:
+    def _hear(
+        self,
+        message: ToChild,
+        loop: Loop,
+        threads: Threads,
+        resources: Resources,
+        ended: asyncio.Event,
+    ) -> None:
         if isinstance(message, Run):
             reach("child: jobs received")
-            self._accept(message, loop, threads)
+            self._accept(message, loop, threads, resources)
         elif isinstance(message, Cancel):
             for seq in message.seqs:
                 loop.loop.call_soon_threadsafe(loop.cancel, seq, message.why)
@@ -88,10 +120,10 @@ class Child:
         elif isinstance(message, Stop):
             loop.loop.call_soon_threadsafe(ended.set)
 
-    def _accept(self, message: Run, loop: Loop, threads: Threads) -> None:
+    def _accept(self, message: Run, loop: Loop, threads: Threads, resources: Resources) -> None:
         for_loop: list[tuple[int, Attempt]] = []
         for seq, job in zip(message.seqs, message.jobs, strict=True):
-            attempt = attempt_of(job, self._app.registry)
+            attempt = attempt_of(job, self._app.registry, resources)
             if not isinstance(attempt, Attempt):
                 self._link.send(Done([seq], [attempt]))
             elif attempt.task.is_coroutine:

@@ -13,8 +13,9 @@ from typing import Any
 from ..clock import monotonic
 from ..codec import encode
 from ..duration import seconds
-from ..errors import BadValue, NotCommitted
+from ..errors import BadValue, NotCommitted, NotOpened
 from ..ids import id_text
+from ..inputs import InputsNotReady
 from ..job import Claimed
 from ..outcome import (
     Discard,
@@ -31,10 +32,14 @@ from ..tasks.context import RunningJob, Stopped, reset_current, set_current
 from ..tasks.registry import Registry
 from ..tasks.signals import Signal, SignalKind
 from ..tasks.task import Task
+from .resources import Resources
 
 UNKNOWN_TASK_WAIT = 5_000
 """Milliseconds until a job whose task this program does not know is offered again: long enough not
 to spin, short enough for a rolling deploy."""
+
+INPUT_WAIT = 1.0
+"""Seconds until a job is offered again one of whose inputs was retried and runs."""
 
 _NOTE_CAP = 300
 _ROLLED_BACK = (
@@ -54,9 +59,10 @@ class Lost(BaseException):
 class Attempt:
     """One execution of a claimed job."""
 
-    def __init__(self, job: Claimed, task: Task[Any, Any, Any]) -> None:
+    def __init__(self, job: Claimed, task: Task[Any, Any, Any], resources: Resources) -> None:
         self.job = job
         self.task = task
+        self._resources = resources
         self.timeout = job.timeout / 1000 if job.timeout is not None else task.task_options.timeout
         self.running = RunningJob(job, task)
         self.alone = False  # whether nothing else runs in this process
@@ -67,16 +73,16 @@ class Attempt:
         """Run a plain function here; total."""
         token = self._begin()
         try:
-            args, kwargs = self.task.signature.unbind(self.job.args)
+            args, kwargs = self.task.signature.unbind(self.job.args, self.job.inputs)
         except Exception as error:  # noqa: BLE001 - decoding calls foreign code (hooks, models)
             reset_current(token)
             return self._told(self._unfit(error))
         try:
             if self.task.around.attempts:
                 with self.task.around.running(self.running) as around:
-                    value = around.returned(self.task.function(*args, **kwargs))
+                    value = around.returned(self._called(args, kwargs))
             else:
-                value = self.task.function(*args, **kwargs)
+                value = self._called(args, kwargs)
             return self._told(self._completed(value))
         except BaseException as error:  # noqa: BLE001 - whatever user code raises becomes a value
             return self._told(self.failed(error))
@@ -87,7 +93,7 @@ class Attempt:
         """Run a coroutine function on this loop, cancelled at its deadline; total."""
         token = self._begin()
         try:
-            args, kwargs = self.task.signature.unbind(self.job.args)
+            args, kwargs = self.task.signature.unbind(self.job.args, self.job.inputs)
         except Exception as error:  # noqa: BLE001 - decoding calls foreign code (hooks, models)
             reset_current(token)
             return self._told(self._unfit(error))
@@ -95,7 +101,7 @@ class Attempt:
             if self.task.around.attempts:
                 with self.task.around.running(self.running) as around:
                     value = around.returned(await self._in_time(args, kwargs))
-            elif self.timeout is None:
+            elif self.timeout is None and not self.task.signature.injected:
                 value = await self.task.function(*args, **kwargs)
             else:
                 value = await self._in_time(args, kwargs)
@@ -108,10 +114,15 @@ class Attempt:
         finally:
             reset_current(token)
 
+    def _called(self, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        if wanted := self.task.signature.injected:
+            kwargs.update(self._resources.values(wanted))
+        return self.task.function(*args, **kwargs)
+
     async def _in_time(self, args: list[Any], kwargs: dict[str, Any]) -> Any:
-        if self.timeout is None:
-            return await self.task.function(*args, **kwargs)
         async with asyncio.timeout(self.timeout):
+            if wanted := self.task.signature.injected:
+                kwargs.update(await self._resources.avalues(wanted))
             return await self.task.function(*args, **kwargs)
 
     def stop(self, why: str) -> None:
@@ -155,6 +166,8 @@ class Attempt:
 
     def _unfit(self, error: Exception) -> Outcome:
         """Arguments or result that no further attempt can make fit."""
+        if isinstance(error, InputsNotReady):
+            return self._ended("snoozed", None, INPUT_WAIT, note=str(error))
         return self._ended("discarded", error)
 
     def failed(self, error: BaseException) -> Outcome:
@@ -186,6 +199,8 @@ class Attempt:
         if self.stopped_why == "partition":
             # Whatever a job raises that was told to stop: it did not fail by itself.
             return self._stopped(error, self.stopped_why)
+        if isinstance(error, NotOpened):
+            return self._retried(error, None)
         if isinstance(error, options.discard_on) or not isinstance(error, options.retry_on):
             return self._ended("discarded", error)
         return self._retried(error, None)
@@ -249,7 +264,7 @@ def _cancelled_from_outside() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def attempt_of(job: Claimed, registry: Registry) -> Attempt | Outcome:
+def attempt_of(job: Claimed, registry: Registry, resources: Resources) -> Attempt | Outcome:
     """The attempt for a claimed job; an ``Outcome`` at once when its task is not known here."""
     task = registry.find(job.task)
     if task is None:
@@ -257,4 +272,4 @@ def attempt_of(job: Claimed, registry: Registry) -> Attempt | Outcome:
         return Outcome(
             job.id, job.fence, job.attempt, "snoozed", None, UNKNOWN_TASK_WAIT, None, note
         )
-    return Attempt(job, task)
+    return Attempt(job, task, resources)

@@ -7,7 +7,6 @@ whose GIL is held, is killed by the worker, and only it.
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import os
 import queue
@@ -19,13 +18,26 @@ from ..job import Claimed
 from ..outcome import Outcome
 from ..tasks.context import Stopped
 from ..tasks.registry import AppLike
-from ..wire import Cancel, Done, HandedBack, Parked, Run, Started, Stop, TakeBack, ToChild
+from ..wire import (
+    Cancel,
+    Done,
+    HandedBack,
+    ImportFailed,
+    Parked,
+    Run,
+    Started,
+    Stop,
+    TakeBack,
+    ToChild,
+)
 from .capture import Capture
 from .child import hello
 from .executor import Attempt, attempt_of
 from .link import Link
 from .notebook import Notebook
 from .reader import Reader
+from .resources import CannotStart, Resources
+from .solo_loop import SoloLoop
 
 
 class Solo:
@@ -40,9 +52,22 @@ class Solo:
         self._current = -1
         self._attempt: Attempt | None = None
         self._pid = os.getpid()
+        self._loop = SoloLoop(lambda: self._resources.tasks)
+        self._resources = Resources(self._loop.run)
 
     def serve(self) -> None:
         """Run jobs until told to stop."""
+        try:
+            self._resources.begin(self._app.registry)
+        except CannotStart as why:
+            self._link.send(ImportFailed(str(why)))
+        else:
+            self._work()
+        self._loop.run(self._resources.close())
+        self._loop.close()
+        self._link.close()
+
+    def _work(self) -> None:
         signal.signal(signal.SIGTERM, self._terminated)
         Capture(own_process=True)
         Reader(self._link, self._hear, gone=lambda: os._exit(1)).start()
@@ -50,7 +75,6 @@ class Solo:
         while True:
             item = self._jobs.get()
             if item is None:
-                self._link.close()
                 return
             seq, job = item
             if self._why.pop(seq, None) is not None:
@@ -59,7 +83,7 @@ class Solo:
                 self._link.send(Done([seq], [self._run(seq, job)]))
 
     def _run(self, seq: int, job: Claimed) -> Outcome:
-        attempt = attempt_of(job, self._app.registry)
+        attempt = attempt_of(job, self._app.registry, self._resources)
         if not isinstance(attempt, Attempt):
             return attempt
         attempt.alone = True
@@ -86,7 +110,8 @@ class Solo:
                 raise Stopped(self._why[seq])
             context = contextvars.copy_context()
             if attempt.task.is_coroutine:
-                return context.run(asyncio.run, attempt.run_coroutine())
+                outcome: Outcome = self._loop.run(attempt.run_coroutine(), context)
+                return outcome
             return context.run(attempt.run)
         finally:
             self._current = -1

@@ -1,4 +1,5 @@
-"""``sidework jobs``: list and show; retry, cancel and delete are in ``bulk.py``."""
+"""``sidework jobs``: list and show; retry, cancel and delete are in ``bulk.py``, watch in
+``watching.py``."""
 
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ from .choosing import as_json, on_store
 from .filters import PAGE, filtered, pages
 from .showing import ago, attempt_json, job_json, roughly, show_json, stored_text
 from .table import STATE_COLOURS, Column, show_table
+from .watching import watch
 
 _COLUMNS = (
     Column("id"),
@@ -28,12 +30,12 @@ _COLUMNS = (
 )
 
 
-@click.group(short_help="List, show, retry, cancel and delete jobs.")
+@click.group(short_help="List, show, watch, retry, cancel and delete jobs.")
 def jobs() -> None:
-    """List, show, retry, cancel and delete jobs."""
+    """List, show, watch, retry, cancel and delete jobs."""
 
 
-for _command in (bulk.retry, bulk.cancel, bulk.delete):
+for _command in (watch, bulk.retry, bulk.cancel, bulk.delete):
     jobs.add_command(_command)
 
 

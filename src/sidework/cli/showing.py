@@ -8,9 +8,12 @@ from typing import Any
 
 import click
 
+from .. import inputs
 from ..clock import now_ms, to_datetime
+from ..codec import FORMAT_JSON
 from ..duration import text_of
 from ..ids import id_text
+from ..inputs import FORMAT_INPUTS, takes_inputs
 from ..job import AttemptRow, JobRow
 from ..outcome import decode_failure
 from ..store.protocol import Finding
@@ -118,7 +121,7 @@ def attempt_json(row: AttemptRow) -> dict[str, Any]:
 def stored_text(raw: bytes) -> str:
     """What was stored, as JSON in one line; of a format unknown here, only the length."""
     told = stored(raw)
-    unknown = raw[:1] != b"\x01"
+    unknown = raw[:1] not in (FORMAT_JSON, FORMAT_INPUTS)
     return str(told) if unknown else json.dumps(told, ensure_ascii=False)
 
 
@@ -127,6 +130,8 @@ def stored(raw: bytes | None) -> Any:
     if raw is None:
         return None
     try:
-        return json.loads(raw[1:]) if raw[:1] == b"\x01" else f"({len(raw)} bytes)"
+        if takes_inputs(raw):
+            return json.loads(inputs.shown(raw))
+        return json.loads(raw[1:]) if raw[:1] == FORMAT_JSON else f"({len(raw)} bytes)"
     except ValueError:
         return f"({len(raw)} bytes)"

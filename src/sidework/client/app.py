@@ -15,6 +15,7 @@ from ..errors import BadValue
 from ..forking import forgets
 from ..job import (
     OnCrash,
+    OnInputFailure,
     OnPartition,
     Runner,
     UniqueUntil,
@@ -24,6 +25,7 @@ from ..retry import Backoff
 from ..store.opening import absolute, open_store
 from ..store.protocol import RETENTION
 from ..tasks.declaring import Clock, PeriodicOptions
+from ..tasks.following import Callee
 from ..tasks.middleware import Around, Middleware
 from ..tasks.naming import module_name
 from ..tasks.registry import AppLike, Registry
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Span = TypeVar("Span", bound=Callable[[], Any])
 T = TypeVar("T")
 
 
@@ -154,6 +157,10 @@ class Sidework(Asking, AppLike):
         on_crash: OnCrash = "rescue",
         on_partition: OnPartition = "run",
         runner: Runner | None = None,
+        on_input_failure: OnInputFailure = "cancel",
+        on_success: Callee | None = None,
+        on_failure: Callee | None = None,
+        on_final: Callee | None = None,
         unique: UniqueBy = False,
         unique_until: UniqueUntil | None = None,
     ) -> TaskDecorator: ...
@@ -168,6 +175,9 @@ class Sidework(Asking, AppLike):
         ``on_partition``: ``"stop"`` ends an attempt whose worker is cut off from the store before
         another may run its job; a thread is only told (``current_job().should_stop``).
         ``runner``: ``"loop"``, ``"thread"`` or ``"process"`` (a process of its own per running job).
+        ``on_input_failure``: a job one of whose inputs did not complete is cancelled too, or with
+        ``"continue"`` given an ``InputFailed``. ``on_success``, ``on_failure``, ``on_final``: tasks that
+        are enqueued when a job ends, with its result, a ``JobFailure`` or a ``JobEnd``.
         ``unique``: what makes a job the only one: a parameter's name, several, a function of the arguments,
         or True for all. While one is there, enqueue gives its handle (``handle.existing``).
         ``unique_until``: ``"final"`` (the default), or ``"started"``: another may be enqueued from then on.
@@ -216,6 +226,13 @@ class Sidework(Asking, AppLike):
     ) -> None:
         """Store values of an own type as ``encode(value)``, read back by ``decode(stored)``."""
         self.hooks.register(kind, encode, decode)
+
+    def lifespan(self, function: Span) -> Span:
+        """Declare what is open while jobs run: a generator function with one ``yield``, or a context
+        manager of ``contextlib``, sync or async, without arguments. Each child of a worker enters it once
+        before its first job and leaves it when it drains. Several are entered in this order."""
+        self.registry.add_lifespan(function)
+        return function
 
     def use(self, middleware: Middleware) -> None:
         """Put a ``Middleware`` around handing over and around attempts: the first one used is outermost."""

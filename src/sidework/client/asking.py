@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from ..errors import BadValue, JobNotFound
-from ..handle import JobHandle
+from ..handle import Events, JobHandle
 from ..ids import id_text, parse_id
 from ..info import JobInfo
 from ..job import JobFilter
@@ -19,6 +20,7 @@ from .switches import Switches
 if TYPE_CHECKING:
     from .app import Sidework
     from .periodics import PeriodicEntry
+    from .workflow import Workflow
 
 _PAGE = 200
 
@@ -37,6 +39,13 @@ class Asking(Switches):
             raise JobNotFound(f"there is no job {id_text(raw)} in {shown(self.url)}")
         task = self.registry.find(row.task)
         return Handle(cast("Sidework", self), raw, Any if task is None else task.signature.returns)
+
+    def workflow(self, job_id: str | UUID) -> Workflow:
+        """The whole that a job is part of: whom it waits for, who waits for it, and so on. ``JobNotFound``
+        when there is no such job."""
+        from .workflow import Workflow
+
+        return Workflow(self, parse_id(self.job(job_id).id))
 
     def jobs(
         self,
@@ -60,6 +69,22 @@ class Asking(Switches):
             if len(page) < _PAGE:
                 return
             before = page[-1].id
+
+    def events(
+        self,
+        *,
+        task: str | Iterable[str] = (),
+        queue: str | Iterable[str] = (),
+        kinds: str | Iterable[str] = (),
+        since: datetime | str | None = None,
+    ) -> Events:
+        """What happens to the jobs that fit, from now on or ``since`` a moment, or behind the ``position`` of
+        such an event: for ``for`` and ``async for``, without an end. Of each job in order."""
+        from .feed import AppEvents
+
+        return AppEvents(
+            cast("Sidework", self), several(task), several(queue), several(kinds), since
+        )
 
     def periodics(self) -> list[PeriodicEntry]:
         """What the clock enqueues, as it stands in the store, by name; workers put it there."""

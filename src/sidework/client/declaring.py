@@ -22,6 +22,10 @@ TASK_DEFAULTS: dict[str, Any] = {
     "on_crash": "rescue",
     "on_partition": "run",
     "runner": None,
+    "on_input_failure": "cancel",
+    "on_success": None,
+    "on_failure": None,
+    "on_final": None,
     "unique": False,
     "unique_until": None,
 }

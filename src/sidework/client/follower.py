@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ..errors import JobNotFound, PositionPruned
 from ..event import BEFORE, Event, Place, place_of, place_text
@@ -18,7 +18,7 @@ from ..url import shown
 from .story import events_of
 
 if TYPE_CHECKING:
-    from .app import Sidework
+    from ..store.protocol import Store
     from .waiter import Waiter
 
 MOST_AHEAD = 1_000
@@ -76,6 +76,15 @@ class Follower:
         return taken
 
 
+class Source(Protocol):
+    """Where events are read, and who waits for them: an app, or a command with a store alone."""
+
+    @property
+    def store(self) -> Store: ...
+    @property
+    def waiter(self) -> Waiter: ...
+
+
 class JobEvents:
     """A job's events, for ``for`` and ``async for``: what has happened, then what happens, until it is final.
 
@@ -83,8 +92,8 @@ class JobEvents:
     ``PositionPruned`` when what stood behind ``after`` is not all kept any more.
     """
 
-    def __init__(self, app: Sidework, job_id: bytes, after: str | None) -> None:
-        self._app = app
+    def __init__(self, source: Source, job_id: bytes, after: str | None) -> None:
+        self._source = source
         self._id = job_id
         self._after = BEFORE if after is None else place_of(after)
 
@@ -92,7 +101,7 @@ class JobEvents:
         self._begin()
         self._check()
         came = threading.Event()
-        waiter = self._app.waiter  # this one to the end, as for a result
+        waiter = self._source.waiter  # this one to the end, as for a result
         follower = Follower(self._id, self._after, came.set)
         waiter.follow(follower)
         try:
@@ -121,7 +130,7 @@ class JobEvents:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(came.set)
 
-        waiter = self._app.waiter
+        waiter = self._source.waiter
         follower = Follower(self._id, self._after, news)
         waiter.follow(follower)
         try:
@@ -140,12 +149,14 @@ class JobEvents:
 
     def _begin(self) -> None:
         refuse_at_import("follows a job")
-        self._app.store.outside()
+        self._source.store.outside()
 
     def _taken(self, waiter: Waiter, follower: Follower) -> list[Event]:
         events = follower.take()
         if follower.gone and not events:
-            raise JobNotFound(f"there is no job {id_text(self._id)} in {shown(self._app.url)}")
+            raise JobNotFound(
+                f"there is no job {id_text(self._id)} in {shown(self._source.store.url)}"
+            )
         if follower.behind:
             follower.behind = False
             waiter.look_again(follower)
@@ -154,7 +165,7 @@ class JobEvents:
     def _check(self) -> None:
         if self._after == BEFORE:
             return
-        cut = self._app.store.journal.cut(self._id)
+        cut = self._source.store.journal.cut(self._id)
         if cut is not None and self._after < cut:
             raise PositionPruned(
                 f"after={place_text(self._after)!r}: of job {id_text(self._id)} not all is kept that came "

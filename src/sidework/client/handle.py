@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from ..clock import monotonic
 from ..codec import decode
@@ -15,6 +15,7 @@ from ..ids import id_text
 from ..info import AttemptInfo, JobInfo
 from ..job import JobRow
 from ..outcome import decode_failure
+from ..outputs import Output
 from ..state import State
 from ..tasks.context import stop_if_asked, waiting
 from ..tasks.importing import refuse_at_import
@@ -46,6 +47,11 @@ class Handle(Generic[R]):
     def id(self) -> str:
         """The job's id, a UUID as text."""
         return id_text(self.raw)
+
+    @property
+    def output(self) -> R:
+        """Stands for the result among the arguments of other jobs, which wait for it."""
+        return cast(R, Output(self.raw, self._app.url))
 
     def __repr__(self) -> str:
         return f"<job {self.id}>"
@@ -130,7 +136,9 @@ class Handle(Generic[R]):
 
     def _when_final(self, function: Callable[[Future[JobRow | None]], None]) -> None:
         caller = self._app.caller
-        self.register()[1].add_done_callback(lambda row: caller.call(lambda: function(row)))
+        self.register(blocks=False)[1].add_done_callback(
+            lambda row: caller.call(lambda: function(row))
+        )
 
     def cancel(self) -> bool:
         """Cancel the job, or ask it when it runs; False when it was final."""
@@ -176,11 +184,11 @@ class Handle(Generic[R]):
             waiter.forget(self.raw, future)
         return self.there(row)
 
-    def register(self) -> tuple[Waiter, Future[JobRow | None]]:
+    def register(self, *, blocks: bool = True) -> tuple[Waiter, Future[JobRow | None]]:
         """A future of its row once it is final, and who waits: the same to the end, for another look would
         reopen a closed app."""
         waiter = self._app.waiter
-        return waiter, waiter.register(self.raw)
+        return waiter, waiter.register(self.raw, blocks=blocks)
 
     def there(self, row: JobRow | None) -> JobRow:
         """The row; ``JobNotFound`` when there is none."""

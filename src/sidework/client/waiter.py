@@ -55,8 +55,9 @@ class Waiter:
         self._away_since: float | None = None
         forgets(self)
 
-    def register(self, job_id: bytes) -> Waited:
-        """A future of the job's row once it is final; ``None`` when there is no such job."""
+    def register(self, job_id: bytes, *, blocks: bool = True) -> Waited:
+        """A future of the job's row once it is final; ``None`` when there is no such job. ``blocks``: whoever
+        asks does nothing else until then, which is refused in a test (``testing``)."""
         future: Waited = Future()
         with self._lock:
             if self._closed:

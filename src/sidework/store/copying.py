@@ -9,7 +9,8 @@ No job may run in both, wherever this is stopped, so each step is stored before 
 3. Every job is read back and compared, and what still waits in the source is cancelled there. A
    pause alone would not do: run again a month later, this would bring back jobs that have run in the
    target and were pruned there.
-4. Periodics go over with their next ticks, and are paused in the source; the queues of the target are opened. Those of the source stay closed.
+4. Periodics go over with their next ticks, and are paused in the source; the queues of the target are
+   opened. Those of the source stay closed.
 
 Run again, it goes on where it was: what is there is compared and passed over, what came since follows.
 Chores are not copied: they say when a store was last tidied, and the other one is tidied by its own.

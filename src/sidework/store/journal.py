@@ -6,7 +6,7 @@ number: of a claim's notes from 1, of its end ``END``, of a settlement 0 (``stor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -46,10 +46,33 @@ class Chapter(Struct, frozen=True):
     notes: tuple[NoteRow, ...]
 
 
+class Moved(Struct, frozen=True):
+    """Which jobs have moved, and when, oldest first; ``upto``: all up to this moment are among them, ``None``
+    when all are."""
+
+    jobs: list[tuple[bytes, Millis]]
+    upto: Millis | None
+
+
+def moved(sources: Iterable[list[tuple[bytes, Millis]]], limit: int) -> Moved:
+    """What several sources say, each oldest first and cut at ``limit``, as far as all of them say it."""
+    found = list(sources)
+    upto = min((rows[-1][1] for rows in found if len(rows) >= limit), default=None)
+    jobs = {row for rows in found for row in rows if upto is None or row[1] <= upto}
+    return Moved(sorted(jobs, key=lambda row: (row[1], row[0])), upto)
+
+
+def first_id(since: Millis) -> bytes:
+    """Below every id that was made since a moment (UUIDv7: it begins with its milliseconds)."""
+    return max(0, since).to_bytes(6, "big") + bytes(10)
+
+
 class Journal(Protocol):
     """``read`` gives a chapter for each job, ``None`` for one that is not there: nothing in it is newer than
-    its state. ``progress`` is the newest of each job, ``cut`` the place up to which its notes may be gone."""
+    its state. ``progress`` is the newest of each job, ``cut`` the place up to which its notes may be gone.
+    ``moved``: which jobs were made, begun, settled or heard of since a moment."""
 
     def read(self, since: Sequence[Since]) -> list[Chapter | None]: ...
     def progress(self, ids: Sequence[bytes]) -> list[NoteRow | None]: ...
     def cut(self, job_id: bytes) -> tuple[int, int] | None: ...
+    def moved(self, since: Millis, limit: int) -> Moved: ...

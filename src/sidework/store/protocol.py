@@ -33,6 +33,7 @@ from ..job import (
 from ..note import Notes
 from ..outcome import Outcome
 from .copies import Copies
+from .flows import Flows
 from .gauges import Gauges
 from .journal import Journal
 from .limits import Limits
@@ -218,6 +219,8 @@ class Store(Jobs, Transactions, Claims, Workers, Queues, Chores, Bells, Upkeep, 
 
     @property
     def url(self) -> str: ...
+    @property
+    def flows(self) -> Flows: ...
     @property
     def copies(self) -> Copies: ...
     @property

@@ -165,12 +165,12 @@ def _import(module: str, spec: str) -> Any:
             raise AppNotFound(
                 f"{spec}: there is no module {module!r} here or among the installed packages"
             ) from None
-        raise AppNotFound(f"{spec}: {_told(missing)}") from missing
+        raise AppNotFound(f"{spec}: {told(missing)}") from missing
     except (Exception, SystemExit) as error:
-        raise AppNotFound(f"{spec}: {_told(error)}") from error
+        raise AppNotFound(f"{spec}: {told(error)}") from error
 
 
-def _told(error: BaseException) -> str:
+def told(error: BaseException) -> str:
     """The error in one line, with the last frame that is the user's own."""
     frames = [
         frame

@@ -1,17 +1,20 @@
-"""The tasks of an app, by name, and what makes an object an app."""
+"""The tasks of an app, by name, its lifespans, and what makes an object an app."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeGuard
 
 from ..errors import BadTask, BadValue, TaskNotFound
 from ..periodic import Declaration, Periodic
 from .declaring import Clock, Ticking
+from .resources import name_of, without_arguments
 from .task import Task
 
 
 class Registry:
-    """Every task that the app's modules have declared, and what the clock enqueues of them."""
+    """Every task that the app's modules have declared, what the clock enqueues of them, and what is open
+    while they run."""
 
     def __init__(self) -> None:
         self._tasks: dict[str, Task[Any, Any, Any]] = {}
@@ -19,6 +22,8 @@ class Registry:
         """How many jobs of a queue run at a time, as declared (``app.queue``)."""
         self._ticking: dict[str, Ticking] = {}
         self._clocks: list[tuple[Any, Clock]] = []  # of functions that are no tasks yet
+        self.lifespans: list[Callable[[], Any]] = []
+        """Entered by each child in this order before its first job, left the other way round."""
 
     def add(self, task: Task[Any, Any, Any]) -> None:
         """Declare a task; ``BadTask`` when another function has its name."""
@@ -66,6 +71,11 @@ class Registry:
         for made in other._ticking.values():
             self._tick(made)
         self._clocks += other._clocks
+        self.lifespans += other.lifespans
+
+    def add_lifespan(self, function: Callable[[], Any]) -> None:
+        """Declare one; ``BadTask`` when it takes arguments."""
+        self.lifespans.append(without_arguments(function, f"lifespan {name_of(function)}"))
 
     def limit(self, queue: str, most: int) -> None:
         """Declare a limit; ``BadValue`` when another one was."""

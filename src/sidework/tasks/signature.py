@@ -2,14 +2,14 @@
 
 Arguments are stored by name as one JSON object. ``*args`` are stored under ``"*"``, ``**kwargs``
 under ``"**"``, which no parameter can be called. What the caller leaves out is not stored: the
-function's own default counts when it runs.
+function's own default counts when it runs. What is injected (``Resource``) is no argument at all.
 """
 
 from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -17,6 +17,10 @@ from msgspec.structs import astuple
 
 from ..codec import TypeHooks, decode, encode
 from ..errors import BadTask, BadValue
+from ..inputs import fill, placed, take_out, takes_inputs, with_inputs, without_failure
+from ..job import Input
+from ..outputs import Output, OutputFound
+from .resources import Resource, injected, resources_in
 
 _BY_POSITION = frozenset(
     {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
@@ -29,32 +33,51 @@ class Signature:
     def __init__(self, function: Callable[..., Any], name: str, hooks: TypeHooks) -> None:
         self._name = name
         self._hooks = hooks
-        self._signature = inspect.signature(function)
+        self._whole = self._signature = inspect.signature(function)
         self._function = function
-        parameters = self._signature.parameters.values()
-        # A call by position that gives every argument needs no binding: the names are these.
-        self._names = (
-            tuple(self._signature.parameters)
-            if all(about.kind in _BY_POSITION for about in parameters)
-            else None
-        )
+        # Seen without the annotations, which may not be readable yet: a plain call needs no more.
+        self._left_out = [
+            about.name for about in self._whole.parameters.values() if about.default is injected
+        ]
+        self._injected: dict[str, Resource] = {}
+        self._names: tuple[str, ...] | None = None
+        self._stored: list[str] = []
         self._kind: Any = None
         self._returns: Any = None
 
-    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-        """The call as stored bytes; ``TypeError`` as the plain call would, ``BadValue`` for values."""
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, Sequence[Output]]:
+        """The call as stored bytes, and the outputs in it; ``TypeError`` as the plain call would,
+        ``BadValue`` for values."""
+        self._struct()  # which parameters are injected is known from here on
         if self._names is not None and not kwargs and len(args) == len(self._names):
             named = dict(zip(self._names, args, strict=True))
         else:
             named = self._by_name(args, kwargs)
-        raw = encode(named, self._hooks, f"the arguments of {self._name}")
+        what = f"the arguments of {self._name}"
+        try:
+            raw = encode(named, self._hooks, what)
+        except OutputFound:
+            return self._bind_outputs(named, what)
+        self._check(raw)
+        return raw, ()
+
+    def _bind_outputs(self, named: dict[str, Any], what: str) -> tuple[bytes, Sequence[Output]]:
+        call, found = take_out(named)
+        raw = encode(call, self._hooks, what)  # refuses outputs in what is no list, tuple or dict
+        open_ = {path[0] for path, _ in found}
+        known = {name: value for name, value in named.items() if name not in open_}
+        self._check(encode(known, self._hooks, what))
+        return with_inputs(raw, found, what), [output for _, output in found]
+
+    def _check(self, raw: bytes) -> None:
         try:
             decode(raw, self._struct(), self._hooks)
         except (BadValue, ValueError, TypeError) as wrong:
             raise TypeError(f"{self._name}: {wrong}") from None
-        return raw
 
     def _by_name(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        if self._injected:
+            self._refuse_injected(args, kwargs)
         try:
             bound = self._signature.bind(*args, **kwargs)
         except TypeError as wrong:
@@ -74,15 +97,48 @@ class Signature:
                 named[parameter] = value
         return named
 
+    def _refuse_injected(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        by_position = [
+            name for name, about in self._whole.parameters.items() if about.kind in _BY_POSITION
+        ]
+        for name in (*by_position[: len(args)], *kwargs):
+            if name in self._injected:
+                raise TypeError(
+                    f"{self._name}: {name!r} is injected when the job runs "
+                    f"({self._injected[name]}): leave it out"
+                )
+
+    def check_given(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """``TypeError`` when a plain call leaves out what only a job is given."""
+        if not self._left_out:
+            return
+        given = self._whole.bind_partial(*args, **kwargs).arguments
+        for name in self._left_out:
+            if name not in given:
+                raise TypeError(
+                    f"{self._name}: {name!r} is injected in a job only: a plain call passes it"
+                )
+
+    @property
+    def injected(self) -> dict[str, Resource]:
+        """The parameters that a job is given, by name, and what they are given."""
+        self._struct()
+        return self._injected
+
     def arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """What each parameter gets by a call that ``bind`` takes, defaults too."""
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
         return bound.arguments
 
-    def unbind(self, raw: bytes) -> tuple[list[Any], dict[str, Any]]:
-        """The stored call as positional and keyword arguments, in the annotated types."""
-        values = astuple(decode(raw, self._struct(), self._hooks))
+    def unbind(self, raw: bytes, inputs: Sequence[Input] = ()) -> tuple[list[Any], dict[str, Any]]:
+        """The stored call as positional and keyword arguments, in the annotated types, with the results
+        of other jobs where it takes some."""
+        values = (
+            self._filled(raw, inputs)
+            if takes_inputs(raw)
+            else astuple(decode(raw, self._struct(), self._hooks))
+        )
         if self._names is not None and not any(value is msgspec.UNSET for value in values):
             return list(values), {}  # as most calls are: everything is there, all by position
         args: list[Any] = []
@@ -103,6 +159,38 @@ class Signature:
                 kwargs[parameter] = value
         return args, kwargs
 
+    def _filled(self, raw: bytes, inputs: Sequence[Input]) -> tuple[Any, ...]:
+        filled = fill(raw, {one.id: one for one in inputs})
+        try:
+            values = list(astuple(decode(filled.args, self._struct(), self._hooks)))
+        except BadValue as wrong:
+            if not filled.failed:
+                raise
+            _, one = filled.failed[0]
+            raise BadValue(
+                f"its input {one.job_id} was {one.state} ({one.kind}: {one.message}), and where it goes "
+                f"no InputFailed is annotated: {wrong}"
+            ) from None
+        for path, one in filled.failed:
+            place = self._stored.index(str(path[0]))
+            values[place] = placed(values[place], path[1:], one)
+        return tuple(values)
+
+    @property
+    def only(self) -> str:
+        """The name under which a call with one argument stores it; ``BadTask`` when that is no call."""
+        first, *rest = [*self._signature.parameters.values(), None]
+        required = [
+            one for one in rest
+            if one is not None and one.default is one.empty
+            and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+        ]  # fmt: skip
+        if first is None or first.kind not in _BY_POSITION or required:
+            raise BadTask(
+                f"{self._name}{self._signature} cannot be a callback: it is called with one argument"
+            )
+        return first.name
+
     @property
     def names(self) -> list[str]:
         """What the parameters are called; their annotations are not looked at."""
@@ -111,13 +199,13 @@ class Signature:
     @property
     def returns(self) -> Any:
         """The annotated type of the result; ``Any`` without one."""
-        if self._kind is None:
-            self._struct()
+        self._struct()
         return self._returns
 
     @property
     def parameters(self) -> list[inspect.Parameter]:
-        """The parameters with their annotated types, ``Any`` where there is none."""
+        """The parameters of an enqueue with their annotated types, ``Any`` where there is none."""
+        self._struct()
         hints = self._hints()
         return [
             about.replace(annotation=hints.get(name, Any))
@@ -143,16 +231,24 @@ class Signature:
         if self._kind is not None:
             return self._kind
         hints = self._hints()
+        self._injected = resources_in(self._name, self._whole, hints)
+        left = [one for name, one in self._whole.parameters.items() if name not in self._injected]
+        self._signature = self._whole.replace(parameters=left)
+        if all(about.kind in _BY_POSITION for about in left):
+            # A call by position that gives every argument needs no binding: the names are these.
+            self._names = tuple(about.name for about in left)
         fields: list[Any] = []
         names: dict[str, str] = {}
+        self._stored = []
         for position, (parameter, about) in enumerate(self._signature.parameters.items()):
-            kind = hints.get(parameter, Any)
+            kind = without_failure(hints.get(parameter, Any))
             stored = parameter
             if about.kind is inspect.Parameter.VAR_POSITIONAL:
                 kind, stored = list[kind], "*"  # type: ignore[valid-type]
             elif about.kind is inspect.Parameter.VAR_KEYWORD:
                 kind, stored = dict[str, kind], "**"  # type: ignore[valid-type]
             names[f"p{position}"] = stored
+            self._stored.append(stored)
             fields.append((f"p{position}", typing.Union[kind, msgspec.UnsetType], msgspec.UNSET))  # noqa: UP007
         returns = hints.get("return", Any)
         try:

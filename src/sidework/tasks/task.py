@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, Generic, ParamSpec, TypedDict, TypeVar, Unpack
+from typing import Any, Generic, ParamSpec, TypedDict, TypeVar, Unpack, cast
 from uuid import UUID
 
 from msgspec import Struct
 from msgspec.structs import astuple, replace
 
+from ..callbacks import Callback, When, encode_callbacks
 from ..clock import to_millis
 from ..codec import TypeHooks
 from ..duration import Duration, seconds
@@ -25,12 +26,15 @@ from ..job import (
     RUNNERS,
     NewJob,
     OnCrash,
+    OnInputFailure,
     OnPartition,
     Runner,
     UniqueUntil,
     check_queue,
 )
+from ..outputs import Output
 from ..retry import Backoff, check_backoff
+from .following import FOR_ONE_JOB, Callee, callbacks_of, check_policy, parents_of
 from .middleware import Around
 from .naming import task_name
 from .signature import Signature
@@ -56,6 +60,10 @@ class TaskOptions(Struct, frozen=True):
     on_crash: OnCrash = "rescue"
     on_partition: OnPartition = "run"
     runner: Runner = "thread"
+    on_input_failure: OnInputFailure = "cancel"
+    on_success: Callee | None = None
+    on_failure: Callee | None = None
+    on_final: Callee | None = None
     unique: UniqueBy = False
     unique_until: UniqueUntil | None = None
 
@@ -76,6 +84,11 @@ class EnqueueOptions(TypedDict, total=False):
     unique: UniqueBy
     unique_until: UniqueUntil
     connection: Any
+    after: Sequence[JobHandle[Any] | Bound[Any]]
+    on_input_failure: OnInputFailure
+    on_success: Callee | None
+    on_failure: Callee | None
+    on_final: Callee | None
 
 
 class Bound(Generic[R]):
@@ -86,8 +99,14 @@ class Bound(Generic[R]):
         self.job = job
         self.connection = connection
 
+    @property
+    def output(self) -> R:
+        """Stands for the result among the arguments of other jobs (``JobHandle.output``): they may be
+        bound with it and enqueued together with this one, or after it."""
+        return cast(R, Output(self.job.id, self.task.app.url))
 
-class Task(Generic[P, R, C]):
+
+class Task(Generic[P, R, C], Callee):
     """A function that can be enqueued. ``P`` its parameters, ``R`` the job's result, ``C`` what a
     plain call returns (for a coroutine function, the coroutine)."""
 
@@ -119,7 +138,9 @@ class Task(Generic[P, R, C]):
         self.__wrapped__ = function
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> C:
-        """Run the function here and now; nothing is stored."""
+        """Run the function here and now; nothing is stored. What a job would be given (``Resource``) is
+        passed, else ``TypeError``."""
+        self.signature.check_given(args, kwargs)
         return self.function(*args, **kwargs)
 
     def __repr__(self) -> str:
@@ -140,7 +161,8 @@ class Task(Generic[P, R, C]):
 
     def options(self, **options: Unpack[EnqueueOptions]) -> Enqueue[P, R]:
         """This task with options for one job: ``delay, run_after, priority, queue_name, retries,
-        backoff, timeout, expires, id, tags, unique, unique_until, connection`` (``EnqueueOptions``)."""
+        backoff, timeout, expires, id, tags, unique, unique_until, connection, after, on_input_failure,
+        on_success, on_failure, on_final`` (``EnqueueOptions``)."""
         unknown = set(options) - set(EnqueueOptions.__annotations__)
         if unknown:
             known = ", ".join(sorted(EnqueueOptions.__annotations__))
@@ -148,6 +170,10 @@ class Task(Generic[P, R, C]):
                 f"unknown option {sorted(unknown)[0]!r} of {self.name}; there are: {known}"
             )
         return Enqueue(self, options)
+
+    def callback(self, when: When) -> Callback:
+        """What is enqueued of it when another job ends."""
+        return self._plain.callback(when)
 
     def unique(self, options: EnqueueOptions) -> Unique | None:
         """How the jobs get their unique keys; ``BadValue`` for what makes no sense."""
@@ -162,9 +188,9 @@ class Task(Generic[P, R, C]):
             return None
         return Unique(self.name, self.signature, self.hooks, by, until or "final")
 
-    def template(self, options: EnqueueOptions) -> NewJob:
+    def template(self, options: EnqueueOptions, *, calls: bool = True) -> NewJob:
         """The job as it is handed over, but for its id and arguments; ``BadValue`` for options that
-        make no sense."""
+        make no sense. Without ``calls`` it has no callbacks."""
         own = self.task_options
         if "delay" in options and "run_after" in options:
             raise BadValue("delay and run_after cannot both be given: choose one")
@@ -198,19 +224,37 @@ class Task(Generic[P, R, C]):
             else _millis(expires, "expires"),
             on_crash=own.on_crash,
             tags=tuple(tags),
+            parents=parents_of(options.get("after", ()), self.app.url),
+            policy=check_policy(options.get("on_input_failure", own.on_input_failure)),
+            callbacks=encode_callbacks(callbacks_of(self, own, options)) if calls else None,
         )
 
 
-class Enqueue(Generic[P, R]):
+class Enqueue(Generic[P, R], Callee):
     """A task with options for the jobs made through it."""
 
     def __init__(self, task: Task[P, R, Any], options: EnqueueOptions) -> None:
         self._task = task
+        self.desk = task.desk
+        self._options = options
         self._connection = options.get("connection")
         template = task.template(options)
         self._id = template.id
         self._unique = task.unique(options)
         self._rest = astuple(template)[3:]
+
+    def callback(self, when: When) -> Callback:
+        """What is enqueued of it when another job ends; ``BadValue`` for options that are for one job."""
+        wrong = sorted(FOR_ONE_JOB & set(self._options))
+        if wrong:
+            raise BadValue(
+                f"on_{when}={self._task!r}: {wrong[0]} is for one job, not for a callback"
+            )
+        job = self._task.template(self._options, calls=False)
+        return Callback(
+            when, self._task.signature.only, job.task, job.lane, job.runner, job.priority, job.delay,
+            job.max_attempts, job.backoff, job.timeout, job.on_crash, job.tags,
+        )  # fmt: skip
 
     def bind(self, *args: P.args, **kwargs: P.kwargs) -> Bound[R]:
         """The task with arguments and options, not yet stored."""
@@ -227,8 +271,11 @@ class Enqueue(Generic[P, R]):
         return await task.desk.asubmit(job, task.signature.returns, self._connection)
 
     def _job(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> NewJob:
-        raw = self._task.signature.bind(args, kwargs)
+        raw, outputs = self._task.signature.bind(args, kwargs)
         job = NewJob(self._id or new_id(), self._task.name, raw, *self._rest)
+        if outputs:
+            parents = (*parents_of(outputs, self._task.app.url), *job.parents)
+            job = replace(job, parents=tuple(dict.fromkeys(parents)))
         if self._unique is None or (key := self._unique.key(args, kwargs)) is None:
             return job
         return replace(job, unique_key=key, unique_until=self._unique.until)
@@ -294,6 +341,7 @@ def checked_options(function: Callable[..., Any], **given: Any) -> TaskOptions:
         raise BadTask(f"on_crash={given['on_crash']!r}: expected 'rescue' or 'discard'")
     if given["on_partition"] not in ("run", "stop"):
         raise BadTask(f"on_partition={given['on_partition']!r}: expected 'run' or 'stop'")
+    check_policy(given["on_input_failure"])
     return replace(options, **given)
 
 

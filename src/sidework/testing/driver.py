@@ -13,19 +13,26 @@ import contextvars
 import os
 import threading
 from collections import Counter
-from collections.abc import Generator
-from typing import TypeVar
+from collections.abc import Coroutine, Generator
+from typing import Any, TypeVar
 
+from ..child.capture import Capture
+from ..child.child import hello
 from ..child.executor import Attempt, Lost, attempt_of
+from ..child.resources import Resources
 from ..clock import Millis
 from ..errors import SideworkError
+from ..ids import id_text
 from ..info import JobInfo
 from ..job import RUNNERS, Claimed, JobFilter, Runner
 from ..outcome import Outcome
 from ..state import FINAL, State
-from ..store.protocol import Demand, Store
+from ..store.protocol import RETENTION, Demand, Store
 from ..tasks.registry import AppLike
-from ..worker.telling import Teller
+from ..worker.chores import Chores
+from ..worker.periodics import Periodics, fire_due
+from ..worker.telling import Teller, declare
+from .book import Book
 from .clock import Clock
 from .faults import Faults
 
@@ -34,7 +41,8 @@ Steps = Generator[Attempt, Outcome, T]
 
 _LOOK = 50
 """Waiting jobs of which the very next is told exactly; of more, one runner's are taken after the other's."""
-_STEP = 500
+_KEPT = {**RETENTION, **{name: 2**40 for name in RETENTION}}
+"""A test finds whatever it has enqueued, however far it has moved."""
 
 
 class Driver:
@@ -47,15 +55,29 @@ class Driver:
         self._faults = faults
         self._teller = Teller()
         self._worker = store.register("test", os.getpid(), ()).id
+        self._book = Book()
+        self._captured = Capture(own_process=False)
+        said = hello(app)
+        declare(store, said)
+        self._chores = Chores(lambda: store, _KEPT, Periodics(lambda: self._worker, said.declares))
+        self._chores.tick(store)  # from here on the clock enqueues what is declared
         self._runner: asyncio.Runner | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._resources = Resources(self._on_loop)
+        self._ending: asyncio.Task[None] | None = None
         self._driving = threading.Lock()
         self._ran: list[
             JobInfo
         ] = []  # since it was last asked to run, by whom it was waited for too
 
     def close(self) -> None:
-        """Leave the store; what was under way (a test that was interrupted) goes back."""
+        """Leave the store; what was under way (a test that was interrupted) goes back. What jobs were given
+        is closed, on the test's own loop when the test lets that run."""
+        self._captured.close()
+        if on_a_loop():
+            self._ending = asyncio.get_running_loop().create_task(self._resources.close())
+        else:
+            self._on_loop(self._resources.close())
         if self._runner is not None:
             self._runner.close()
         self._store.retire(self._worker)
@@ -75,16 +97,27 @@ class Driver:
         """Run the next job; False when nothing is due."""
         job = self._claim()
         if job is None:
+            fire_due(self._store)  # the chores look by a clock that no test moves
+            self._chores.tick(self._store)  # perhaps something is due by it
+            job = self._claim()
+        if job is None:
             return False
-        attempt = attempt_of(job, self._app.registry)
-        outcome = attempt
+        attempt = attempt_of(job, self._app.registry, self._resources)
         if isinstance(attempt, Attempt):
+            attempt.running.writes_in(self._book, 0)
             outcome = yield self._faults.prepare(attempt)
-        assert isinstance(outcome, Outcome)
-        (took,) = self._store.turn([outcome], None).took
+            notes = self._book.end(attempt.running)
+        else:
+            outcome, notes = attempt, []
+        (took,) = self._store.turn([outcome], None, notes=notes).took
+        if took is None:
+            raise SideworkError(
+                f"job {id_text(job.id)} ({job.task}) returned inside a transaction that is still open and "
+                "holds its end (finish_in): end it in the job"
+            )
         self._teller.heard(job, outcome)
         if outcome.in_transaction:
-            self._teller.settled(outcome, bool(took))
+            self._teller.settled(outcome, took)
         self._faults.reraise()
         (row,) = self._store.get([job.id])
         if row is not None:
@@ -105,9 +138,9 @@ class Driver:
                 self._refuse_endless()
             if not (yield from self.next()):
                 due = self._next_due()
-                if due is None or due > end:
+                if due is None or not self._clock.millis < due <= end:
                     return self._ran
-                self._clock.millis = max(due, self._clock.millis)
+                self._clock.millis = due
 
     def is_final(self, job_id: bytes) -> bool:
         """Whether it has ended, or is gone."""
@@ -130,8 +163,6 @@ class Driver:
 
     def _claim(self) -> Claimed | None:
         """The job that has waited longest of the highest priority, if its queue gives it."""
-        self._store.promote(_STEP)
-        self._store.expire(_STEP)
         rows = self._store.page(JobFilter(states=(State.AVAILABLE,)), None, _LOOK)
         rows.sort(key=lambda row: (-row.priority, row.due_at, row.id))
         lines: dict[tuple[Runner, tuple[str, ...]], None]
@@ -145,12 +176,14 @@ class Driver:
         return None
 
     def _next_due(self) -> Millis | None:
-        """When the next of the waiting jobs is due."""
+        """When the next of the waiting jobs is due that is not yet, or the next tick."""
         want = JobFilter(states=(State.SCHEDULED, State.RETRYABLE))
-        due: Millis | None = None
+        tick = self._store.periodics.due(1).due_in
+        due = None if tick is None else self._clock.millis + tick
         before: bytes | None = None
         while page := self._store.page(want, before, _LOOK):
-            due = min([row.due_at for row in page] + ([] if due is None else [due]))
+            later = [row.due_at for row in page if row.due_at > self._clock.millis]
+            due = min([*later, *([] if due is None else [due])], default=None)
             before = page[-1].id
         return due
 
@@ -158,6 +191,7 @@ class Driver:
 
     def here(self, steps: Steps[T]) -> T:
         """Run them on this thread, coroutines on a loop of the sandbox's own."""
+        self._resources.begin(self._app.registry)  # what is open already stays as it is
         try:
             attempt = next(steps)
             while True:
@@ -168,6 +202,8 @@ class Driver:
 
     async def there(self, steps: Steps[T]) -> T:
         """Run them on the running loop, plain functions on a thread beside it."""
+        self._loop = asyncio.get_running_loop()
+        await self._resources.abegin(self._app.registry)
         try:
             attempt = next(steps)
             while True:
@@ -181,12 +217,18 @@ class Driver:
         context = contextvars.copy_context()
         if not attempt.task.is_coroutine:
             return context.run(attempt.run)
+        outcome: Outcome = self._on_loop(self._await(attempt), context)
+        return outcome
+
+    def _on_loop(
+        self, coroutine: Coroutine[Any, Any, Any], context: contextvars.Context | None = None
+    ) -> Any:
         if self._loop is not None and self._loop.is_running():
             # This thread is a plain job's that waits for a coroutine's, on the loop which runs them all.
-            return asyncio.run_coroutine_threadsafe(self._await(attempt), self._loop).result()
+            return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
         if self._runner is None:
-            self._runner = asyncio.Runner()
-        return self._runner.run(self._await(attempt), context=context)
+            self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+        return self._runner.run(coroutine, context=context)
 
     async def _await(self, attempt: Attempt) -> Outcome:
         self._loop = asyncio.get_running_loop()

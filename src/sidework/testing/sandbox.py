@@ -73,7 +73,7 @@ class Sandbox:
         app.url = url
         # The same store each time: code under test may close the app, as web servers do at their end.
         app._opens = lambda url: self._store
-        app._waits = lambda store: cast(Waiter, Waiting(store, self._driver))
+        app._waits = lambda store: Waiting(store, self._driver)
         return self
 
     def __exit__(

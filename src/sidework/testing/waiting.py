@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import Future
+from typing import cast
 
+from ..client.follower import Follower
+from ..client.waiter import Waiter
 from ..clock import to_datetime
 from ..errors import SideworkError
+from ..event import BEFORE
 from ..ids import id_text
 from ..job import JobRow
 from ..state import FINAL, State
+from ..store.journal import Since
 from ..store.protocol import Store
 from ..tasks.context import RunningJob, current_job
 from .driver import Driver, on_a_loop
@@ -21,17 +26,19 @@ from .driver import Driver, on_a_loop
 Waited = Future[JobRow | None]
 
 
-class Waiting:
-    """Stands for the app's ``Waiter``."""
+class Waiting(Waiter):
+    """The app's waiter, but for who would be blocked."""
 
     def __init__(self, store: Store, driver: Driver) -> None:
-        self._store = store
+        super().__init__(store)
         self._driver = driver
         self._lines: dict[tuple[str, int], asyncio.Lock] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def register(self, job_id: bytes) -> Waited:
+    def register(self, job_id: bytes, *, blocks: bool = True) -> Waited:
         """A future of the job's row once it is final; ``None`` when there is no such job."""
+        if not blocks:
+            return super().register(job_id, blocks=False)
         future: Waited = Future()
         (row,) = self._store.get([job_id])
         if row is None or row.state in FINAL:
@@ -55,9 +62,26 @@ class Waiting:
     def forget(self, job_id: bytes, future: Waited) -> None:
         """Stop waiting; harmless when it was answered."""
         future.cancel()
+        super().forget(job_id, future)
 
-    def close(self) -> None:
-        """Nothing is open."""
+    def follow(self, follower: Follower) -> None:
+        """What its job has told by now. Inside a job, what is followed runs now, to its end."""
+        job_id = follower.job_id
+
+        def deliver(_: Waited | None = None) -> None:
+            follower.deliver(self._store.journal.read([Since(job_id, *BEFORE)])[0])
+
+        future = self.register(job_id)
+        if future.done() and future.exception() is not None:
+            follower.fail(cast(Exception, future.exception()))
+        else:
+            future.add_done_callback(deliver)
+
+    def look_again(self, follower: Follower) -> None:
+        """Nothing was left out."""
+
+    def unfollow(self, follower: Follower) -> None:
+        """Nothing is kept of it."""
 
     async def _drive(self, job_id: bytes, future: Waited, waits: RunningJob) -> None:
         # One job of a waiting job's at a time, however many it waits for: a test goes the same way each time.

@@ -23,6 +23,8 @@ CHECKPOINT_MS = 5_000
 PROMOTE_MS = 5_000
 PROMOTE_LIMIT = 500
 EXPIRE_LIMIT = 500
+RECONCILE_MS = 1_000
+RECONCILE_LIMIT = 5_000
 BACK_LIMIT = 5_000
 
 
@@ -76,6 +78,8 @@ class Chores:
             log.warning("brought back %d jobs of a worker that died", rescued)
         if store.take_turn("promote", PROMOTE_MS, now):
             store.promote(PROMOTE_LIMIT, now)  # where nothing is claimed: every queue is paused
+        if store.take_turn("reconcile", RECONCILE_MS, now):
+            store.flows.reconcile(RECONCILE_LIMIT, now)
             store.limits.bring_back(BACK_LIMIT)  # where whoever resumed a task did not get that far
         if store.take_turn("checkpoint", CHECKPOINT_MS, now):
             store.checkpoint()

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from ..clock import monotonic
 from ..logs import LogFormat
+from ..wire import Stop
 from .peer import Peer
 
 log = logging.getLogger("sidework.worker")
@@ -169,7 +170,7 @@ class Crew:
         for peer in solo[self.solo :]:
             if not peer.jobs and now - peer.progress_at > IDLE_SECONDS:
                 peer.stopping = True
-                self.kill(peer)
+                peer.send(Stop())
 
     def solo_places(self) -> int:
         """How many more jobs could run alone now, starting children for them if need be."""

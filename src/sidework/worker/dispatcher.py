@@ -39,7 +39,7 @@ class Dispatcher:
     def dispatch(self, jobs: Sequence[Claimed]) -> tuple[list[Peer], list[Outcome]]:
         """Give each job to the child with most room for it. The solo children that this started, and
         what found no child after all."""
-        size = sum(len(job.args) for job in jobs) / max(1, len(jobs))
+        size = sum(map(_size, jobs)) / max(1, len(jobs))
         self._size = max(size, self._size * 0.9)
         started: list[Peer] = []
         homeless: list[Outcome] = []
@@ -73,3 +73,9 @@ class Dispatcher:
 
     def _shared(self) -> list[Peer]:
         return [peer for peer in self._crew.peers if not peer.solo and peer.ready]
+
+
+def _size(job: Claimed) -> int:
+    if not job.inputs:
+        return len(job.args)
+    return len(job.args) + sum(len(one.result or b"") for one in job.inputs)

@@ -351,7 +351,7 @@ class Worker:
         for peer in self._crew.peers:
             peer.stopping = True
             peer.send(Stop())
-            if self._stops > 1 or not peer.ready or peer.solo:
+            if self._stops > 1 or not peer.ready:
                 self._crew.kill(peer)
         for peer in list(self._crew.peers):
             try:

@@ -1,4 +1,5 @@
-"""Storing many new jobs: COPY, which costs the server little more than half of what INSERT does.
+"""Storing many new jobs that wait for no others: COPY, which costs the server little more than
+half of what INSERT does.
 
 It knows no ON CONFLICT and no expressions: the server's time is asked before, and when an id was there (a
 batch that was sent again) it stores nothing, and ``inserting`` goes the other way.
@@ -23,7 +24,7 @@ LEAST = 100
 
 _COLUMNS = (
     "id, task, lane, state, runner, priority, due_at, max_attempts, inserted_at, expires_at, timeout, "
-    "backoff, on_crash, pending, callbacks, unique_key, unique_until, context, tags, args"
+    "backoff, on_crash, unique_key, unique_until, context, tags, args"
 )
 # The binary format (postgresql.org/docs/current/sql-copy.html): a head, rows of fields, a tail.
 _HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -84,7 +85,7 @@ def _middle(job: NewJob, moment: Millis) -> bytes:
         (
             _text(job.task),
             _text(job.lane),
-            _text("blocked" if job.parents else "scheduled" if due > moment else "available"),
+            _text("scheduled" if due > moment else "available"),
             _text(job.runner),
             _INT(4, job.priority),
             _BIGINT(8, max(due, moment)),
@@ -95,8 +96,6 @@ def _middle(job: NewJob, moment: Millis) -> bytes:
                 for one in (expires, job.timeout, job.backoff)
             ),
             _text(job.on_crash),
-            _INT(4, len(job.parents)),
-            _NULL if job.callbacks is None else _LENGTH(len(job.callbacks)) + job.callbacks,
             *(
                 _NULL if one is None else _text(one)
                 for one in (job.unique_key, job.unique_until, job.context)

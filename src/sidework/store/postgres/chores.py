@@ -5,18 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from ...clock import Millis
-from . import pruning
+from . import pruning, resolving
 from .bounds import EVER
-from .connection import Connection, numbered, statement
+from .connection import Connection, numbered, rows, statement
+from .flows import Flows
 from .inserts import MOST_ROWS
+from .resolving import Followed
 from .session import Session
 
 
 class Chores:
     """Of one store."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, flows: Flows) -> None:
         self._session = session
+        self._flows = flows
         self._schema = session.place.schema
 
     def take_turn(self, name: str, every: Millis, now: Millis | None) -> bool:
@@ -39,7 +42,16 @@ class Chores:
 
     def expire(self, limit: int, now: Millis | None) -> list[bytes]:
         """Cancel what was not started in time; which."""
-        return [row[0] for row in self._rows("expire", now=now, limit=limit, since=EVER)]
+
+        def work(connection: Connection) -> tuple[list[bytes], Followed]:
+            sql = statement("expire", self._schema)
+            values = {"now": now, "limit": limit, "since": EVER}
+            ids = [row[0] for row in rows(connection, sql, sql.values(values))]
+            return ids, resolving.follow(connection, self._schema, ids, now)
+
+        ids, followed = self._session.write(work)
+        self._flows.go_on(followed, now)
+        return ids
 
     def prune(self, retention: dict[str, int], limit: int, now: Millis | None) -> int:
         """Delete final jobs past retention, at most ``limit``, in short transactions; how many."""

@@ -11,14 +11,17 @@ from ...crashpoint import reach
 from ...errors import StoreRefused
 from ...job import MAX_CRASHES, Claimed, Runner
 from ...outcome import Failure, Outcome, encode_failure
+from ...state import FINAL
 from ..lanes import Lanes
 from ..protocol import Demand
 from ..storable import readable
 from ..width import AGAIN_MS
+from . import resolving
 from .arrays import BigInts, Bools, Bytes, Ints, Texts, Uuids
 from .bounds import Bounds
 from .connection import Connection, Rows, ask, rows, statement
 from .errand import Errand, guarded
+from .resolving import Followed
 from .taking import Taking
 
 KEPT = frozenset({"retry", "discarded", "cancelled", "crashed"})
@@ -34,10 +37,9 @@ def record(
     outcomes: Sequence[Outcome],
     now: Millis | None,
     wary: bool,
-) -> Callable[[], list[bool | None]]:
-    """Write the outcomes. Called, what is returned waits for a verdict for each: False where the claim was
-    lost, None where a transaction of the job's own has its row; with ``wary`` of anybody's. That costs one
-    more statement, hence only after a turn that was not answered."""
+) -> Recorded:
+    """Write the outcomes; with ``wary`` none whose row anybody has locked. That costs one more statement,
+    hence only after a turn that was not answered."""
     # Of one claim the first counts, as if they were written one after the other.
     first = {_token(one): one for one in reversed(outcomes)}
     asked = {token: one for token, one in first.items() if wary or one.in_transaction}
@@ -53,17 +55,43 @@ def record(
     if rest:
         written.append(_settle(connection, schema, rest, now))
 
-    def verdicts() -> list[bool | None]:
-        took = {(id_, fence) for landed in written for id_, fence in landed()}
+    held = {token for token in asked if free.get(token) is False}
+    return Recorded(outcomes, held, written)
+
+
+class Recorded:
+    """Outcomes that were written: to ask of it is to wait for the answers."""
+
+    def __init__(
+        self, outcomes: Sequence[Outcome], held: set[tuple[bytes, int]], written: list[Rows]
+    ) -> None:
+        self._outcomes = outcomes
+        self._held = held
+        self._written = written
+        self._landed: list[tuple[bytes, int, bool | None]] | None = None
+
+    def took(self) -> list[bool | None]:
+        """A verdict for each: False where the claim was lost, None where a transaction of the job's own (or
+        anybody's) has its row."""
+        took = {(id_, fence) for id_, fence, _ in self._rows()}
         told: list[bool | None] = []
-        for outcome in outcomes:
+        for outcome in self._outcomes:
             token = _token(outcome)
-            held = token in asked and free.get(token) is False
-            told.append(None if held else token in took)
+            told.append(None if token in self._held else token in took)
             took.discard(token)  # said twice, it landed once
         return told
 
-    return verdicts
+    def ended(self) -> list[bytes]:
+        """Jobs whose ends others may wait for; also those that may have ended in own transactions."""
+        own = [one.id for one in self._outcomes if one.in_transaction]
+        return [*(id_ for id_, _, waited in self._rows() if waited), *own]
+
+    def _rows(self) -> list[tuple[bytes, int, bool | None]]:
+        if self._landed is None:
+            self._landed = [
+                (id_, fence, waited) for answer in self._written for id_, fence, waited in answer()
+            ]
+        return self._landed
 
 
 def _free(
@@ -158,13 +186,15 @@ def claim(
     lanes: Lanes,
     bounds: Bounds,
     now: Millis | None,
+    follow: Callable[[list[bytes]], bool],
 ) -> Found:
-    """Take what the demand has places for, shared evenly among open lanes."""
+    """Take what the demand has places for, shared evenly among open lanes. ``follow`` goes on from what has
+    ended, jobs that expired among it, and says whether others may run by that."""
     began, due_whole, since = monotonic(), bounds.all_due, bounds.since()
     looked: float | None = None
     asks = Taking(connection, schema, demand, bounds, now)
     try:
-        before = _look(connection, schema, demand, since, now, lanes, asks)
+        before = _look(connection, schema, demand, since, now, lanes, asks, follow)
         looked = monotonic()
         taken, short = lanes.share(demand, before.closed, asks.has, asks.walk, asks.take)
     except Exception:
@@ -237,6 +267,7 @@ def _look(
     now: Millis | None,
     lanes: Lanes,
     asks: Taking,
+    follow: Callable[[list[bytes]], bool],
 ) -> _Before:
     """The first step of a claim: what is due becomes available, what has expired is cancelled, both
     bounded. Its questions and those about the lanes go out together, one round trip for all."""
@@ -258,7 +289,7 @@ def _look(
     if any_due:
         sql = statement("promote", schema)
         promoted = len(rows(connection, sql, sql.values(values)))
-    if any_expired or any_due:
+    if follow(expired) or any_expired or any_due:
         asks.forget()  # there may be jobs, and lanes, that were none when it was asked
     closed, limited = frozenset(closed), frozenset(limited)
     return _Before(moment, closed, limited, expired, promoted, of_jobs, of_due)
@@ -266,8 +297,9 @@ def _look(
 
 def rescue(
     connection: Connection, schema: str, worker: int, limit: int, now: Millis | None
-) -> list[bytes]:
-    """Bring back at most ``limit`` jobs of a worker that is gone; which."""
+) -> tuple[list[bytes], Followed]:
+    """Bring back at most ``limit`` jobs of a worker that is gone; which, and what came of the ends among
+    them."""
     failure = encode_failure(Failure("WorkerDied", "the worker died while this attempt ran"))
     sql = statement("rescue", schema)
     found = rows(connection, sql, sql.values({"worker": worker, "limit": limit, "now": now}))
@@ -282,5 +314,8 @@ def rescue(
             "now": now,
         }
         rows(connection, told, told.values(values))
+    ended = [row[0] for row in found if row[1] in FINAL]
+    followed = resolving.follow(connection, schema, ended, now)
+    if found:
         reach("rescue: before commit")
-    return [row[0] for row in found]
+    return [row[0] for row in found], followed

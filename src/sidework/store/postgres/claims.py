@@ -5,28 +5,40 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ...clock import Millis
+from msgspec.structs import replace
+
+from ...clock import Millis, monotonic
 from ...crashpoint import reach
 from ...errors import StoreUnavailable
 from ...note import Notes
 from ...outcome import Outcome
+from ..flows import MOST_EDGES
 from ..lanes import Lanes
 from ..protocol import Demand, Turn
-from . import claiming, journal
+from . import claiming, journal, resolving
 from .bounds import Bounds
 from .connection import Connection, statement
 from .errand import Errand
+from .flows import Flows
+from .resolving import NOTHING, Followed
 from .session import Session
+
+_QUIET_SECONDS = 60.0
+"""After so long without one, a turn that claims nothing does not wait to learn whether it ended a job that
+others wait for: the next turn goes on from that."""
 
 
 class Claims:
     """Of one store, with its hints: whose turn it is among lanes, and where dead entries end."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, flows: Flows) -> None:
         self._session = session
+        self._flows = flows
         self._schema = session.place.schema
         self.lanes, self._bounds = Lanes(), Bounds()
         self._wary = False
+        self._left: list[bytes] = []  # whose ends are still to be followed
+        self._quiet_at = monotonic() + _QUIET_SECONDS
 
     def turn(
         self,
@@ -37,23 +49,40 @@ class Claims:
     ) -> tuple[Turn, list[bytes]]:
         """Record notes and ends, then claim; what it brought, and the ids of jobs that moved on by it."""
         expired: list[bytes] = []
+        followed = NOTHING
+        recorded = claiming.Recorded([], set(), [])
+        left = self._left[:MOST_EDGES]
+        blind = demand is None and not left and monotonic() >= self._quiet_at
 
         def work(connection: Connection) -> Callable[[], Turn]:
+            nonlocal recorded
             if notes:
                 journal.write(connection, self._schema, notes)
-            took: Callable[[], list[bool | None]] = list
             if outcomes:
-                took = claiming.record(connection, self._schema, outcomes, now, self._wary)
+                recorded = claiming.record(connection, self._schema, outcomes, now, self._wary)
                 reach("turn: recorded, not committed")
             expired[:] = []
+
+            def follow(expired: list[bytes]) -> bool:
+                nonlocal followed
+                ended = [*recorded.ended(), *expired, *left]
+                followed = resolving.follow(connection, self._schema, ended, now)
+                return bool(followed.freed)
+
             if demand is None:
                 due = claiming.due_in(connection, self._schema, self._bounds, now)
-                return lambda: Turn(took(), [], frozenset(), due())
-            found = claiming.claim(connection, self._schema, demand, self.lanes, self._bounds, now)
+                if not blind:
+                    follow([])
+                return lambda: Turn(recorded.took(), [], frozenset(), due())
+            found = claiming.claim(
+                connection, self._schema, demand, self.lanes, self._bounds, now, follow
+            )
             expired[:] = found.expired
             if found.taken:
                 reach("turn: claimed, not committed")
-            return lambda: Turn(took(), found.taken, found.short, found.due_in(), found.limited)
+            return lambda: Turn(
+                recorded.took(), found.taken, found.short, found.due_in(), found.limited
+            )
 
         try:
             turn = self._session.piped(work)
@@ -63,6 +92,13 @@ class Claims:
             raise
         self._wary = None in turn.took
         reach("turn: committed")
+        if blind and (ended := recorded.ended()):
+            followed = Followed([], [], ended, counted=False)  # the next turn does it, at once
+        self._flows.tell(followed)
+        self._left = [*followed.left, *self._left[len(left) :]]
+        if followed.counted or self._left:
+            self._quiet_at = monotonic() + _QUIET_SECONDS
+            turn = replace(turn, due_in=0 if self._left else turn.due_in)
         moved = [one.id for one, took in zip(outcomes, turn.took, strict=True) if took is not None]
         return turn, [*moved, *(one.id for one in notes), *expired]
 

@@ -10,15 +10,24 @@ from ...clock import Millis
 from ...crashpoint import reach
 from ...errors import StoreRefused
 from ...ids import id_text
-from ...job import AttemptRow, Copied, Verdict
+from ...job import AttemptRow, Copied, Edge, Verdict
 from ...note import NoteRow
 from ...state import State
 from .. import storable
 from ..copies import DUMP_BYTES
+from . import resolving
 from .arrays import BigInts, Bools, Bytes, Column, Id, Ints, Texts, Uuids
 from .connection import Connection, numbered, rows, statement
 from .long import Long
-from .rows import ATTEMPT_COLUMNS, JOB_COLUMNS, NOTE_COLUMNS, attempt_row, job_row
+from .rows import (
+    ATTEMPT_COLUMNS,
+    EDGE_COLUMNS,
+    JOB_COLUMNS,
+    NOTE_COLUMNS,
+    attempt_row,
+    edge_row,
+    job_row,
+)
 from .session import Session
 
 _JOB: dict[str, type[Column]] = {
@@ -176,6 +185,14 @@ def _read(connection: Connection, schema: str, ids: Sequence[bytes]) -> dict[byt
     attempts: dict[bytes, list[AttemptRow]] = {}
     for row in rows(connection, told, [Uuids(ids)]):
         attempts.setdefault(row[0], []).append(attempt_row(row))
+    waits = numbered(
+        f"SELECT {EDGE_COLUMNS} FROM sidework.edges WHERE child = ANY (:id::uuid[]) "
+        "ORDER BY child, parent",
+        schema,
+    )
+    edges: dict[bytes, list[Edge]] = {}
+    for row in rows(connection, waits, [Uuids(ids)]):
+        edges.setdefault(row[1], []).append(edge_row(row))
     said = numbered(
         f"SELECT {NOTE_COLUMNS} FROM sidework.notes WHERE job_id = ANY (:id::uuid[]) "
         "ORDER BY job_id, fence, number",
@@ -190,6 +207,7 @@ def _read(connection: Connection, schema: str, ids: Sequence[bytes]) -> dict[byt
             row[-1],
             tuple(attempts.get(row[0], ())),
             tuple(notes.get(row[0], ())),
+            tuple(edges.get(row[0], ())),
         )
         for row in rows(connection, jobs, [Uuids(ids)])
     }
@@ -214,6 +232,8 @@ def _store(connection: Connection, schema: str, jobs: Sequence[Copied]) -> set[b
         )
         values = [kind(getattr(row, name) for row in attempts) for name, kind in _ATTEMPT.items()]
         rows(connection, sql, values)
+    edges = [edge for one in jobs if one.job.id in stored for edge in one.edges]
+    resolving.store(connection, schema, edges)
     notes = [note for one in jobs if one.job.id in stored for note in one.notes]
     if notes:
         sql = numbered(_insert("notes", _NOTE, "(job_id, fence, number) DO NOTHING"), schema)

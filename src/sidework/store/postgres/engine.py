@@ -3,8 +3,8 @@ for what was stored is told; the rest is each noun's.
 
 New jobs: ``inserts`` (what they send: ``inserting``). A worker's turn, recording and claiming: ``claims``
 (``claiming``). Workers and their deaths: ``roster``. Housekeeping: ``chores`` (``pruning``). What is done by
-hand: ``controls``. What narrows queues and holds back tasks: ``limits``. What callers write in:
-``transactions``. All that speak to the server do so through ``session``.
+hand: ``controls``. What narrows queues and holds back tasks: ``limits``. Who waits for whom: ``flows``. What
+callers write in: ``transactions``. All that speak to the server do so through ``session``.
 
 Enqueues never share a transaction with records: a unique insert can wait on a stranger's open
 transaction, and nothing that a worker has to say may wait with it.
@@ -40,6 +40,7 @@ from .claims import Claims
 from .controls import Controls
 from .copying import Copies
 from .errand import Errands
+from .flows import Flows
 from .gauges import Gauges
 from .inserts import MOST_ROWS, Inserts
 from .journal import Journal
@@ -64,18 +65,23 @@ class PostgresStore:
         self._long = Long(self._place)
         self._pulse = pulse_of(self._place)
         self._polling = Polling(self._session, self._pulse)
-        self._inserts = Inserts(self._session, self._pulse)
-        self._controls = Controls(self._session)
+        self.flows = Flows(self._session, self.ring_work, self.ring_done)
+        self._inserts = Inserts(self._session, self.flows, self._pulse)
+        self._controls = Controls(self._session, self.flows)
         self._transactions = Transactions(self._place)
         self._errands = Errands(self._session)
-        self._claims = Claims(self._session)
-        self._roster = Roster(self._session, self._pulse, self._place, self._moved)
+        self._claims = Claims(self._session, self.flows)
+        self._roster = Roster(self._session, self.flows, self._pulse, self._place)
         self.copies = Copies(
-            self._session, self._long, self._transactions.outside, self._moved, self.ring_done
+            self._session,
+            self._long,
+            self._transactions.outside,
+            self.flows.rescued,
+            self.ring_done,
         )
         self.journal = Journal(self._session)
         self.limits = Limits(self._session, self._transactions.outside, self.ring_work)
-        self._chores = Chores(self._session)
+        self._chores = Chores(self._session, self.flows)
         self.gauges = Gauges(Long(self._place, PATIENCE), self._schema)
         self.periodics = Periodics(self._session, self.workers, self.ring_work, self.outside)
 
@@ -102,7 +108,7 @@ class PostgresStore:
         storable.check_jobs(jobs)
         done: list[Inserted] = []
         for start in range(0, len(jobs), MOST_ROWS):
-            done += self._inserts.submit((jobs[start : start + MOST_ROWS], now))
+            done += self._inserts.store((jobs[start : start + MOST_ROWS], now))
         self._polling.hurry()  # their ends may be waited for
         return done
 
@@ -252,11 +258,6 @@ class PostgresStore:
     def trust(self, worker: int) -> float:
         """Seconds for which nobody will bring back this worker's jobs."""
         return self._roster.trust(worker)
-
-    def _moved(self, ids: list[bytes]) -> None:
-        """Jobs are available again, or final."""
-        self.ring_work()
-        self.ring_done(ids)
 
     # Queues -------------------------------------------------------------------------------------
 

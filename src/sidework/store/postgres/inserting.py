@@ -35,6 +35,13 @@ def insert(
         sql = statement("insert_one", schema)
         if ask(sql, sql.values({**values_of(jobs[0]), "now": now})):
             return [Inserted(jobs[0].id, "stored")]
+    return insert_rows(ask, schema, jobs, now)
+
+
+def insert_rows(
+    ask: Ask, schema: str, jobs: Sequence[NewJob], now: Millis | None
+) -> list[Inserted]:
+    """The same by the one statement that takes every job."""
     asks = _Asks(jobs)
     while asks.left:
         sql = statement("insert", schema)

@@ -10,9 +10,11 @@ from ...crashpoint import reach
 from ...errors import StoreError
 from ...job import Inserted, NewJob
 from ..combining import Combiner
-from . import bulk, inserting
+from ..relating import related as are_related
+from . import bulk, inserting, related
 from .connection import Sql
 from .errand import Errand
+from .flows import Flows
 from .pulse import Pulse
 from .session import Session
 
@@ -26,11 +28,22 @@ Command = tuple[Sequence[NewJob], Millis | None]
 class Inserts(Combiner[Command, list[Inserted]]):
     """Of one store: submit a command, and it is stored together with those that wait."""
 
-    def __init__(self, session: Session, pulse: Pulse) -> None:
+    def __init__(self, session: Session, flows: Flows, pulse: Pulse) -> None:
         super().__init__(self._batch, lambda command: len(command[0]), MOST_ROWS)
         self._session = session
+        self._flows = flows
         self._schema = session.place.schema
         self._pulse = pulse
+
+    def store(self, command: Command) -> list[Inserted]:
+        """Store a caller's jobs: those that are for themselves together with others that wait."""
+        jobs, now = command
+        if not are_related(jobs):
+            return self.submit(command)
+        try:
+            return self._flows.insert(jobs, now)
+        finally:
+            self._pulse.ring("work")
 
     def _batch(self, commands: Sequence[Command]) -> Sequence[list[Inserted] | BaseException]:
         try:
@@ -76,7 +89,8 @@ class Inserts(Combiner[Command, list[Inserted]]):
         done = list[Inserted]()
         for start in range(0, len(jobs), MOST_ROWS):
             some = jobs[start : start + MOST_ROWS]
-            answers, transaction = yield from inserting.errand(self._schema, some, now)
+            errand = related.errand if are_related(some) else inserting.errand
+            answers, transaction = yield from errand(self._schema, some, now)
             if transaction is not None:
                 self._pulse.watch(transaction)  # rings when it is committed
             done += answers

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ...clock import Millis
 from ...job import AttemptRow
 from ...note import NoteRow, Notes
-from ...state import State
+from ...state import FINAL, State
 from .. import storable
-from ..journal import CUT, Chapter, Since
+from ..journal import CUT, Chapter, Moved, Since, first_id, moved
 from .arrays import BigInts, Bytes, Id, Ints, Texts, Uuids
 from .connection import Connection, ask, numbered, rows, statement
 from .rows import ATTEMPT_COLUMNS, NOTE_COLUMNS, attempt_row
@@ -29,6 +30,25 @@ _NOTES = (
     ":most::bigint[]) AS since (id, least, after, most) JOIN sidework.notes ON job_id = since.id "
     "AND (fence, number) > (least, after) AND fence <= most AND number > 0 ORDER BY job_id, fence, number"
 )
+_MADE = (
+    "SELECT id, greatest(inserted_at, :since::bigint) FROM sidework.jobs WHERE id >= :id::uuid "
+    "ORDER BY id LIMIT :limit::bigint"
+)
+_BEGUN = (
+    "SELECT id, started_at FROM sidework.jobs WHERE state = 'running' AND worker IS NOT NULL "
+    "AND started_at >= :since::bigint ORDER BY started_at LIMIT :limit::bigint"
+)
+_SETTLED = (
+    "SELECT id, finished_at FROM sidework.jobs WHERE state = '{}' AND finished_at IS NOT NULL "
+    "AND finished_at >= :since::bigint ORDER BY finished_at LIMIT :limit::bigint"
+)
+_TRIED = (
+    "SELECT job_id, finished_at FROM sidework.attempts WHERE finished_at >= :since::bigint "
+    "ORDER BY finished_at LIMIT :limit::bigint"
+)
+_HEARD = "SELECT job_id, at FROM sidework.notes WHERE at >= :since::bigint ORDER BY at LIMIT :limit::bigint"
+MOVED = (_MADE, _BEGUN, *(_SETTLED.format(state) for state in sorted(FINAL)), _TRIED, _HEARD)
+"""Where it is seen that jobs have moved, an index each."""
 
 
 class Journal:
@@ -68,6 +88,19 @@ class Journal:
         )
         found = self._session.read(lambda c: rows(c, sql, [Id(job_id)]))
         return (found[0][0], int(found[0][1])) if found else None
+
+    def moved(self, since: Millis, limit: int) -> Moved:
+        """Which jobs have moved since a moment."""
+        storable.check_moment(since, "since")
+        storable.check_limit(limit)
+        values = {"since": since, "limit": limit, "id": Id(first_id(since))}
+
+        def work(connection: Connection) -> Moved:
+            asked = [numbered(sql, self._schema) for sql in MOVED]
+            answers = [ask(connection, sql, sql.values(values)) for sql in asked]
+            return moved([[(id_, at) for id_, at in answer()] for answer in answers], limit)
+
+        return self._session.read(work)
 
 
 def write(connection: Connection, schema: str, told: Sequence[Notes]) -> None:

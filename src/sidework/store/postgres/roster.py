@@ -9,7 +9,7 @@ knows before (``Pulse.trust``) that it may be taken for dead.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -20,6 +20,7 @@ from ...errors import StoreError
 from ...job import Held, WorkerRow
 from . import claiming
 from .connection import Sql, numbered, statement
+from .flows import Flows
 from .place import Place
 from .pulse import Pulse
 from .session import Session
@@ -37,14 +38,14 @@ class Roster:
     def __init__(
         self,
         session: Session,
+        flows: Flows,
         pulse: Pulse,
         place: Place,
-        rescued: Callable[[list[bytes]], None],
     ) -> None:
         self._session = session
+        self._flows = flows
         self._pulse = pulse
         self._place = place
-        self._rescued = rescued
         self._own: set[int] = set()
         self._seen: dict[int, tuple[int, float]] = {}
         self._looked_at = 0.0
@@ -134,14 +135,15 @@ class Roster:
         """In bounded steps."""
         rescued = 0
         while True:
-            ids = self._session.write(
+            ids, followed = self._session.write(
                 lambda connection: claiming.rescue(
                     connection, self._place.schema, worker, _MOST_ROWS, now
                 )
             )
             if ids:
                 reach("rescue: committed")
-                self._rescued(ids)
+                self._flows.rescued(ids)
+            self._flows.go_on(followed, now)
             rescued += len(ids)
             if len(ids) < _MOST_ROWS:
                 return rescued

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from ...job import AttemptRow, Claimed, JobRow, NewJob
+from ...job import AttemptRow, Claimed, Edge, JobRow, NewJob
 from ...state import State
 from .arrays import BigInts, Bytes, Column, Id, Ints, Texts, Uuids
 
@@ -18,6 +18,7 @@ JOB_COLUMNS = (
     "on_crash, worker, note, tags, args, result, pending, callbacks, unique_key, "
     "unique_until, context"
 )
+EDGE_COLUMNS = "parent, child, policy, done"
 ATTEMPT_COLUMNS = "job_id, attempt, fence, outcome, worker, started_at, finished_at, failure"
 NOTE_COLUMNS = "job_id, fence, number, kind, at, body"
 
@@ -63,6 +64,11 @@ def attempt_row(row: tuple[Any, ...]) -> AttemptRow:
     return AttemptRow(*row)
 
 
+def edge_row(row: tuple[Any, ...]) -> Edge:
+    """A row of ``EDGE_COLUMNS``."""
+    return Edge(*row)
+
+
 def claimed(row: tuple[Any, ...]) -> Claimed:
     """A row that ``claim.sql`` returned."""
     return Claimed(*row)
@@ -91,7 +97,7 @@ _FIELDS = attrgetter(*_PLAIN)
 
 def is_plain(job: NewJob) -> bool:
     """Whether it has nothing but what every job has."""
-    return not (job.parents or job.callbacks or job.unique_key or job.context)
+    return not (job.unique_key or job.context)
 
 
 def tags_of(job: NewJob) -> str:

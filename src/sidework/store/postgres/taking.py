@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from msgspec.structs import replace
+
 from ...clock import Millis, monotonic
+from ...inputs import takes_inputs
 from ...job import Claimed, Runner
 from .. import pausing
 from ..lanes import MOST_LANES
 from ..protocol import Demand
 from ..width import Width
+from . import resolving
 from .arrays import BigInts, Column, Ints, Texts, Uuids
 from .bounds import EVER, Bounds, Part
 from .connection import Connection, Rows, ask, rows, statement
@@ -95,7 +99,7 @@ class Taking:
         else:
             self.left_out = True
             found = self._ask("claim_after", **values, **_columns(self._bounds.parts(runner, lane)))
-        taken = [claimed(row) for row in found]
+        taken = self._with_inputs([claimed(row) for row in found])
         taken.sort(key=lambda job: (-job.priority, job.due_at, job.id))
         self.width.took(lane, len(taken))
         full = len(taken) == most
@@ -104,6 +108,13 @@ class Taking:
             self._bounds.nothing(runner, lane, self._moment)
         self._rounds.asked(runner, lane, found=bool(taken))
         return taken
+
+    def _with_inputs(self, taken: list[Claimed]) -> list[Claimed]:
+        takers = [job.id for job in taken if takes_inputs(job.args)]
+        if not takers:
+            return taken
+        inputs = resolving.inputs(self._connection, self._schema, takers)
+        return [replace(job, inputs=inputs.get(job.id, ())) for job in taken]
 
     def _room(self, lane: str) -> int | None:
         found = self._ask("room", lane=lane)

@@ -151,7 +151,8 @@ def _jobs(
 def _claim_plan(connection: Connection, place: Place, lane: str) -> Any:
     """How the server would run a claim now, under the settings of a worker; ``None`` without the right."""
     sql = statement("claim", place.schema)
-    values = sql.values({"lane": lane, "runner": "thread", "limit": 100, "worker": 0, "now": None})
+    given = {"lane": lane, "runner": "thread", "limit": 100, "worker": 0, "now": None}
+    values = sql.values({**given, "limited": False})
     try:
         with connection.transaction():
             connection.execute(*settings(local=True))

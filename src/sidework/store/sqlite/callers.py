@@ -1,4 +1,4 @@
-"""The caller's own connection: one statement runs on it, in its transaction.
+"""The caller's own connection: statements that run on it, in its transaction.
 
 What it writes is there when the caller commits, and gone when they roll back; nothing else of theirs is
 touched.
@@ -17,7 +17,8 @@ from ...crashpoint import reach
 from ...errors import StoreRefused
 from ...job import Inserted, NewJob
 from ...outcome import Outcome
-from . import claiming, inserting
+from ..relating import related as are_related
+from . import claiming, inserting, related
 from .connection import translated
 from .rows import insert_parameters
 
@@ -26,6 +27,8 @@ def insert(connection: Any, path: str, jobs: Sequence[NewJob], now: Millis) -> l
     """Store the jobs in the file at ``path``, one by one."""
     _check(connection, path)
     with translated(path):
+        if are_related(jobs):
+            return related.insert(connection, jobs, now)
         return inserting.insert(connection, [insert_parameters(job, now) for job in jobs])
 
 

@@ -7,17 +7,20 @@ from typing import Any
 import apsw
 
 from ...clock import Millis
-from . import pruning
+from . import pruning, resolving
 from .connection import statement
+from .flows import Flows
 from .inserts import MOST_ROWS
+from .resolving import NOTHING, Followed
 from .session import Session
 
 
 class Chores:
     """Of one store; ``long`` is for what may take a while only to look."""
 
-    def __init__(self, session: Session, long: Session) -> None:
+    def __init__(self, session: Session, long: Session, flows: Flows) -> None:
         self._session = session
+        self._flows = flows
         self._long = long
 
     def take_turn(self, name: str, every: Millis, now: Millis) -> bool:
@@ -36,7 +39,15 @@ class Chores:
 
     def expire(self, limit: int, now: Millis) -> list[bytes]:
         """Cancel what was not started in time; which."""
-        return [row[0] for row in self._rows("expire", now=now, limit=limit)]
+
+        def work(connection: apsw.Connection) -> tuple[list[bytes], Followed]:
+            values = {"now": now, "limit": limit}
+            ids = [row[0] for row in connection.execute(statement("expire"), values)]
+            return ids, resolving.follow(connection, ids, now) if ids else NOTHING
+
+        ids, followed = self._session.write(work)
+        self._flows.go_on(followed, now)
+        return ids
 
     def prune(self, retention: dict[str, int], limit: int, now: Millis) -> int:
         """Delete final jobs past retention, at most ``limit``, in short transactions; how many."""

@@ -6,18 +6,23 @@ from collections.abc import Sequence
 from typing import Any
 
 import apsw
+from msgspec.structs import replace
 
 from ...clock import Millis
 from ...crashpoint import reach
 from ...errors import StoreRefused
+from ...inputs import takes_inputs
 from ...job import MAX_CRASHES, Claimed, Runner
 from ...outcome import Failure, Outcome, encode_failure
+from ...state import FINAL
 from .. import pausing
 from ..lanes import Lanes
 from ..protocol import Demand
 from ..storable import readable
 from ..width import Width
+from . import resolving
 from .connection import statement
+from .resolving import NOTHING, Followed
 from .rows import claimed
 
 KEPT = frozenset({"retry", "discarded", "cancelled", "crashed"})
@@ -109,6 +114,12 @@ def claim(
             "open": open_,
         }
         taken = [claimed(row) for row in connection.execute(statement("claim"), values)]
+        taken = [
+            replace(job, inputs=resolving.inputs(connection, job.id))
+            if takes_inputs(job.args)
+            else job
+            for job in taken
+        ]
         taken.sort(key=lambda job: (-job.priority, job.due_at, job.id))
         width.took(lane, len(taken))
         return taken
@@ -123,8 +134,10 @@ def claim(
     return *lanes.share(demand, paused, has, walk, take), width
 
 
-def rescue(connection: apsw.Connection, worker: int, limit: int, now: Millis) -> list[bytes]:
-    """Bring back at most ``limit`` jobs of a dead worker; the ids of those that became final."""
+def rescue(
+    connection: apsw.Connection, worker: int, limit: int, now: Millis
+) -> tuple[list[bytes], Followed]:
+    """Bring back at most ``limit`` jobs of a dead worker; which, and what came of the ends among them."""
     failure = encode_failure(Failure("WorkerDied", "the worker died while this attempt ran"))
     rows: list[Any] = connection.execute(
         statement("rescue"),
@@ -135,6 +148,8 @@ def rescue(connection: apsw.Connection, worker: int, limit: int, now: Millis) ->
         "VALUES (?, ?, ?, 'crashed', ?, ?, ?)",
         [(row[0], row[2], row[3] + 1, worker, now, failure) for row in rows],
     )
+    ended = [row[0] for row in rows if row[1] in FINAL]
+    followed = resolving.follow(connection, ended, now) if ended else NOTHING
     if rows:
         reach("rescue: before commit")
-    return [row[0] for row in rows]
+    return [row[0] for row in rows], followed

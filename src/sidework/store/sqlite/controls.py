@@ -7,33 +7,69 @@ from typing import Any
 import apsw
 
 from ...clock import Millis
+from ...errors import StoreRefused
+from ...ids import id_text
+from . import resolving
 from .connection import statement
+from .flows import Flows
+from .resolving import NOTHING, Followed
 from .session import Session
+
+_GOES_ALONG = (
+    "DELETE FROM attempts WHERE job_id = ?",
+    "DELETE FROM notes WHERE job_id = ?",
+    "DELETE FROM edges WHERE child = ?",
+)
 
 
 class Controls:
     """Of one store."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, flows: Flows) -> None:
         self._session = session
+        self._flows = flows
 
     def cancel(self, job_id: bytes, note: str, now: Millis) -> str | None:
         """The job's state now; ``None`` when it was final."""
-        state: str | None = self._one("cancel", id=job_id, note=note, now=now)
+        values = {"id": job_id, "note": note, "now": now}
+
+        def work(connection: apsw.Connection) -> tuple[str | None, Followed]:
+            row: Any = connection.execute(statement("cancel"), values).fetchone()
+            state = None if row is None else row[0]
+            over = state == "cancelled"
+            return state, resolving.follow(connection, [job_id], now) if over else NOTHING
+
+        state, followed = self._session.write(work)
+        self._flows.go_on(followed, now)
         return state
 
     def retry(self, job_id: bytes, now: Millis) -> bool:
-        """Whether the job was final, and is available again."""
-        return self._one("retry", id=job_id, now=now) is not None
+        """Whether the job was final, and is live again."""
+        values = {"id": job_id, "now": now}
+
+        def work(connection: apsw.Connection) -> bool:
+            took = connection.execute(statement("retry"), values).fetchone() is not None
+            if took:
+                resolving.reopen(connection, job_id)
+            return took
+
+        return self._session.write(work)
 
     def delete(self, job_id: bytes) -> bool:
-        """Whether the job was final, and is gone with its attempts and notes."""
+        """Whether the job was final, and is gone with its attempts and notes; ``StoreRefused`` while one
+        that is live takes its output."""
 
         def work(connection: apsw.Connection) -> bool:
             took = connection.execute(statement("delete"), {"id": job_id}).fetchone() is not None
             if took:
-                connection.execute("DELETE FROM attempts WHERE job_id = ?", (job_id,))
-                connection.execute("DELETE FROM notes WHERE job_id = ?", (job_id,))
+                child = resolving.needed_by(connection, job_id)
+                if child is not None:
+                    raise StoreRefused(
+                        f"job {id_text(job_id)} is an input of job {id_text(child)}, which is live: cancel "
+                        "that one first"
+                    )
+                for sql in _GOES_ALONG:
+                    connection.execute(sql, (job_id,))
             return took
 
         return self._session.write(work)

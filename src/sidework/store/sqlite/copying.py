@@ -18,7 +18,7 @@ from .. import storable
 from ..copies import DUMP_BYTES
 from .connection import statement
 from .reading import attempts, notes
-from .rows import ATTEMPT_COLUMNS, JOB_COLUMNS, NOTE_COLUMNS, job_row
+from .rows import ATTEMPT_COLUMNS, EDGE_COLUMNS, JOB_COLUMNS, NOTE_COLUMNS, edge_row, job_row
 from .session import Session
 
 _SELECT = f"SELECT {JOB_COLUMNS}, backoff FROM jobs"
@@ -130,16 +130,22 @@ def disown(
         values = {"id": copied.job.id, "fence": copied.job.fence, "note": note, "now": now}
         connection.execute(statement("disown"), values)
         took.append(connection.changes() == 1)
+        if took[-1]:  # what follows from its end, follows in the other store
+            connection.execute("UPDATE edges SET done = 1 WHERE parent = ?", (copied.job.id,))
     return took
 
 
 def _copied(connection: apsw.Connection, row: Any) -> Copied:
     *job, backoff = row
+    waits = connection.execute(
+        f"SELECT {EDGE_COLUMNS} FROM edges WHERE child = ? ORDER BY parent", row[:1]
+    )
     return Copied(
         job_row(tuple(job)),
         backoff,
         tuple(attempts(connection, row[0])),
         tuple(notes(connection, row[0])),
+        tuple(edge_row(one) for one in waits),
     )
 
 
@@ -161,6 +167,8 @@ def _store(connection: apsw.Connection, copied: Copied) -> Verdict:
         return _verdict(connection, copied)  # it came in between
     rows = [msgspec.structs.astuple(one) for one in copied.attempts]
     connection.executemany(_INSERT_ATTEMPT, rows)
+    edges = [msgspec.structs.astuple(one) for one in copied.edges]
+    connection.executemany(statement("insert_edges"), edges)
     told = [msgspec.structs.astuple(one) for one in copied.notes]
     connection.executemany(_INSERT_NOTE, told)
     return "stored"

@@ -3,8 +3,8 @@ what was stored is told; the rest is each noun's.
 
 New jobs: ``inserts`` (what they send: ``inserting``). A worker's turn, recording and claiming: ``claims``
 (``claiming``). Workers and their deaths: ``roster``. Housekeeping: ``chores`` (``pruning``). What is done by
-hand: ``controls``. What narrows queues and holds back tasks: ``limits``. What callers write in:
-``transactions``. All that write to the file do so through ``session``.
+hand: ``controls``. What narrows queues and holds back tasks: ``limits``. Who waits for whom: ``flows``. What
+callers write in: ``transactions``. All that write to the file do so through ``session``.
 
 Enqueues never share a transaction with records; both take the same fair ticket.
 """
@@ -40,6 +40,7 @@ from .chores import Chores
 from .claims import Claims
 from .controls import Controls
 from .copying import Copies
+from .flows import Flows
 from .gauges import Gauges
 from .inserts import MOST_ROWS, Inserts
 from .journal import Journal
@@ -65,17 +66,18 @@ class SqliteStore:
         self._callers = Session(self.path, create=create, durable=durable)
         self._bell_folder = bells.folder_for(self.path)
         self._ringer = bells.Ringer(self._bell_folder)
-        self._inserts = Inserts(self._session, self._ringer)
+        self.flows = Flows(self._session, self.ring_work, self.ring_done)
+        self._inserts = Inserts(self._session, self.flows, self._ringer)
         self._transactions = Transactions(self._callers)
-        self._controls = Controls(self._session)
-        self._claims = Claims(self._session)
-        self._roster = Roster(self._session, self._moved)
+        self._controls = Controls(self._session, self.flows)
+        self._claims = Claims(self._session, self.flows)
+        self._roster = Roster(self._session, self.flows)
         self.copies = Copies(
             self._session, self._long, self._transactions.outside, self.ring_work, self.ring_done
         )
         self.journal = Journal(self._session)
         self.limits = Limits(self._session, self._transactions.outside, self.ring_work)
-        self._chores = Chores(self._session, self._long)
+        self._chores = Chores(self._session, self._long, self.flows)
         self.gauges = Gauges(self._long)
         self.periodics = Periodics(self._session, self.workers, self.ring_work, self.outside)
 
@@ -103,7 +105,7 @@ class SqliteStore:
         storable.check_jobs(jobs)
         done: list[Inserted] = []
         for start in range(0, len(jobs), MOST_ROWS):
-            done += self._inserts.submit((jobs[start : start + MOST_ROWS], now))
+            done += self._inserts.store((jobs[start : start + MOST_ROWS], now))
         return done
 
     def get(self, ids: Sequence[bytes]) -> list[JobRow | None]:
@@ -247,11 +249,6 @@ class SqliteStore:
     def trust(self, worker: int) -> float:
         """For ever: that a worker is dead is told by its lock, and no clock is asked."""
         return math.inf
-
-    def _moved(self, ids: list[bytes]) -> None:
-        """Jobs are available again, or final."""
-        self.ring_work()
-        self.ring_done(ids)
 
     # Queues -------------------------------------------------------------------------------------
 

@@ -10,9 +10,11 @@ from ...clock import Millis, now_ms
 from ...crashpoint import reach
 from ...job import Inserted, NewJob
 from ..combining import Combiner
+from ..relating import related
 from . import inserting
 from .bells import Ringer
 from .connection import statement
+from .flows import Flows
 from .rows import insert_parameters
 from .session import Session
 
@@ -29,10 +31,20 @@ _Insert = Callable[[apsw.Connection, Sequence[inserting.Row]], list[Inserted]]
 class Inserts(Combiner[Command, list[Inserted]]):
     """Of one store: submit a command, and it is stored together with those that wait."""
 
-    def __init__(self, session: Session, ringer: Ringer) -> None:
+    def __init__(self, session: Session, flows: Flows, ringer: Ringer) -> None:
         super().__init__(self._together, lambda command: len(command[0]), MOST_ROWS)
         self._session = session
+        self._flows = flows
         self._ringer = ringer
+
+    def store(self, command: Command) -> list[Inserted]:
+        """Store a caller's jobs: those that are for themselves together with others that wait."""
+        jobs, now = command
+        if not related(jobs):
+            return self.submit(command)
+        told = self._flows.insert(jobs, now_ms() if now is None else now)
+        self._ringer.ring("work")
+        return told
 
     def _together(self, commands: Sequence[Command]) -> Sequence[list[Inserted] | BaseException]:
         rows: list[inserting.Row] = []

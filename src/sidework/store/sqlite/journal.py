@@ -8,10 +8,12 @@ from typing import Any
 import apsw
 import msgspec
 
+from ...clock import Millis
 from ...job import AttemptRow
 from ...note import NoteRow, Notes
+from ...state import FINAL
 from .. import storable
-from ..journal import CUT, Chapter, Since
+from ..journal import CUT, Chapter, Moved, Since, first_id, moved
 from .connection import statement
 from .rows import ATTEMPT_COLUMNS, NOTE_COLUMNS, attempt_row, state_of
 from .session import Session
@@ -62,6 +64,35 @@ class Journal:
         row: Any = self._session.read(lambda c: c.execute(sql, (job_id,)).fetchone())
         return None if row is None else (row[0], int(row[1]))
 
+    def moved(self, since: Millis, limit: int) -> Moved:
+        """Which jobs have moved since a moment."""
+        storable.check_moment(since, "since")
+        storable.check_limit(limit)
+        values = {"since": since, "limit": limit, "id": first_id(since)}
+
+        def work(connection: apsw.Connection) -> Moved:
+            found: list[Any] = [connection.execute(sql, values).fetchall() for sql in MOVED]
+            return moved(found, limit)
+
+        return self._session.read(work)
+
+
+_MADE = "SELECT id, max(inserted_at, :since) FROM jobs WHERE id >= :id ORDER BY id LIMIT :limit"
+_BEGUN = (
+    "SELECT id, started_at FROM jobs INDEXED BY jobs_running WHERE state = 'running' "
+    "AND started_at >= :since ORDER BY started_at LIMIT :limit"
+)
+_SETTLED = (
+    "SELECT id, finished_at FROM jobs INDEXED BY jobs_final WHERE state = '{}' "
+    "AND finished_at IS NOT NULL AND finished_at >= :since ORDER BY finished_at LIMIT :limit"
+)
+_TRIED = (
+    "SELECT job_id, finished_at FROM attempts WHERE finished_at >= :since "
+    "ORDER BY finished_at LIMIT :limit"
+)
+_HEARD = "SELECT job_id, at FROM notes WHERE at >= :since ORDER BY at LIMIT :limit"
+MOVED = (_MADE, _BEGUN, *(_SETTLED.format(state) for state in sorted(FINAL)), _TRIED, _HEARD)
+"""Where it is seen that jobs have moved, an index each."""
 
 _FORGOTTEN = (
     f"INSERT OR IGNORE INTO notes ({NOTE_COLUMNS}) "

@@ -28,12 +28,14 @@ def line(connection: apsw.Connection, retention: dict[str, int], now: Millis) ->
 
 
 def step(connection: apsw.Connection, before: Line, limit: int) -> int:
-    """Delete at most ``limit`` jobs past the line, oldest first, with their attempts and notes; how many."""
+    """Delete at most ``limit`` jobs past the line, oldest first, with their attempts, notes and waits; how
+    many."""
     gone = 0
     for state, moment in before.items():
         values = {"state": state, "before": moment, "limit": limit - gone}
         ids = connection.execute(statement("prune_age"), values).fetchall()
         connection.executemany("DELETE FROM attempts WHERE job_id = ?", ids)
+        connection.executemany("DELETE FROM edges WHERE child = ?", ids)
         connection.executemany("DELETE FROM notes WHERE job_id = ?", ids)
         gone += len(ids)
     reach("prune: before commit")

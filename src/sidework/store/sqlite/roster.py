@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import apsw
@@ -14,7 +14,9 @@ from ...crashpoint import reach
 from ...job import Held, WorkerRow
 from . import claiming
 from .connection import statement
+from .flows import Flows
 from .life import Life, is_dead
+from .resolving import Followed
 from .session import Session
 
 _MOST_ROWS = 500
@@ -24,9 +26,9 @@ class Roster:
     """The workers of one store. Rows hold the *name* of a life file, which each process looks for beside
     its own database: two containers may see one volume under two paths."""
 
-    def __init__(self, session: Session, rescued: Callable[[list[bytes]], None]) -> None:
+    def __init__(self, session: Session, flows: Flows) -> None:
         self._session = session
-        self._rescued = rescued
+        self._flows = flows
         self._folder = os.path.realpath(session.path) + "-workers"
         self._lives: dict[int, Life] = {}
 
@@ -99,12 +101,13 @@ class Roster:
         """In bounded steps, the last of which forgets the worker."""
         rescued = 0
         while True:
-            ids, name = self._session.write(
+            ids, followed, name = self._session.write(
                 lambda connection: _rescue_step(connection, worker, now)
             )
             if ids:
                 reach("rescue: committed")
-                self._rescued(ids)
+                self._flows.rescued(ids)
+            self._flows.go_on(followed, now)
             rescued += len(ids)
             if len(ids) < _MOST_ROWS:
                 break
@@ -130,9 +133,9 @@ def _draw() -> int:
 
 def _rescue_step(
     connection: apsw.Connection, worker: int, now: Millis
-) -> tuple[list[bytes], str | None]:
-    ids = claiming.rescue(connection, worker, _MOST_ROWS, now)
+) -> tuple[list[bytes], Followed, str | None]:
+    ids, followed = claiming.rescue(connection, worker, _MOST_ROWS, now)
     if len(ids) == _MOST_ROWS:
-        return ids, None
+        return ids, followed, None
     name: Any = connection.execute("DELETE FROM workers WHERE id = ? RETURNING life", (worker,)).get
-    return ids, name
+    return ids, followed, name

@@ -8,7 +8,7 @@ import apsw
 import msgspec
 
 from ...clock import Millis
-from ...job import AttemptRow, Claimed, JobRow, NewJob
+from ...job import AttemptRow, Claimed, Edge, JobRow, NewJob
 from ...state import State
 
 JOB_COLUMNS = (
@@ -17,6 +17,7 @@ JOB_COLUMNS = (
     "on_crash, worker, note, tags, args, result, pending, callbacks, unique_key, "
     "unique_until, context"
 )
+EDGE_COLUMNS = "parent, child, policy, done"
 ATTEMPT_COLUMNS = "job_id, attempt, fence, outcome, worker, started_at, finished_at, failure"
 NOTE_COLUMNS = "job_id, fence, number, kind, at, body"
 
@@ -46,6 +47,12 @@ def attempt_row(row: tuple[Any, ...]) -> AttemptRow:
     return AttemptRow(*row)
 
 
+def edge_row(row: tuple[Any, ...]) -> Edge:
+    """A row of ``EDGE_COLUMNS``."""
+    parent, child, policy, done = row
+    return Edge(parent, child, policy, bool(done))
+
+
 def claimed(row: tuple[Any, ...]) -> Claimed:
     """A row that ``claim.sql`` returned."""
     (id_, fence, attempt, max_attempts, task, lane, runner, priority, due, timeout, backoff,
@@ -66,7 +73,7 @@ def insert_parameters(job: NewJob, now: Millis) -> tuple[Any, ...]:
         job.id,
         job.task,
         job.lane,
-        "blocked" if job.parents else "scheduled" if due > now else "available",
+        "blocked" if job.pending else "scheduled" if due > now else "available",
         job.runner,
         job.priority,
         due if due > now else now,
@@ -76,7 +83,7 @@ def insert_parameters(job: NewJob, now: Millis) -> tuple[Any, ...]:
         job.timeout,
         job.backoff,
         job.on_crash,
-        len(job.parents),
+        job.pending,
         job.callbacks,
         job.unique_key,
         job.unique_until,

@@ -13,7 +13,8 @@ CREATE UNIQUE INDEX jobs_unique ON sidework.jobs (unique_key) WHERE unique_key I
 -- What the enqueuer had it carry along (traces), JSON.
 ALTER TABLE sidework.jobs ADD COLUMN context text;
 
--- The child takes the parent's output, or waits for its end. Done when that has been counted.
+-- The child takes the parent's output, or waits for its end. Done when that has been counted. A job with
+-- callbacks has an edge to itself, done when they are enqueued.
 CREATE TABLE sidework.edges (
     parent uuid    NOT NULL,
     child  uuid    NOT NULL,
@@ -22,6 +23,9 @@ CREATE TABLE sidework.edges (
     PRIMARY KEY (parent, child)
 );
 CREATE INDEX edges_child ON sidework.edges (child);
+CREATE INDEX edges_open ON sidework.edges (parent, child) WHERE NOT done;
+ALTER TABLE sidework.edges SET (
+    autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
 
 -- What a running job told: progress, log records, values. The newest are kept.
 CREATE TABLE sidework.notes (
@@ -76,3 +80,6 @@ ALTER TABLE sidework.workers ADD COLUMN declares text;
 
 -- What a monitor counts without reading the table.
 CREATE INDEX jobs_blocked ON sidework.jobs (lane) WHERE state = 'blocked';
+-- For whoever follows all jobs: what has moved since a moment. Jobs that succeed at once are in neither.
+CREATE INDEX attempts_finished ON sidework.attempts (finished_at);
+CREATE INDEX notes_at ON sidework.notes (at);

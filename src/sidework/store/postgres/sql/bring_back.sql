@@ -1,4 +1,5 @@
 -- Jobs that were set aside for a task that is open are available again, first those that are claimed first.
+-- Unlike on SQLite it passes over what others have locked.
 UPDATE sidework.jobs SET state = 'available'
 WHERE id = ANY (ARRAY(SELECT id FROM sidework.jobs
                       WHERE state = 'blocked' AND pending = 0 AND task = :task

@@ -2,6 +2,7 @@
 -- same outcome cannot land twice, nor on a job that was settled otherwise. No condition on the state: by
 -- the statistics nobody is running, so that one would be planned through the index of running jobs (2k
 -- jobs/s instead of 17k).
+-- It tells whether anything waits for the end: the index has next to nothing in it where nobody uses that.
 -- Unlike on SQLite, where a statement costs no round trip, many at once.
 UPDATE sidework.jobs AS job
 SET state = 'completed', fence = job.fence + 1, attempt = done.attempt, finished_at = :now,
@@ -10,4 +11,4 @@ SET state = 'completed', fence = job.fence + 1, attempt = done.attempt, finished
 FROM unnest(:id::uuid[], :fence::bigint[], :attempt::integer[], :result::bytea[])
      AS done (id, fence, attempt, result)
 WHERE job.id = done.id AND job.fence = done.fence
-RETURNING job.id, done.fence
+RETURNING job.id, done.fence, (SELECT true FROM sidework.edges WHERE parent = job.id AND NOT edges.done LIMIT 1)

@@ -32,4 +32,4 @@ FROM unnest(:id::uuid[], :fence::bigint[], :attempt::integer[], :kind::text[], :
             :note::text[], :alone::boolean[])
      AS done (id, fence, attempt, kind, delay, note, alone)
 WHERE job.id = done.id AND job.fence = done.fence
-RETURNING job.id, done.fence
+RETURNING job.id, done.fence, (SELECT true FROM sidework.edges WHERE parent = job.id AND NOT edges.done LIMIT 1)

@@ -12,7 +12,8 @@ CREATE UNIQUE INDEX jobs_unique ON jobs (unique_key) WHERE unique_key IS NOT NUL
 -- What the enqueuer had it carry along (traces), JSON.
 ALTER TABLE jobs ADD COLUMN context TEXT;
 
--- The child takes the parent's output, or waits for its end. Done when that has been counted.
+-- The child takes the parent's output, or waits for its end. Done when that has been counted. A job with
+-- callbacks has an edge to itself, done when they are enqueued.
 CREATE TABLE edges (
     parent BLOB    NOT NULL,
     child  BLOB    NOT NULL,
@@ -21,6 +22,7 @@ CREATE TABLE edges (
     PRIMARY KEY (parent, child)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX edges_child ON edges (child);
+CREATE INDEX edges_open ON edges (parent, child) WHERE done = 0;
 
 -- What a running job told: progress, log records, values. The newest are kept.
 CREATE TABLE notes (
@@ -75,3 +77,6 @@ ALTER TABLE workers ADD COLUMN declares TEXT;
 
 -- What a monitor counts without reading the table.
 CREATE INDEX jobs_blocked ON jobs (lane) WHERE state = 'blocked';
+-- For whoever follows all jobs: what has moved since a moment. Jobs that succeed at once are in neither.
+CREATE INDEX attempts_finished ON attempts (finished_at);
+CREATE INDEX notes_at ON notes (at);

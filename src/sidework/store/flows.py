@@ -1,0 +1,27 @@
+"""``store.flows``: jobs that wait for jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from ..clock import Millis
+from ..job import Edge
+
+MOST_EDGES = 500
+"""Waits that one transaction ends: others wait for its locks a few ms, not more."""
+
+
+class Flows(Protocol):
+    """Jobs that wait for jobs, and callbacks. Whatever makes a job final goes on from there in the same
+    transaction: those that waited for it have one input less, and are available at the last; where a policy
+    says so they are cancelled with it; and its callbacks are enqueued. More than ``MOST_EDGES``, and what
+    follows from those that were cancelled, is done at once after it, or by the worker's next turns.
+
+    A child may be stored while its parent ends and neither sees the other; an own transaction (``finish_on``)
+    leaves all this to whoever comes next. So ``reconcile`` looks through at most ``limit`` waits for ends
+    that nobody has followed, each time the next; how many jobs had such. ``edges`` are those of these jobs,
+    whether parent or child."""
+
+    def reconcile(self, limit: int, now: Millis | None = None) -> int: ...
+    def edges(self, ids: Sequence[bytes]) -> list[Edge]: ...

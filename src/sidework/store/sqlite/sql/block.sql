@@ -1,0 +1,2 @@
+-- So many more inputs of a job are not final.
+UPDATE jobs SET state = 'blocked', pending = pending + :pending WHERE id = :id
