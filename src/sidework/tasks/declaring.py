@@ -108,7 +108,11 @@ class Ticking:
     def entry(self) -> Periodic:
         """As it is stored; ``BadTask`` when the task's annotations cannot be read."""
         app, schedule, args, kwargs, misfire, overlap, jitter = self._rest
-        raw = self.task.signature.bind(args, kwargs)
+        raw, outputs = self.task.signature.bind(args, kwargs)
+        if outputs:
+            raise BadTask(
+                f"periodic {self.name}: another job's output cannot be an argument of its ticks"
+            )
         job = replace(self.task.template({}), args=raw)
         return Periodic(self.name, app, schedule, job, misfire, overlap, jitter)
 
