@@ -83,15 +83,10 @@ def _ends_in_transactions(folder: Path, size: int, seed: int, engine: Engine) ->
 def _mixed(field: Field, draw: random.Random, count: int) -> list[Bound[Any]]:
     load = field.load
     tasks = [load.pay] * 5 + [load.pay_coroutine] * 5 + [load.pay_alone]
-    return [
-        draw.choice(tasks).bind(draw.randint(0, 3), draw.random() < 0.5)
-        for _ in range(count)
-    ]
+    return [draw.choice(tasks).bind(draw.randint(0, 3), draw.random() < 0.5) for _ in range(count)]
 
 
-def _crash(
-    field: Field, draw: random.Random, point: str, marker: Path, count: int
-) -> list[str]:
+def _crash(field: Field, draw: random.Random, point: str, marker: Path, count: int) -> list[str]:
     """Have the first process of one more worker that comes to the point die there; then end what is left
     of it. Returns the ids of the jobs that this took."""
     told: list[str] = []
