@@ -36,6 +36,7 @@ SAYS = {
     "docs/start.md-4": "balance 150\n",
     "docs/events.md-0": "{'one': 3}\n{'three': 5}\ncounted 2 words\ncompleted 8 letters\n",
     "docs/events.md-1": "done: 2\ndone: 6\n[6, 2]\ncalled: 10\n",
+    "docs/workflows.md-0": "callback: completed 8\n8\n5050\nValueError: an empty text\ncancelled\n",
     "docs/limits.md-0": "True True False\nTrue\nblocked\nreport of 7 False\n",
     "docs/schedules.md-0": "monthly\nreport 0 3 * * mon-fri Europe/Berlin\nreport every 15m\n",
     "docs/connections.md-0": "order 7 is shipped\n",
@@ -45,6 +46,7 @@ SAYS = {
     "pool closed\nchild ends\n",
 }
 TELLS = {
+    "docs/workflows.md-0": r"is discarded, attempt 1 of 1: ValueError: an empty text",
     "docs/start.md-0": r"attempt 1 of 3: ValueError.*\n.*attempt 2 of 3: ValueError.*\n.*is discarded",
     "docs/start.md-2": r"attempt 1 of 6: sidework.outcome.Retry: the service is slow today; again in",
     "docs/start.md-4": r"attempt 1 of 4: OSError: the first attempt is undone, end and all; again in",
