@@ -139,12 +139,11 @@ class Rival:
                     workers.end(process)
 
     def timed(self, url: str, task: str, jobs: int, many: int, number: int = 0) -> float:
-        """Seconds from before they are handed to two waiting processes until the last has run."""
+        """Seconds from when they begin to be handed to two waiting processes until the last has run."""
         with self.workers(url, 2, many) as workers:
             self.run(url, "fill", "noop", "4")
             workers.wait(4, 60)
-            began = time.time_ns()
-            self.run(url, "fill", task, str(jobs), str(number))
+            began = self.told(url, "fill", task, str(jobs), str(number))
             workers.wait(4 + jobs, 60)
             return (workers.last - began) / 1e9
 

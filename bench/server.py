@@ -80,7 +80,7 @@ class Valkey:
     program of the wheel is used: it ends with its owner, as the tests' servers do."""
 
     SETTINGS = ("--save", "", "--appendonly", "no")
-    """Nothing on disk: what the peers' own benchmarks use, and the fastest."""
+    """Nothing on disk: the fastest for the peers on it."""
 
     def __init__(self, settings: tuple[str, ...] = SETTINGS) -> None:
         self.program, self.settings = valkey_server(), settings

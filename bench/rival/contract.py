@@ -2,7 +2,7 @@
 
     python with_NAME.py URL install
     python with_NAME.py URL put SECONDS | callers SECONDS | bulk COUNT | pickup COUNT | trip COUNT
-    python with_NAME.py URL fill TASK COUNT
+    python with_NAME.py URL fill TASK COUNT [NUMBER]     (prints when it began to hand them over)
     python with_NAME.py URL work MANY PROCESSES
 
 A worker notes each job that it ran to its end in the file ``BENCH_COUNTS``: asking the store how many
@@ -19,7 +19,7 @@ import os
 import struct
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NoReturn, Protocol
 
 RAN = struct.Struct("<qq")
@@ -53,6 +53,12 @@ def log() -> int:
 def ran(n: int) -> None:
     # One small write to the end of a file is whole, whichever process, thread or fork makes it.
     os.write(log(), RAN.pack(n, time.time_ns()))
+
+
+async def each(put: Callable[[int], Awaitable[object]], numbers: Sequence[int]) -> None:
+    """In bulk, for a peer whose calls go one by one: 64 at a time."""
+    for start in range(0, len(numbers), CALLERS):
+        await asyncio.gather(*map(put, numbers[start : start + CALLERS]))
 
 
 async def run(task: str, n: int) -> None:
@@ -93,6 +99,7 @@ async def measured(rival: Rival, what: str, size: float) -> float:
         return await pickup(rival, int(size))
     if what == "trip":
         return await trip(rival, int(size))
+    await rival.put("noop", 0)  # the first one connects
     began = time.perf_counter()
     if what == "put":
         done = await rate_of_one(rival, size)
@@ -156,6 +163,7 @@ async def program(rival: Rival, url: str, verb: str, *given: str) -> None:
         task, count = given[0], int(given[1])
         number = int(given[2]) if len(given) > 2 else None
         numbers = range(count) if number is None else [number] * count
+        print(time.time_ns(), flush=True)
         await rival.put_many(task, numbers)
     else:
         print(json.dumps(await measured(rival, verb, float(given[0]))), flush=True)

@@ -42,8 +42,7 @@ class ArqRival:
         await self.pool.enqueue_job(task, n)
 
     async def put_many(self, task: str, numbers: Sequence[int]) -> None:
-        for n in numbers:
-            await self.pool.enqueue_job(task, n)
+        await contract.each(lambda n: self.pool.enqueue_job(task, n), numbers)
 
     async def trip(self, n: int) -> None:
         job = await self.pool.enqueue_job("noop", n)

@@ -43,8 +43,7 @@ class SaqRival:
         await queue.enqueue(task, n=n, **OPTIONS)
 
     async def put_many(self, task: str, numbers: Sequence[int]) -> None:
-        for n in numbers:
-            await queue.enqueue(task, n=n, **OPTIONS)
+        await contract.each(lambda n: queue.enqueue(task, n=n, **OPTIONS), numbers)
 
     async def trip(self, n: int) -> None:
         await queue.apply("noop", n=n, timeout=30)

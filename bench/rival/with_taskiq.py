@@ -40,8 +40,7 @@ class TaskiqRival:
         await TASKS[task].kiq(n)
 
     async def put_many(self, task: str, numbers: Sequence[int]) -> None:
-        for n in numbers:
-            await TASKS[task].kiq(n)
+        await contract.each(TASKS[task].kiq, numbers)
 
     async def trip(self, n: int) -> None:
         await (await noop.kiq(n)).wait_result(check_interval=0.001, timeout=30)
