@@ -37,6 +37,7 @@ SAYS = {
     "docs/events.md-0": "{'one': 3}\n{'three': 5}\ncounted 2 words\ncompleted 8 letters\n",
     "docs/events.md-1": "done: 2\ndone: 6\n[6, 2]\ncalled: 10\n",
     "docs/limits.md-0": "True True False\nTrue\nblocked\nreport of 7 False\n",
+    "docs/schedules.md-0": "monthly\nreport 0 3 * * mon-fri Europe/Berlin\nreport every 15m\n",
     "docs/connections.md-0": "order 7 is shipped\n",
     "docs/frameworks.md-0": "",
     "docs/frameworks.md-1": "",
@@ -113,6 +114,7 @@ def test_the_version_is_one() -> None:
 def test_the_reference_names_everything_public() -> None:
     from sidework.client.declaring import TASK_DEFAULTS
     from sidework.handle import JobHandle
+    from sidework.tasks.declaring import PeriodicOptions
     from sidework.tasks.task import EnqueueOptions
     from sidework.testing import Sandbox
 
@@ -142,5 +144,11 @@ def test_the_reference_names_everything_public() -> None:
         "forget_in_child",
     }
     members |= {name for name in vars(Sandbox) if not name.startswith("_")}
-    public = {*sidework.__all__, *TASK_DEFAULTS, *EnqueueOptions.__annotations__, *members} - inner
+    public = {
+        *sidework.__all__,
+        *TASK_DEFAULTS,
+        *EnqueueOptions.__annotations__,
+        *PeriodicOptions.__annotations__,
+        *members,
+    } - inner
     assert public - named == set()

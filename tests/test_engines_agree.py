@@ -21,6 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from msgspec.structs import replace
 
 from engines import ENGINES
+from sidework.callbacks import CALLED, Callback, encode_callbacks
 from sidework.errors import SideworkError
 from sidework.job import AttemptRow, Copied, JobFilter, JobRow, NewJob, WorkerRow
 from sidework.outcome import Outcome
@@ -52,6 +53,13 @@ LANE = st.one_of(st.sampled_from(QUEUES * 4), TEXT)
 TASK = st.one_of(st.sampled_from(["m:f", "m:g", "n.m:f", "f", "m_f"] * 3), TEXT)
 TAGS = st.lists(st.one_of(st.sampled_from(["a", "b"]), TEXT), max_size=2).map(tuple)
 AT = st.one_of(st.none(), st.none(), st.integers(NOW - 50, NOW + 50), NUMBER)
+PARENTS = st.sampled_from([0, 0, 0, 1, 2])
+CALLS = encode_callbacks(
+    [
+        Callback(when, "it", "m:f", "mail", "thread", 1, 0, 2, None, None, "rescue", ("a",))
+        for when in CALLED
+    ]
+)
 SPAN = st.one_of(st.none(), st.none(), st.integers(-5, 30), NUMBER)
 
 
@@ -198,11 +206,20 @@ class Pair(RuleBasedStateMachine):
             tags=data.draw(ordinary(st.just(()), TAGS)),
             unique_key=data.draw(ordinary(st.sampled_from([None, None, "k", "l"]), TEXT)),
             unique_until=data.draw(st.sampled_from(["started", "final"])),
+            parents=tuple(self.any_id(data) for _ in range(data.draw(PARENTS))),
+            policy=data.draw(st.sampled_from(["cancel", "continue"])),
+            callbacks=data.draw(st.sampled_from([None, None, CALLS])),
         )
 
     def any_id(self, data: Any) -> bytes:
         odd = st.sampled_from([b"", b"x", b"\0" * 16, b"\xff" * 16, b"\0" * 17, id_of(10**9)])
         return data.draw(ordinary(st.sampled_from(self.ids), odd))
+
+    @rule(data=st.data(), limit=LIMIT)
+    def flows(self, data: Any, limit: int) -> None:
+        ids = [self.any_id(data) for _ in range(data.draw(st.integers(0, 3)))]
+        self.both(lambda store, _, __: store.flows.edges(ids))
+        self.both(lambda store, _, __: store.flows.reconcile(limit, self.now))
 
     @rule(data=st.data(), note=TEXT)
     def cancel(self, data: Any, note: str) -> None:

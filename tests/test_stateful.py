@@ -14,11 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
 from engines import ENGINES
+from sidework.callbacks import Callback, encode_callbacks
+from sidework.errors import StoreRefused
 from sidework.ids import new_id
 from sidework.job import MAX_CRASHES, Claimed, NewJob
 from sidework.outcome import Outcome
@@ -27,6 +30,9 @@ from sidework.store.opening import open_store
 from sidework.store.protocol import Demand
 
 EXAMPLES = int(os.environ.get("SIDEWORK_EXAMPLES", "25"))
+CALLS = encode_callbacks(
+    [Callback("final", "end", "m:end", "calls", "loop", 0, 0, 1, None, None, "rescue")]
+)
 KINDS = [
     "completed",
     "retry",
@@ -59,11 +65,17 @@ class Model:
     key: str | None = None
     until: str | None = None
     seen: list[int] = field(default_factory=list)
+    inputs: tuple[bytes, ...] = ()
+    policy: str = "cancel"
+    waits: set[bytes] = field(default_factory=set)
+    calls: bool = False
+    called: int = 0
 
     def go(self, event: Event) -> None:
         self.state = TRANSITIONS[self.state, event]
         if self.state in FINAL:
             self.key = None
+            self.called += self.calls
 
 
 class Machine(RuleBasedStateMachine):
@@ -84,6 +96,8 @@ class Machine(RuleBasedStateMachine):
         self.paused: set[str] = set()
         self.held: set[str] = set()
         self.limits: dict[str, int | None] = {}
+        self.deleted = 0
+        """Callbacks of jobs that are gone."""
 
     def teardown(self) -> None:
         self.store.close()
@@ -99,6 +113,9 @@ class Machine(RuleBasedStateMachine):
         task=st.sampled_from(["m:f", "m:f", "m:g"]),
         key=st.sampled_from([None, None, "k", "l"]),
         until=st.sampled_from(["started", "final"]),
+        policy=st.sampled_from(["cancel", "cancel", "continue"]),
+        calls=st.booleans(),
+        data=st.data(),
     )
     def enqueue(
         self,
@@ -110,10 +127,18 @@ class Machine(RuleBasedStateMachine):
         task: str,
         key: str | None,
         until: Any,
+        policy: Any,
+        calls: bool,
+        data: Any,
     ) -> None:
+        inputs: tuple[bytes, ...] = ()
+        if self.jobs and data.draw(st.booleans()):
+            some = st.sampled_from(sorted(self.jobs))
+            inputs = tuple(data.draw(st.lists(some, min_size=1, max_size=3, unique=True)))
         job = NewJob(
             new_id(), task, b"\x01{}", lane=lane, priority=priority, delay=delay,
             max_attempts=attempts, expires_in=expires, unique_key=key, unique_until=key and until,
+            parents=inputs, policy=policy, callbacks=CALLS if calls else None,
         )  # fmt: skip
         told = self.store.insert([job], self.now)[0]
         holders = [one.id for one in self.jobs.values() if key is not None and one.key == key]
@@ -121,10 +146,13 @@ class Machine(RuleBasedStateMachine):
             assert (told.verdict, [told.id]) == ("unique", holders)
             return
         assert told.verdict == "stored"
+        waits = {one for one in inputs if not self._well(one, policy)}
+        state = State.SCHEDULED if delay else State.AVAILABLE
         self.jobs[job.id] = Model(
             job.id, priority, lane, self.now + delay, attempts,
             None if expires is None else self.now + expires,
-            State.SCHEDULED if delay else State.AVAILABLE, task=task, key=key, until=until,
+            State.BLOCKED if waits else state, task=task, key=key, until=until, inputs=inputs,
+            policy=policy, waits=waits, calls=calls,
         )  # fmt: skip
 
     @rule(target=claims, runner=st.sampled_from(["thread", "process"]), limit=st.integers(1, 4))
@@ -133,6 +161,7 @@ class Machine(RuleBasedStateMachine):
         turn = self.store.turn([], Demand(self.worker, {runner: limit}), self.now)
         self._expire()
         self._promote()
+        self._follow(levels=1)
         lines: dict[str, list[Model]] = {}
         for lane in {"a", "b"} - self.paused:
             line = [
@@ -238,22 +267,33 @@ class Machine(RuleBasedStateMachine):
             return
         assert self.store.retry(job.id, self.now) is (job.state in FINAL)
         if job.state in FINAL:
-            job.go(Event.RETRY)
+            job.waits = {one for one in job.inputs if self._live(one)}
+            for other in self.jobs.values():
+                if other.waits and job.id in other.inputs:
+                    other.waits.add(job.id)
+            job.go(Event.BLOCK if job.waits else Event.RETRY)
             job.due, job.expires, job.crashes = self.now, None, 0
             job.max_attempts = max(job.max_attempts, job.attempt + 1)
 
     @rule(data=st.data())
     def delete(self, data: Any) -> None:
         job = self._pick(data)
-        if job is not None:
-            assert self.store.delete(job.id) is (job.state in FINAL)
-            if job.state in FINAL:
-                del self.jobs[job.id]
+        if job is None:
+            return
+        takers = [one for one in self.jobs.values() if job.id in one.inputs]
+        if job.state in FINAL and any(one.state not in FINAL for one in takers):
+            with pytest.raises(StoreRefused):
+                self.store.delete(job.id)
+            return
+        assert self.store.delete(job.id) is (job.state in FINAL)
+        if job.state in FINAL:
+            self.deleted += job.called
+            del self.jobs[job.id]
 
     @rule()
     def lose_the_worker(self) -> None:
         """Its jobs come back with their fence; a result that it still holds may land."""
-        self.store.retire(self.worker)
+        self.store.retire(self.worker, self.now)
         self.worker = self.store.register("host", 1, (), self.now).id
         for job in self.jobs.values():
             if job.state is State.RUNNING:
@@ -291,7 +331,7 @@ class Machine(RuleBasedStateMachine):
         assert self.store.limits.resume(task) is (task in self.held)
         self.held.discard(task)
         for job in self.jobs.values():
-            if job.task == task and job.state is State.BLOCKED:
+            if job.task == task and job.state is State.BLOCKED and not job.waits:
                 job.go(Event.UNBLOCK)
 
     @rule(step=st.sampled_from([1, 10, 20]))
@@ -311,6 +351,12 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def same(self) -> None:
+        while self.store.flows.reconcile(1000, self.now):
+            pass
+        self._follow()
+        called = {one.name: one.counts for one in self.store.queues()}.get("calls", {})
+        made = sum(job.called for job in self.jobs.values()) + self.deleted
+        assert sum(called.values()) == made
         rows = self.store.get(list(self.jobs))
         for row, job in zip(rows, self.jobs.values(), strict=True):
             assert row is not None
@@ -323,6 +369,7 @@ class Machine(RuleBasedStateMachine):
             assert row.expires_at == job.expires
             assert row.cancel_requested is job.asked
             assert row.unique_key == job.key
+            assert row.pending == len(job.waits) or job.state in FINAL
             assert 0 <= row.attempt <= row.max_attempts
             assert (row.finished_at is not None) is (row.state in FINAL)
 
@@ -338,6 +385,34 @@ class Machine(RuleBasedStateMachine):
             if job.state in WAITING and job.expires is not None and job.expires <= self.now:
                 job.go(Event.CANCEL)
                 job.fence = -1
+
+    def _live(self, job_id: bytes) -> bool:
+        return job_id in self.jobs and self.jobs[job_id].state not in FINAL
+
+    def _well(self, job_id: bytes, policy: str) -> bool:
+        """Whether it has ended so that who waits for it by this policy may run."""
+        over = not self._live(job_id)
+        done = job_id in self.jobs and self.jobs[job_id].state is State.COMPLETED
+        return over and (done or policy == "continue")
+
+    def _follow(self, levels: int = 100) -> None:
+        """Go on from every end."""
+        for _ in range(levels):
+            ended = {one.id for one in self.jobs.values() if one.state in FINAL}
+            failed = {id_ for id_ in ended if self.jobs[id_].state is not State.COMPLETED}
+            waiting = [one for one in self.jobs.values() if one.state is State.BLOCKED]
+            waiting = [one for one in waiting if one.waits & ended]
+            if not waiting:
+                return
+            for job in waiting:
+                fails = bool(job.waits & failed) and job.policy == "cancel"
+                job.waits -= ended
+                if fails:
+                    job.go(Event.CANCEL)
+                    job.fence = -1
+                elif not job.waits:
+                    job.go(Event.DEFER if job.due > self.now else Event.UNBLOCK)
+                    job.due = max(job.due, self.now)
 
     def _set_aside(self, line: list[Model]) -> None:
         for job in line:

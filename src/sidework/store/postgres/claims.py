@@ -20,12 +20,12 @@ from .bounds import Bounds
 from .connection import Connection, statement
 from .errand import Errand
 from .flows import Flows
-from .resolving import NOTHING, Followed
+from .resolving import NOTHING
 from .session import Session
 
 _QUIET_SECONDS = 60.0
 """After so long without one, a turn that claims nothing does not wait to learn whether it ended a job that
-others wait for: the next turn goes on from that."""
+others wait for: it goes on from that in a second transaction, or at the latest the chore does."""
 
 
 class Claims:
@@ -93,7 +93,9 @@ class Claims:
         self._wary = None in turn.took
         reach("turn: committed")
         if blind and (ended := recorded.ended()):
-            followed = Followed([], [], ended, counted=False)  # the next turn does it, at once
+            followed = self._session.write(
+                lambda connection: resolving.follow(connection, self._schema, ended, now)
+            )
         self._flows.tell(followed)
         self._left = [*followed.left, *self._left[len(left) :]]
         if followed.counted or self._left:

@@ -121,7 +121,7 @@ class Periodics:
             jobs = [
                 job for one, ours in zip(firings, took, strict=True) if ours for job in one.jobs
             ]
-            # A tick whose job is there has it (the clock was put back, an index of time was lost).
+            # A tick whose job is there has it (the clock was put back).
             inserting.insert(connection, [insert_parameters(job, moment) for job in jobs])
             reach("periodic: before commit")
             return took

@@ -16,9 +16,7 @@ from .connection import statement
 from .rows import insert_parameters
 
 
-def insert(
-    connection: apsw.Connection, jobs: Sequence[NewJob], now: Millis
-) -> list[Inserted]:
+def insert(connection: apsw.Connection, jobs: Sequence[NewJob], now: Millis) -> list[Inserted]:
     """Store the jobs in the transaction that is open; an answer for each."""
     ends = {}
     for parent in parents_of(jobs):
@@ -26,7 +24,9 @@ def insert(
         if found is not None:
             ends[parent] = State(found[0]), bool(found[1])
     edges = edges_of(jobs, ends)
-    told = inserting.insert(connection, [insert_parameters(job, now) for job in with_pending(jobs, edges)])
+    told = inserting.insert(
+        connection, [insert_parameters(job, now) for job in with_pending(jobs, edges)]
+    )
     refuse_orphans(jobs, told)
     for one, its in zip(told, edges, strict=True):
         if one.verdict == "stored":

@@ -91,7 +91,7 @@ def walk(
     values = {"parent": after[0], "child": after[1], "limit": limit}
     rows: list[Any] = connection.execute(statement("edges_open"), values).fetchall()
     missed = [parent for parent, _, over in rows if over]
-    return missed, (rows[-1][0], rows[-1][1]) if len(rows) == limit else None
+    return missed, (rows[-1][0], rows[-1][1]) if rows and len(rows) == limit else None
 
 
 def inputs(connection: apsw.Connection, child: bytes) -> tuple[Input, ...]:
