@@ -1,0 +1,69 @@
+"""The programs of the guides on moving, before and after: real workers of Celery, RQ and Dramatiq on a real
+Valkey, and ours. Both sides say the same."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from conftest import PATIENCE, Place
+from servers.valkey import Valkey
+
+MOVING = Path(__file__).parents[2] / "examples" / "moving"
+
+SAID = {
+    "celery": "total 600\nann pays 400\nthank you, ann\n",
+    "rq": "words 3\nprogress 2\nreport.txt is there\n3 words in all\n",
+    "dramatiq": "cat@64 cat@128\nweb/dog@32\nscan gave up after 1 retries\n",
+}
+WORKERS = {
+    "celery": "-m celery -A celery_before worker --pool solo -l warning --without-mingle --without-gossip",
+    "rq": "-m rq.cli worker --url {url} --quiet reports",
+    "dramatiq": "-m dramatiq dramatiq_before --processes 1 --threads 2",
+}
+"""Of the peers: with as little around them as they can do without, to be quick."""
+URLS = {"celery": "redis+socket://{path}", "rq": "unix://{path}", "dramatiq": "unix://{path}"}
+
+
+@pytest.fixture(scope="module")
+def valkey() -> Iterator[Valkey]:
+    with Valkey() as running:
+        yield running
+
+
+@pytest.fixture
+def there(place: Place) -> Place:
+    for program in MOVING.glob("*.py"):
+        shutil.copy(program, place.folder)
+    return place
+
+
+@pytest.mark.parametrize("peer", SAID)
+def test_before(there: Place, valkey: Valkey, peer: str) -> None:
+    url = URLS[peer].format(path=valkey.socket)
+    there.extra = {"REDIS_URL": url}
+    log = there.folder / "worker.log"
+    words = WORKERS[peer].format(url=url).split()
+    with open(log, "w") as said:
+        worker = subprocess.Popen(
+            [sys.executable, *words], cwd=there.folder, env=there.env, stdout=said, stderr=said,
+            start_new_session=True,
+        )  # fmt: skip
+    there.started.append(worker)
+    done = there.python(f"{peer}_before.py")
+    assert done.stdout == SAID[peer], done.stderr + log.read_text()
+    worker.send_signal(signal.SIGTERM)
+    worker.wait(PATIENCE)
+
+
+@pytest.mark.parametrize("peer", SAID)
+def test_after(there: Place, peer: str) -> None:
+    there.worker(f"{peer}_after", ready=False)  # it waits for the database that the program makes
+    done = there.python(f"{peer}_after.py")
+    assert done.stdout == SAID[peer], done.stderr
