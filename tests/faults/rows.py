@@ -44,7 +44,7 @@ ROWS: dict[int, tuple[Callable[[Path, int, int], Figures], int, int, str]] = {
         500,
         "50,000 jobs, 500 kills: 0 lost, recovery p99 ≤ lease + 1 s",
     ),
-    3: (crash_points, 22, 380, "10 times all points, both engines, each shown to be hit"),
+    3: (crash_points, 8, 380, "10 times all points, both engines, each shown to be hit"),
     4: (killed_producers, 5, 5000, "5,000 kills: 0 violations"),
     5: (lost_replies, 400, 50_000, "50,000 jobs, 5 % of all replies: 0 double, 0 lost"),
     6: (
