@@ -3,6 +3,7 @@ Valkey, and ours. Both sides say the same."""
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import subprocess
@@ -15,7 +16,9 @@ import pytest
 from conftest import PATIENCE, Place
 from servers.valkey import Valkey
 
-MOVING = Path(__file__).parents[2] / "examples" / "moving"
+ROOT = Path(__file__).parents[2]
+MOVING = ROOT / "examples" / "moving"
+BLOCK = re.compile(r'^```python title="([^"]+)"\n(.*?)^```', re.M | re.S)
 
 SAID = {
     "celery": "total 600\nann pays 400\nthank you, ann\n",
@@ -67,3 +70,11 @@ def test_after(there: Place, peer: str) -> None:
     there.worker(f"{peer}_after", ready=False)  # it waits for the database that the program makes
     done = there.python(f"{peer}_after.py")
     assert done.stdout == SAID[peer], done.stderr
+
+
+@pytest.mark.parametrize("peer", SAID)
+def test_the_guide_shows_the_programs(peer: str) -> None:
+    shown = BLOCK.findall((ROOT / "docs" / f"moving-from-{peer}.md").read_text("utf-8"))
+    assert {name for name, _ in shown} == {f"{peer}_before.py", f"{peer}_after.py"}
+    for name, text in shown:
+        assert text in (MOVING / name).read_text("utf-8")
