@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from conftest import PATIENCE, Place
-from servers.valkey import Valkey
+from servers.valkey import Valkey, program
 
 ROOT = Path(__file__).parents[2]
 MOVING = ROOT / "examples" / "moving"
@@ -36,6 +36,10 @@ URLS = {"celery": "redis+socket://{path}", "rq": "unix://{path}", "dramatiq": "u
 
 @pytest.fixture(scope="module")
 def valkey() -> Iterator[Valkey]:
+    try:
+        program()
+    except LookupError as missing:
+        pytest.skip(str(missing))
     with Valkey() as running:
         yield running
 
