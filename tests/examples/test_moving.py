@@ -46,25 +46,29 @@ def valkey() -> Iterator[Valkey]:
 
 @pytest.fixture
 def there(place: Place) -> Place:
-    for program in MOVING.glob("*.py"):
-        shutil.copy(program, place.folder)
+    for file in MOVING.glob("*.py"):
+        shutil.copy(file, place.folder)
     return place
+
+
+def start(there: Place, words: str) -> subprocess.Popen[str]:
+    """A peer's worker, in a session of its own; what it says is in ``worker.log``."""
+    with open(there.folder / "worker.log", "w") as said:
+        worker = subprocess.Popen(
+            [sys.executable, *words.split()],
+            cwd=there.folder, env=there.env, stdout=said, stderr=said, text=True, start_new_session=True,
+        )  # fmt: skip
+    there.started.append(worker)
+    return worker
 
 
 @pytest.mark.parametrize("peer", SAID)
 def test_before(there: Place, valkey: Valkey, peer: str) -> None:
     url = URLS[peer].format(path=valkey.socket)
     there.extra = {"REDIS_URL": url}
-    log = there.folder / "worker.log"
-    words = WORKERS[peer].format(url=url).split()
-    with open(log, "w") as said:
-        worker = subprocess.Popen(
-            [sys.executable, *words], cwd=there.folder, env=there.env, stdout=said, stderr=said,
-            start_new_session=True,
-        )  # fmt: skip
-    there.started.append(worker)
+    worker = start(there, WORKERS[peer].format(url=url))
     done = there.python(f"{peer}_before.py")
-    assert done.stdout == SAID[peer], done.stderr + log.read_text()
+    assert done.stdout == SAID[peer], done.stderr + (there.folder / "worker.log").read_text()
     worker.send_signal(signal.SIGTERM)
     worker.wait(PATIENCE)
 
@@ -82,3 +86,28 @@ def test_the_guide_shows_the_programs(peer: str) -> None:
     assert {name for name, _ in shown} == {f"{peer}_before.py", f"{peer}_after.py"}
     for name, text in shown:
         assert text in (MOVING / name).read_text("utf-8")
+
+
+def test_both_run_side_by_side(place: Place, valkey: Valkey) -> None:
+    """The module of the guide on Celery, its workers and ours, and a caller that uses both."""
+    [shop] = re.findall(
+        r"^```python\n(.*?)^```",
+        (ROOT / "docs/moving-from-celery.md").read_text("utf-8"),
+        re.M | re.S,
+    )
+    url = URLS["celery"].format(path=valkey.socket)
+    place.write("shop.py", shop.replace('"redis://localhost:6379/0"', f'"{url}", backend="{url}"'))
+    place.write(
+        "caller.py",
+        """
+        from shop import mail, send_by_celery
+        old, new = send_by_celery.delay("bob"), mail.enqueue("ann")
+        print(old.get(timeout=20), new.result(timeout=20))
+        """,
+    )
+    start(place, WORKERS["celery"].replace("celery_before", "shop"))
+    place.worker("shop", ready=False)
+    done = place.python("caller.py")
+    assert done.stdout == "mail to bob mail to ann\n", (
+        done.stderr + (place.folder / "worker.log").read_text()
+    )
