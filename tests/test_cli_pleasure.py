@@ -56,9 +56,9 @@ def test_top_shows_queues_jobs_and_workers(place: Place) -> None:
 
 def test_top_counts_what_ends() -> None:
     def look(at: float, completed: int) -> Look:
-        queue = QueueRow("mail", None, None, None, {"completed": completed, "running": 2})
+        queue = QueueRow("mail", counts={"completed": completed, "running": 2})
         worker = WorkerRow(7, "box", 4, None, 0, (), True)
-        return Look(at, [queue, QueueRow(f"new-{at}", None, None, None)], [], [worker])
+        return Look(at, [queue, QueueRow(f"new-{at}")], [], [worker])
 
     out = io.StringIO()
     console = Console(file=out, width=120)

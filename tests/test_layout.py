@@ -26,7 +26,7 @@ ALONE: dict[str, dict[str, str]] = {
     "sqlite": {
         "life.py": "a death is told by the locks of processes on this machine",
         "ticket.py": "writers of one file stand in line; a server has its own",
-        "sql/any_edge.sql": "one look for a whole turn; on a server each end tells whether it is waited for",
+        "sql/any_edge.sql": "one look for a whole turn; on a server each end tells by itself",
         "sql/called.sql": "what callbacks are told; on a server it comes back with the statement before",
         "sql/take_over.sql": "a life file can be lost under a living worker; a row of the server's cannot",
     },

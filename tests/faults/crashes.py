@@ -8,7 +8,6 @@ import subprocess
 import sys
 from itertools import cycle, islice
 from pathlib import Path
-from time import time
 from typing import Any
 
 from sidework.crashpoint import POINTS
@@ -39,22 +38,24 @@ for n in range(30):
 """
 
 TICKS = """
-import datetime
-_end = datetime.datetime.fromtimestamp({end}, datetime.UTC)
-app.periodic(every="1s", end=_end, args=(1,))(work)
+app.periodic(every="1s", args=(1,), name="tick")(work)
 """
 
 
 def crash_points(folder: Path, size: int, seed: int) -> Figures:
     """Row 3: a crash at every named step, of whoever comes there, both engines. ``size`` crashes."""
-    on_files = [("sqlite", point) for point in POINTS if point not in ELSEWHERE["sqlite"]]
-    on_server = [("postgres", point) for point in POINTS if point not in ELSEWHERE["postgres"]]
-    random.Random(seed).shuffle(on_server)  # so that a few of them will do in a short run
+    steps: list[tuple[Engine, str]] = [
+        (engine, point)
+        for engine, none in ELSEWHERE.items()
+        for point in POINTS
+        if point not in none
+    ]
+    random.Random(seed).shuffle(steps)  # so that a few of them will do in a short run
     bad: list[str] = []
     landed = jobs = 0
     with Ground("sqlite") as files, Ground("postgres") as server:
-        grounds = {"sqlite": files, "postgres": server}
-        for turn, (engine, point) in enumerate(islice(cycle([*on_files, *on_server]), size)):
+        grounds: dict[Engine, Ground] = {"sqlite": files, "postgres": server}
+        for turn, (engine, point) in enumerate(islice(cycle(steps), size)):
             place = folder / str(turn)
             place.mkdir()
             found, hit, count = _crash_at(grounds[engine], place, point)
@@ -72,7 +73,7 @@ def _crash_at(ground: Ground, folder: Path, point: str) -> tuple[list[str], bool
     # before anything opens the store, or the migration would have been made already.
     client = point.startswith(("insert", "migration"))
     load = folder / "under_fire.py"
-    ticks = TICKS.format(end=round(time()) + 6) if point.startswith("periodic") else ""
+    ticks = TICKS if point.startswith("periodic") else ""
     load.write_text(LOAD.read_text() + ticks)
     (folder / "load.py").write_text(load.read_text())
     url = ground.store(folder, migrated=False)
@@ -80,10 +81,14 @@ def _crash_at(ground: Ground, folder: Path, point: str) -> tuple[list[str], bool
     armed = {**plain, "SIDEWORK_CRASH_AT": f"{point}:{marker}"}
     words: dict[str, Any] = {"cwd": folder, "stderr": subprocess.DEVNULL}
     enqueue = [sys.executable, "-c", BATCH]
-    subprocess.run(enqueue, env=armed if client else plain, check=False, **words)
-    if client and marker.exists():
-        subprocess.run(enqueue, env=plain, check=True, **words)
+    if client:
+        subprocess.run(enqueue, env=armed, check=False, **words)
+        if marker.exists():
+            subprocess.run(enqueue, env=plain, check=True, **words)
     with Field(folder, load, url) as field:
+        if not client:
+            with contextlib.chdir(folder):
+                exec(BATCH, {})  # the load that it imports is the field's
         if point.startswith("rescue"):
             # One to be killed with jobs in its hands, so that the armed one has something to rescue.
             victim = field.worker(*WORDS)
@@ -96,6 +101,8 @@ def _crash_at(ground: Ground, folder: Path, point: str) -> tuple[list[str], bool
         if not client:
             with contextlib.suppress(TimeoutError):  # then it was not hit, and the row says so
                 until(marker.exists, "the crash", LANDED_WITHIN)
+            if ticks:
+                field.app.store.periodics.pause("tick", "row 3", "so that there is an end")
             workers.append(field.worker(*WORDS))
         until(lambda: field.counts().keys() <= {"completed"}, f"the end, {point} crashed")
         found = field.stop(*(worker for worker in workers if worker.poll() is None))

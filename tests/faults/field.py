@@ -152,13 +152,20 @@ class Field:
 
 
 def until(condition: Callable[[], Any], what: str = "the condition", seconds: float = 60) -> Any:
-    """Look until the condition holds, the more seldom the longer it takes; its value."""
+    """Look until the condition holds, the more seldom the longer it takes; its value.
+
+    Some looks are dear (on PostgreSQL, one at all queues is a connection of its own): most of the time is
+    left to what is waited for.
+    """
     pause, began = threading.Event(), monotonic()
-    while not (value := condition()):
-        if (waited := monotonic() - began) > seconds:
+    while True:
+        looked = monotonic()
+        if value := condition():
+            return value
+        now = monotonic()
+        if now - began > seconds:
             raise TimeoutError(f"{what} did not come in {seconds:.0f} s")
-        pause.wait(min(0.05, max(0.005, waited / 20)))
-    return value
+        pause.wait(max(min(0.05, max(0.005, (now - began) / 20)), min(0.3, 3 * (now - looked))))
 
 
 def pause(seconds: float) -> None:

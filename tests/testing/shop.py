@@ -84,3 +84,8 @@ def in_transaction(text: str) -> None:
         connection.execute("CREATE TABLE texts (text)")
         connection.execute("INSERT INTO texts VALUES (?)", (text,))
         current_job().finish_in(connection, None)
+
+
+@app.task
+def add(left: int, right: int) -> int:
+    return left + right

@@ -250,3 +250,16 @@ def test_who_is_called_later_is(sidework: Sandbox) -> None:
     assert not future.done()
     sidework.drain()
     assert (called.result(10), future.result(10)) == ("welcome, ann",) * 2
+
+
+def test_a_workflow_is_drained(sidework: Sandbox) -> None:
+    left, right = shop.add.enqueue(1, 2), shop.add.enqueue(3, 4)
+    total = shop.add.enqueue(left.output, right.output)
+    assert total.state is State.BLOCKED
+    assert [info.id for info in sidework.drain()] == [left.id, right.id, total.id]
+    assert total.result() == 10
+    assert len(sidework.enqueued(shop.add)) == 3
+    sidework.fail(shop.add, OSError("no"))
+    child = shop.add.enqueue(shop.add.enqueue(1, 1).output, 1)
+    sidework.drain()
+    assert child.state is State.CANCELLED

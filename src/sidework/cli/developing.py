@@ -101,9 +101,9 @@ class Dev:
             yield_on_timeout=True,
             raise_interrupt=False,
         ):
+            self._look()  # first: a worker that is ready by now has the code of before the change
             if changes:
                 self._follow(sorted({Path(path) for _, path in changes}))
-            self._look()
         for one in self._all():
             one.process.wait()
 

@@ -9,7 +9,8 @@ No job may run in both, wherever this is stopped, so each step is stored before 
 3. Every job is read back and compared, and what still waits in the source is cancelled there. A
    pause alone would not do: run again a month later, this would bring back jobs that have run in the
    target and were pruned there.
-4. The queues of the target are opened. Those of the source stay closed.
+4. Periodics go over with their next ticks, and are paused in the source; the queues of the target are
+   opened. Those of the source stay closed.
 
 Run again, it goes on where it was: what is there is compared and passed over, what came since follows.
 Chores are not copied: they say when a store was last tidied, and the other one is tidied by its own.
@@ -21,6 +22,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ..clock import monotonic
 from ..crashpoint import reach
@@ -98,6 +100,7 @@ class _Copy:
         for page in self._pages("checking"):
             self._give_up(page)
             reach("copy: disowned")
+        self._move_periodics()
         self._open()
         for row in self._source.queues():
             self._report.left += sum(row.counts.get(state, 0) for state in LIVE)
@@ -149,6 +152,22 @@ class _Copy:
         if self._target.switch(lane).paused_at is None:
             self._target.pause(lane, BY, self._filling)
         self._held.add(lane)
+
+    def _move_periodics(self) -> None:
+        """With their next ticks, so that one that comes due meanwhile is no other than one that comes while
+        workers are away; what stands in the target already stays."""
+        rows = self._source.periodics.all()
+        self._target.periodics.adopt(
+            [
+                replace(row, paused_at=None, paused_by=None, paused_why=None)
+                if row.paused_by == BY
+                else row
+                for row in rows
+            ]
+        )
+        for row in rows:
+            if row.paused_at is None:
+                self._source.periodics.pause(row.name, BY, self._moved)
 
     def _open(self) -> None:
         for lane in sorted(self._closed):

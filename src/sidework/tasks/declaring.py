@@ -108,8 +108,9 @@ class Ticking:
     def entry(self) -> Periodic:
         """As it is stored; ``BadTask`` when the task's annotations cannot be read."""
         app, schedule, args, kwargs, misfire, overlap, jitter = self._rest
-        raw = self.task.signature.bind(args, kwargs)
-        job = replace(self.task.template({}), args=raw)
+        job = replace(self.task.bind(*args, **kwargs).job, id=b"")
+        if job.parents:
+            raise BadValue(f"{self.name}: a job's output cannot be an argument of a periodic")
         return Periodic(self.name, app, schedule, job, misfire, overlap, jitter)
 
 

@@ -179,13 +179,12 @@ class Driver:
         """When the next of the waiting jobs is due that is not yet, or the next tick."""
         want = JobFilter(states=(State.SCHEDULED, State.RETRYABLE))
         tick = self._store.periodics.due(1).due_in
-        due = None if tick is None else self._clock.millis + tick
+        moments = [] if tick is None else [self._clock.millis + tick]
         before: bytes | None = None
         while page := self._store.page(want, before, _LOOK):
-            later = [row.due_at for row in page if row.due_at > self._clock.millis]
-            due = min([*later, *([] if due is None else [due])], default=None)
+            moments += [row.due_at for row in page if row.due_at > self._clock.millis]
             before = page[-1].id
-        return due
+        return min(moments, default=None)
 
     # How it is run ------------------------------------------------------------------------------
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["SideworkBackend"]
-
 
 def __getattr__(name: str) -> Any:
     """The backend, loaded when asked for: Django imports this package before its settings are read."""

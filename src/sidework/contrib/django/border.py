@@ -10,7 +10,7 @@ import django
 from django.core.exceptions import ImproperlyConfigured
 
 try:
-    _package = "django.tasks" if django.VERSION >= (6, 0) else "django_tasks"
+    _package = "django.tasks" if django.VERSION[0] >= 6 else "django_tasks"
     tasks: Any = import_module(_package)
 except ModuleNotFoundError:
     raise ImproperlyConfigured(

@@ -14,9 +14,8 @@ from ...job import WorkerRow
 from ...periodic import Change, Declaration, Due, Firing, PeriodicRow, Standing, settle
 from .. import storable
 from ..periodics import MOST_CHANGES
-from . import inserting
+from . import related
 from .connection import statement
-from .rows import insert_parameters
 from .session import Session
 
 _COLUMNS = (
@@ -121,8 +120,8 @@ class Periodics:
             jobs = [
                 job for one, ours in zip(firings, took, strict=True) if ours for job in one.jobs
             ]
-            # A tick whose job is there has it (the clock was put back, an index of time was lost).
-            inserting.insert(connection, [insert_parameters(job, moment) for job in jobs])
+            # A tick whose job is there has it (the clock was put back).
+            related.insert(connection, jobs, moment)
             reach("periodic: before commit")
             return took
 
