@@ -19,8 +19,12 @@ jobs = Sidework()
 VALUE = "%s" if jobs.url.startswith("postgresql:") else "?"
 
 
-@jobs.periodic("30 2 * * *", tz="Europe/Berlin", args=("berlin",), name="sales-berlin", misfire="all")
-@jobs.periodic("30 2 * * *", tz="America/New_York", args=("newyork",), name="sales-newyork", misfire="all")
+@jobs.periodic(
+    "30 2 * * *", tz="Europe/Berlin", args=("berlin",), name="sales-berlin", misfire="all"
+)
+@jobs.periodic(
+    "30 2 * * *", tz="America/New_York", args=("newyork",), name="sales-newyork", misfire="all"
+)
 @jobs.task(queue="reports", retries=5)
 def sales(shop: str) -> str:
     """Of the day before its tick, by the shop's own calendar, also when it runs hours or days late."""
@@ -91,4 +95,6 @@ if __name__ == "__main__":
     make_tables()
     with jobs.worker():
         for entry in jobs.periodics():
-            print(entry.name, "next at", entry.ticks(1)[0], "and now:", entry.run().result(timeout=30))
+            print(
+                entry.name, "next at", entry.ticks(1)[0], "and now:", entry.run().result(timeout=30)
+            )
