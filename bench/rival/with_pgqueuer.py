@@ -40,7 +40,7 @@ class PgqueuerRival:
                 [task] * len(some), [str(n).encode() for n in some], [0] * len(some)
             )
 
-    async def work(self, url: str, many: int) -> None:
+    async def work(self, url: str, many: int, processes: int) -> None:
         workers = []
         # Five dequeuers, as its own benchmark has; one for calculations.
         for _ in range(5 if many > 1 else 1):
@@ -48,7 +48,8 @@ class PgqueuerRival:
             for task in ("noop", "nap", "crunch"):
                 self.declare(pgq, task)
             batch = 100 if many > 1 else 1
-            workers.append(pgq.run(batch_size=batch, dequeue_timeout=timedelta(seconds=30)))
+            idle = timedelta(seconds=contract.SOON if contract.SAFE else 30)
+            workers.append(pgq.run(batch_size=batch, dequeue_timeout=idle, heartbeat_timeout=idle))
         await asyncio.gather(*workers)
 
     def declare(self, pgq: PgQueuer, task: str) -> None:

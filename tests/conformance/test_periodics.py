@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from sidework.callbacks import Callback, encode_callbacks
 from sidework.errors import BadValue, StoreRefused
 from sidework.job import NewJob
 from sidework.periodic import AFRESH_MS, MOST_MADE_UP, Declaration, Periodic, fire
@@ -77,6 +78,16 @@ def test_a_tick_is_one_job_at_its_time(bench: Bench) -> None:
     (job,) = bench.store.get([entry().job_of(first).id])
     assert job is not None
     assert (job.task, job.state, job.due_at) == ("m:f", State.AVAILABLE, first)
+
+
+def test_a_ticks_job_calls_back(bench: Bench) -> None:
+    """Its callbacks are enqueued at its end, as of any job."""
+    told = Callback("final", "it", "m:told", "calls", "thread", 0, 0, 1, None, None, "rescue")
+    job = NewJob(b"", "m:f", b"\x01{}", callbacks=encode_callbacks([told]))
+    bench.now = started(bench, entry(job=job))
+    turn(bench, bench.now)
+    bench.record(*(outcome(one, "completed") for one in bench.claim()))
+    assert [one.task for one in bench.claim(lanes=("calls",))] == ["m:told"]
 
 
 def test_of_many_who_fire_one_does(bench: Bench) -> None:
