@@ -21,6 +21,8 @@ LOAD = 100
 """Jobs of 100 ms, of which some run when a worker is killed."""
 CAP = 90
 """Seconds that a killed worker's jobs are waited for."""
+AGAIN = 20
+"""Seconds after a kill in which jobs that had ended may be run once more."""
 
 
 class Places:
@@ -152,6 +154,7 @@ class Beside:
             threading.Event().wait(2)  # both are up
             rival.run(url, "fill", "nap", str(LOAD), **SAFE)
             workers.wait(4 + LOAD * 3 // 10, 60)
+            threading.Event().wait(0.05)  # not when those that began together end together
             killed = time.time_ns()
             workers.kill()
             more = functools.partial(rival.run, url, "fill", "noop", "1", "-1", **SAFE)
@@ -164,23 +167,22 @@ class Beside:
 
 
 def ran_after(workers: Workers, killed: int, more: Callable[[], None]) -> dict[int, list[int]]:
-    """When each job of the load ended: once all have, and none a second time for two seconds; or when
-    the time is up. One ``more`` comes every five seconds, for some peers look around only then."""
-    pause, count, grown, fed = threading.Event(), 0, time.monotonic(), time.monotonic()
+    """When each job of the load ended, once all have and a second time had its chance, or when the time
+    is up. One ``more`` comes every five seconds, for some peers look around only then."""
+    pause, fed = threading.Event(), killed
     while True:
         pause.wait(0.1)
         ended: dict[int, list[int]] = {}
         for number, at, _ in workers.ran:
             if number >= 0:
                 ended.setdefault(number, []).append(at)
-        if sum(map(len, ended.values())) > count:
-            count, grown = sum(map(len, ended.values())), time.monotonic()
-        late = time.time_ns() - killed > CAP * 1e9
-        if late or (len(ended) == LOAD and time.monotonic() - grown > 2):
+        now = time.time_ns()
+        passed = (now - killed) / 1e9
+        if passed > CAP or (len(ended) == LOAD and passed > AGAIN):
             return ended
-        if time.monotonic() - fed > 5:
+        if now - fed > 5e9:
             more()
-            fed = time.monotonic()
+            fed = now
 
 
 def forgotten(*settings: str) -> int:
