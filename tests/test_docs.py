@@ -18,7 +18,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.M | re.S)
 ELSEWHERE = {"testing.md"}
 """Pages whose blocks are no programs: tests/testing/test_plugin.py has pytest run them. Blocks with a
-title are files: tests/examples has them run."""
+title are files: tests/guides has them run."""
 SNIPPETS = [
     (page.relative_to(ROOT).as_posix(), at, text)
     for page in PAGES
