@@ -52,7 +52,7 @@ ALONE: dict[str, dict[str, str]] = {
         "sql/gate.sql": "a limit is set between the turns of others; on a file one writes at a time",
         "sql/room.sql": "of those who claim at the same time, one counts a limited queue",
         "sql/insert_one.sql": "one job without the arrays of many, which cost a third",
-        "sql/insert_waits.sql": "jobs and their waits in one statement of a caller's; a file gets a savepoint",
+        "sql/insert_waits.sql": "a caller's jobs and their waits in one statement; a file has savepoints",
         "sql/withdraw.sql": "back to where a caller's transaction was; a file goes back to the savepoint",
         "sql/withdraw_waits.sql": "the same of their waits",
         "sql/keep_rescued.sql": "many rows at once; on a file the engine goes from row to row",
