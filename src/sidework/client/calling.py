@@ -47,5 +47,5 @@ class Caller:
         while (function := line.get()) is not None:
             try:
                 function()
-            except Exception:
+            except BaseException:  # noqa: BLE001 - sys.exit() in one must not keep the others from being called
                 log.exception("a callback of a job failed")
