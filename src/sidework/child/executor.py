@@ -154,7 +154,7 @@ class Attempt:
         signal = Signal(kind, id_text(job.id), job.task, job.lane, job.attempt, outcome)
         try:
             self.task.around.signals.send(signal)
-        except BaseException as error:  # noqa: BLE001 - SystemExit, say
+        except BaseException as error:
             if isinstance(error, Stopped) and self.alone:
                 raise  # the SIGTERM for this job, which is its runner's
             log.exception("an observer of %r failed; job %s goes on", kind, signal.id)
