@@ -56,8 +56,8 @@ class Caller:
 
 
 def on_loop(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *given: Any) -> None:
-    """Call it soon on a loop of another thread; harmless when that loop is closed, as it may be between a look
-    and the call: nobody there listens any more."""
+    """Call it soon on a loop of another thread; harmless when that loop is closed, as it may be between a
+    look and the call: nobody there listens any more."""
     try:
         loop.call_soon_threadsafe(function, *given)
     except RuntimeError:

@@ -96,7 +96,7 @@ class Waiter:
             self._begin(None)
 
     def check(self) -> None:
-        """``StoreError`` when it was closed: a watcher looks at the store by itself, which would open again."""
+        """``StoreError`` when it was closed: a watcher looks at the store by itself, and would open it."""
         if self._closed:
             raise _closed()
 
