@@ -57,7 +57,15 @@ def seconds(url: str, put: Put, width: int) -> tuple[float, float]:
     began = time.perf_counter()
     last = put(work, width)
     handed = time.perf_counter() - began
-    command = [sys.executable, "-m", "sidework", "worker", str(HERE / "work.py"), "--log-level", "warning"]
+    command = [
+        sys.executable,
+        "-m",
+        "sidework",
+        "worker",
+        str(HERE / "work.py"),
+        "--log-level",
+        "warning",
+    ]
     worker = subprocess.Popen(command)
     try:
         app.job(last).result(timeout=300)

@@ -77,7 +77,9 @@ def tells(count: int) -> None:
 @nights.task
 def nightly() -> None:
     tick = current_job().tick
-    seen.append("by hand" if tick is None else f"{tick.astimezone(ZoneInfo('Europe/Berlin')):%H:%M}")
+    seen.append(
+        "by hand" if tick is None else f"{tick.astimezone(ZoneInfo('Europe/Berlin')):%H:%M}"
+    )
 
 
 @app.task

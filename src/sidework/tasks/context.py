@@ -86,8 +86,9 @@ class RunningJob:
 
     @property
     def tick(self) -> datetime | None:
-        """The tick that the clock enqueued it for, in UTC, however late it runs; ``None`` when it was enqueued
-        in another way, also by hand for a periodic. (An id of version 8 that you gave is taken for its.)"""
+        """The tick that the clock enqueued it for, in UTC, however late it runs; ``None`` when it was
+        enqueued in another way, also by hand for a periodic. (An id of version 8 that you gave is taken
+        for its.)"""
         millis = derived_at(self._claim.id)
         return None if millis is None else to_datetime(millis)
 
