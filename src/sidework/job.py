@@ -293,13 +293,15 @@ class JobFilter(Struct, frozen=True, kw_only=True):
 
 
 class QueueRow(Struct, frozen=True):
-    """A queue with its switch, its limit and how many jobs it holds, by state."""
+    """A queue with its switch, its limit, the one that code ``declared`` last, and how many jobs it holds, by
+    state."""
 
     name: str
     paused_at: Millis | None = None
     paused_by: str | None = None
     paused_why: str | None = None
     most: int | None = None
+    declared: int | None = None
     counts: dict[str, int] = field(default_factory=dict)
 
 

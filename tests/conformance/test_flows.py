@@ -198,6 +198,21 @@ def test_what_would_wait_for_ever_is_refused_and_nothing_is_stored(bench: Bench,
     assert bench.store.get([job.id]) == [None]
 
 
+@pytest.mark.parametrize("how", ["transaction", "autocommit"])
+def test_who_catches_the_refusal_and_commits_has_stored_nothing(bench: Bench, how: str) -> None:
+    """A job without its waits would be blocked for ever."""
+    bench.put(unique_key="k", unique_until="final")
+    taken = new(unique_key="k", unique_until="final")
+    job, child = new(callbacks=calls("m:told")), new(parents=(taken.id,))
+    with getattr(bench.engine, how)() as connection:
+        with pytest.raises(JobConflict, match="unique key"):
+            bench.store.insert_on(connection, [job, taken, child], NOW)
+        fine = new(callbacks=calls("m:told"))
+        bench.store.insert_on(connection, [fine], NOW)
+    assert bench.store.get([job.id, child.id]) == [None, None]
+    assert [one.child for one in bench.store.flows.edges([job.id, taken.id, fine.id])] == [fine.id]
+
+
 @pytest.mark.parametrize("put", [insert, insert_on])
 def test_many_that_wait_for_one_another_in_one_call(bench: Bench, put: Any) -> None:
     """In any order; and handed over again after a lost reply they are there once (I12)."""

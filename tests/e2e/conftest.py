@@ -18,7 +18,7 @@ from sidework.state import LIVE
 
 ON_EACH_ENGINE = {
     "test_api", "test_outcomes", "test_waiting", "test_deaths", "test_finishing", "test_partition",
-    "test_telling",
+    "test_telling", "test_flows",
     "test_operations", "test_spans", "test_widths",
 }  # fmt: skip
 """Files whose tests run on every engine. The others say little of one: ``test_copy`` has both in it,

@@ -13,7 +13,7 @@ from ...job import WorkerRow
 from ...periodic import Change, Declaration, Due, Firing, PeriodicRow, Standing, settle
 from .. import storable
 from ..periodics import MOST_CHANGES
-from . import inserting
+from . import related
 from .arrays import BigInts, Id, Texts, Uuids
 from .connection import Connection, numbered, rows, statement
 from .session import Session
@@ -117,13 +117,7 @@ class Periodics:
             jobs = [job for one in firings if one.name in took for job in one.jobs]
             if jobs:
                 # A tick whose job is there has it (the clock was put back).
-                inserting.insert(
-                    lambda sql, values: rows(connection, sql, values),
-                    lambda *_: False,
-                    self._schema,
-                    jobs,
-                    now,
-                )
+                related.insert(connection, self._schema, jobs, now)
             reach("periodic: before commit")
             return took
 

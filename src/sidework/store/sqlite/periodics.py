@@ -14,9 +14,8 @@ from ...job import WorkerRow
 from ...periodic import Change, Declaration, Due, Firing, PeriodicRow, Standing, settle
 from .. import storable
 from ..periodics import MOST_CHANGES
-from . import inserting
+from . import related
 from .connection import statement
-from .rows import insert_parameters
 from .session import Session
 
 _COLUMNS = (
@@ -122,7 +121,7 @@ class Periodics:
                 job for one, ours in zip(firings, took, strict=True) if ours for job in one.jobs
             ]
             # A tick whose job is there has it (the clock was put back).
-            inserting.insert(connection, [insert_parameters(job, moment) for job in jobs])
+            related.insert(connection, jobs, moment)
             reach("periodic: before commit")
             return took
 
