@@ -21,7 +21,7 @@ LOAD = 100
 """Jobs of 100 ms, of which some run when a worker is killed."""
 CAP = 90
 """Seconds that a killed worker's jobs are waited for."""
-AGAIN = 20
+AGAIN = 30
 """Seconds after a kill in which jobs that had ended may be run once more."""
 
 
