@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from ...clock import Millis
@@ -47,7 +48,7 @@ def errand(
         ends = {UUID(str(id_)).bytes: (State(state), final) for id_, state, final in found}
     edges = edges_of(jobs, ends)
     all_edges = [edge for its in edges for edge in its]
-    waits = {
+    waits: dict[str, list[Any]] = {
         "parent": [UUID(bytes=one.parent) for one in all_edges],
         "child": [UUID(bytes=one.child) for one in all_edges],
         "policy": [one.policy for one in all_edges],

@@ -17,7 +17,7 @@ from ...state import State
 from ..flows import MOST_EDGES
 from . import inserting
 from .connection import statement
-from .rows import edge_row, insert_parameters
+from .rows import edge_row, input_of, insert_parameters
 
 
 class Followed(NamedTuple):
@@ -98,7 +98,7 @@ def inputs(connection: apsw.Connection, child: bytes) -> tuple[Input, ...]:
     """How the inputs of a job ended."""
     values = {"child": child, "most": MAX_BYTES}
     rows = connection.execute(statement("inputs"), values)
-    return tuple(Input(id_, State(state), *rest) for id_, state, *rest in rows)
+    return tuple(input_of(row) for row in rows)
 
 
 def reopen(connection: apsw.Connection, job_id: bytes) -> None:
