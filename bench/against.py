@@ -3,7 +3,7 @@
     python bench/against.py REVISION [--pairs N]
 
 Each sample is a process of its own with the code and the bench of its revision. A busy or moody machine is
-the same for both of a pair, and which goes first changes with every pair.
+the same for both of a pair, and which goes first changes with every pair. Processor time minds it least.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = """
-import asyncio, json, statistics, sys, tempfile, threading, time
+import asyncio, json, resource, statistics, sys, tempfile, threading, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import measures
@@ -38,8 +38,13 @@ async def acall():
         await work.noop.aenqueue(n)
 async def all64():
     await asyncio.gather(*(acall() for _ in range(64)))
+def spent(who):
+    used = resource.getrusage(who)
+    return used.ru_utime + used.ru_stime
 one()
+before = spent(resource.RUSAGE_SELF)
 told["one by one"] = rate(500, one)
+told["one by one, by processor time"] = 500 / (spent(resource.RUSAGE_SELF) - before)
 told["64 callers, coroutines"] = rate(6400, lambda: asyncio.run(all64()))
 def call():
     for n in range(50):
@@ -51,7 +56,9 @@ def all_threads():
 told["64 callers, threads"] = rate(3200, all_threads)
 told["bulk"] = rate(30000, lambda: run.app.enqueue_many(work.noop.bind(n) for n in range(30000)))
 run.fresh()
+before = spent(resource.RUSAGE_CHILDREN)
 told["drain"] = measures.drain_of(run, work.noop, 15000, 1)
+told["drain, by processor time"] = 15000 / (spent(resource.RUSAGE_CHILDREN) - before)
 run.fresh()
 trips = []
 with run.worker("--children", "1"):
@@ -102,7 +109,7 @@ def main() -> None:
     for what, values in ratios.items():
         low, _, high = statistics.quantiles(values, n=4)
         print(
-            f"{what:24} median {statistics.median(values):.3f}, middle half {low:.2f} – {high:.2f}"
+            f"{what:30} median {statistics.median(values):.3f}, middle half {low:.2f} – {high:.2f}"
         )
 
 

@@ -1,4 +1,4 @@
-"""What is measured: each a function of one repeat that gives figures by name, ours and the peers'."""
+"""What is measured: each a function of one repeat that gives figures by name."""
 
 from __future__ import annotations
 
@@ -93,18 +93,13 @@ def drain_of(run: Run, task: Any, jobs: int, children: int) -> float:
 
 
 def drain(run: Run) -> Measured:
-    from peers import huey_all, litequeue_drain
-
     jobs = run.count(40_000)
-    told = {
+    return {
         "coroutines, 1 child": drain_of(run, run.work.noop, jobs, 1),
         "coroutines, 2 children": drain_of(run, run.work.noop, jobs, 2),
         "threads, 2 children": drain_of(run, run.work.thread_noop, jobs // 2, 2),
         "one process, no child: claim and record alone": bare_turns(run, jobs),
-        "litequeue, pop and done, 1 process": litequeue_drain(run.folder, run.count(4000)),
     }
-    huey = huey_all(run.folder, run.count(1000))
-    return {**told, "huey, 4 threads": huey["drain"]}
 
 
 def bare_turns(run: Run, jobs: int) -> float:
@@ -205,8 +200,6 @@ def bare_commits(run: Run, count: int) -> Callable[[], float]:
 
 
 def enqueue(run: Run) -> Measured:
-    from peers import huey_all, litequeue_put
-
     count = run.count(1500)
     bare = bare_commits(run, count)
     pairs = []
@@ -246,8 +239,6 @@ def enqueue(run: Run) -> Measured:
         "ratio to bare": statistics.median(ours / plain for plain, ours in pairs),
         "64 callers, coroutines": shared,
         "64 callers, threads": many,
-        "litequeue put": litequeue_put(run.folder, count),
-        "huey enqueue": huey_all(run.folder, count // 4)["put"],
     }
 
 
@@ -284,8 +275,6 @@ def bulk(run: Run) -> Measured:
 
 
 def latency(run: Run) -> Measured:
-    from peers import huey_all
-
     count = run.count(300)
     bare = bare_commits(run, 300)
     pickups, trips = [], []
@@ -310,7 +299,6 @@ def latency(run: Run) -> Measured:
         "enqueue to result p50, ms": statistics.median(trips),
         "enqueue to result p99, ms": trips[at99],
         "enqueue to result p50 less 3 commits, ms": statistics.median(trips) - 3 * commit,
-        "huey, enqueue to result p50, ms": huey_all(run.folder, 50)["trip"],
     }
 
 

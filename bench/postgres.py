@@ -318,22 +318,11 @@ def parallel(bench: Bench) -> Measured:
 
     def both(rival: Rival, url: str) -> Measured:
         return {
-            "2,000 sleeps, s": timed(rival, url, "nap", naps, 2000),
-            "40 calculations, s": timed(rival, url, "crunch", crunches, 1, turns),
+            "2,000 sleeps, s": rival.timed(url, "nap", naps, 2000),
+            "40 calculations, s": rival.timed(url, "crunch", crunches, 1, turns),
         }
 
     return told | bench.theirs("parallel", both)
-
-
-def timed(rival: Rival, url: str, task: str, jobs: int, many: int, number: int = 0) -> float:
-    """Seconds from before they are handed to two waiting workers until the last has run."""
-    with rival.workers(url, 2, many) as counts:
-        rival.run(url, "fill", "noop", "4")
-        counts.wait(4, 60)
-        began = time.time_ns()
-        rival.run(url, "fill", task, str(jobs), str(number))
-        counts.wait(4 + jobs, 60)
-        return (counts.last - began) / 1e9
 
 
 def backlog(bench: Bench) -> Measured:

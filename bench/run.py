@@ -1,7 +1,7 @@
-"""Measures what docs/benchmarks.md and docs/benchmarks-postgres.md say, ours and peers in one run, and
-writes the page.
+"""Measures what the pages docs/benchmarks*.md say, ours and peers in one run, and writes the page.
 
-``python bench/run.py [--engine sqlite|postgres] [--repeat N] [--quick] [--only NAME …] [--peers NAME …]``.
+``python bench/run.py [--engine sqlite|postgres|peers] [--repeat N] [--quick] [--only MEASURE …]
+[--peers NAME …]``.
 Rates are medians of the repeats, with least and most.
 """
 
@@ -24,6 +24,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 DOCS = HERE.parent / "docs"
 Told = dict[str, dict[str, list[float]]]
+Targets = dict[tuple[str, str], tuple[str, float]]
 
 # What must be reached (DESIGN's budgets); each with its sign.
 BOTH = {
@@ -64,10 +65,12 @@ class Engine:
     page: Path
     kept: Path
     notes: Path
-    targets: dict[tuple[str, str], tuple[str, float]]
     names: list[str]
     measure: Callable[[str, Path], dict[str, float]]
     introduction: Callable[[int], list[str]]
+    tables: Callable[[Told], Iterator[str]]
+    part: bool = False
+    """Too little for a page."""
 
 
 def number(value: float) -> str:
@@ -81,7 +84,7 @@ def machine() -> str:
     )
 
 
-def tables(told: Told, engine: Engine) -> Iterator[str]:
+def tables(told: Told, targets: Targets) -> Iterator[str]:
     for name, rows in told.items():
         yield from (
             f"## {name}",
@@ -91,7 +94,7 @@ def tables(told: Told, engine: Engine) -> Iterator[str]:
         )
         for what, values in rows.items():
             middle = statistics.median(values)
-            sign, target = engine.targets.get((name, what), ("", 0.0))
+            sign, target = targets.get((name, what), ("", 0.0))
             reached = middle >= target if sign == ">=" else middle <= target
             met = "" if not sign else "met" if reached else "**missed**"
             must = f"{sign} {number(target)}" if sign else ""
@@ -117,27 +120,28 @@ def sqlite(given: argparse.Namespace, _stack: ExitStack) -> Engine:
             f"Made by `./scripts/bench --repeat {repeat}` on {datetime.now(UTC):%Y-%m-%d}: {machine()}, "
             f"SQLite {apsw.sqlite_lib_version()}. Medians of {repeat} runs, with the least and the most; "
             "rates are per second. "
-            "Ours commits with `synchronous=FULL` and keeps history and results; the peers run as they "
-            "come, litequeue and huey without a flush at each commit. On PostgreSQL: "
+            "Ours commits with `synchronous=FULL` and keeps history and results. Beside its peers, in one "
+            "table: [benchmarks-peers.md](benchmarks-peers.md). On PostgreSQL: "
             "[benchmarks-postgres.md](benchmarks-postgres.md). Which of the two: "
             "[leaving-sqlite.md](leaving-sqlite.md).", "",
         ]  # fmt: skip
 
     return Engine(
-        "Benchmarks", DOCS / "benchmarks.md", HERE / "results.json", HERE / "notes.md", SQLITE,
-        list(BENCHES), measure, introduction,
+        "Benchmarks", DOCS / "benchmarks.md", HERE / "results.json", HERE / "notes.md",
+        list(BENCHES), measure, introduction, lambda told: tables(told, SQLITE),
     )  # fmt: skip
 
 
 def postgres(given: argparse.Namespace, stack: ExitStack) -> Engine:
-    from rivals import PEERS, Failed, Rival
+    from peers import ON_POSTGRESQL
+    from rivals import Failed, Rival
     from server import SETTINGS, databases
 
     from postgres import BENCHES, Bench
 
     failures: dict[str, str] = {}
     rivals: list[Rival] = []
-    for peer in PEERS:
+    for peer in ON_POSTGRESQL:
         if given.peers is not None and peer.name not in given.peers:
             continue
         try:
@@ -174,7 +178,38 @@ def postgres(given: argparse.Namespace, stack: ExitStack) -> Engine:
 
     return Engine(
         "Benchmarks on PostgreSQL", DOCS / "benchmarks-postgres.md", HERE / "results-postgres.json",
-        HERE / "notes-postgres.md", POSTGRES, list(BENCHES), measure, introduction,
+        HERE / "notes-postgres.md", list(BENCHES), measure, introduction, lambda told: tables(told, POSTGRES),
+    )  # fmt: skip
+
+
+def peers(given: argparse.Namespace, stack: ExitStack) -> Engine:
+    import beside
+
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sidework-bench-")))
+    places = beside.Places(stack, folder)
+    all_of_it = beside.Beside(places, 0.05 if given.quick else 1.0, given.peers)
+
+    def introduction(repeat: int) -> list[str]:
+        lines = [
+            f"Made by `./scripts/bench --engine peers --repeat {repeat}` on {datetime.now(UTC):%Y-%m-%d}: "
+            f"{machine()}, with a load of {os.getloadavg()[2]:.1f} in its last quarter of an hour. "
+            f"{' '.join(places.servers())} The same work on the same machine in the same run; every peer "
+            "in an environment of its own (`bench/rival/`), two worker processes. Medians of the runs, "
+            "which take turns; each value is in `bench/results-peers.json`. –: not measured, or no results.",
+            "",
+        ]  # fmt: skip
+        if repeat == 0:
+            lines += [
+                "**No figures yet**: the command above with `--repeat 3` writes them here.",
+                "",
+            ]
+        return lines
+
+    return Engine(
+        "Beside its peers", DOCS / "benchmarks-peers.md", HERE / "results-peers.json",
+        HERE / "notes-peers.md", list(all_of_it.rivals), lambda label, _: all_of_it.measure(label),
+        introduction, lambda told: beside.tables(told, all_of_it),
+        given.peers is not None or given.only is not None,
     )  # fmt: skip
 
 
@@ -193,7 +228,7 @@ def measured(engine: Engine, names: list[str], repeat: int) -> Told:
     return told
 
 
-ENGINES: dict[str, Any] = {"sqlite": sqlite, "postgres": postgres}
+ENGINES: dict[str, Any] = {"sqlite": sqlite, "postgres": postgres, "peers": peers}
 
 
 def main() -> None:
@@ -202,7 +237,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="tiny sizes, no page")
     parser.add_argument("--only", nargs="*", help="these measures alone")
-    parser.add_argument("--peers", nargs="*", help="these peers alone (PostgreSQL)")
+    parser.add_argument("--peers", nargs="*", help="these peers alone")
     given = parser.parse_args()
     with ExitStack() as stack:
         engine: Engine = ENGINES[given.engine](given, stack)
@@ -210,14 +245,14 @@ def main() -> None:
         if unknown := set(names) - set(engine.names):
             parser.error(f"{', '.join(unknown)}: expected some of {', '.join(engine.names)}")
         told = measured(engine, names, given.repeat)
-        if given.quick:
+        if given.quick or engine.part:
             return
         results = json.loads(engine.kept.read_text()) if engine.kept.exists() else {}
         results.update(told)
         engine.kept.write_text(json.dumps(results, indent=1) + "\n")
         lines = [f"# {engine.title}", "", *engine.introduction(given.repeat)]
         ordered = {name: results[name] for name in engine.names if name in results}
-        lines += tables(ordered, engine)
+        lines += engine.tables(ordered)
         notes = engine.notes.read_text("utf-8") if engine.notes.exists() else ""
         engine.page.write_text("\n".join(lines) + "\n" + notes, "utf-8")
 

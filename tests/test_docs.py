@@ -17,7 +17,8 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.M | re.S)
 ELSEWHERE = {"testing.md"}
-"""Pages whose blocks are no programs: tests/testing/test_plugin.py has pytest run them."""
+"""Pages whose blocks are no programs: tests/testing/test_plugin.py has pytest run them. Blocks with a
+title are files: tests/guides has them run."""
 SNIPPETS = [
     (page.relative_to(ROOT).as_posix(), at, text)
     for page in PAGES
@@ -36,8 +37,14 @@ SAYS = {
     "docs/start.md-4": "balance 150\n",
     "docs/events.md-0": "{'one': 3}\n{'three': 5}\ncounted 2 words\ncompleted 8 letters\n",
     "docs/events.md-1": "done: 2\ndone: 6\n[6, 2]\ncalled: 10\n",
+    "docs/workflows.md-0": "8\ncompleted with 8\n5050\nValueError: an empty text\ncancelled\n",
     "docs/limits.md-0": "True True False\nTrue\nblocked\nreport of 7 False\n",
     "docs/schedules.md-0": "monthly\nreport 0 3 * * mon-fri Europe/Berlin\nreport every 15m\n",
+    "docs/retries.md-0": "5 paid at attempt 3 ['the line is engaged', 'the bank says when']\n"
+    "discarded after 1 attempt\npay: over the limit\nbalanced True\n",
+    "docs/moving-from-celery.md-0": "mail to ann mail to bob\n",
+    "docs/moving-from-rq.md-0": "mail to ann\n",
+    "docs/moving-from-dramatiq.md-0": "mail to ann mail to bob\n",
     "docs/connections.md-0": "order 7 is shipped\n",
     "docs/frameworks.md-0": "",
     "docs/frameworks.md-1": "",
@@ -45,7 +52,9 @@ SAYS = {
     "pool closed\nchild ends\n",
 }
 TELLS = {
+    "docs/workflows.md-0": r"is discarded, attempt 1 of 1: ValueError: an empty text",
     "docs/start.md-0": r"attempt 1 of 3: ValueError.*\n.*attempt 2 of 3: ValueError.*\n.*is discarded",
+    "docs/retries.md-0": r"attempt 1 of 4: .*Busy.*\n.*attempt 2 of 4: .*\n.*is discarded, attempt 1 of 4",
     "docs/start.md-2": r"attempt 1 of 6: sidework.outcome.Retry: the service is slow today; again in",
     "docs/start.md-4": r"attempt 1 of 4: OSError: the first attempt is undone, end and all; again in",
 }

@@ -184,16 +184,26 @@ def test_observers_look_on_and_never_disturb(
         app.on(kind)(seen.append)
 
     @app.on("started")
+    @app.on("ended")
     def wrong(signal: Signal) -> None:
-        raise OSError("no disk")
+        # The second of these is no `Exception`: it must not end the thread, or the loop, that runs jobs.
+        raise OSError("no disk") if signal.id == job.id else SystemExit(3)
 
     @app.task(name="t")
     def task() -> int:
         return 1
 
-    with caplog.at_level(logging.ERROR), app.worker():
+    @app.task(name="u")
+    async def coroutine() -> int:
+        return 2
+
+    with caplog.at_level(logging.ERROR):
         job = task.enqueue()
-        assert job.result(timeout=10) == 1
+        exits = [task.enqueue(), coroutine.enqueue()]
+        with app.worker():
+            assert job.result(timeout=10) == 1
+            assert [one.result(timeout=10) for one in exits] == [1, 2]
+            seen = [one for one in seen if one.id == job.id]
     assert [(one.kind, one.id, one.attempt, one.outcome) for one in seen] == [
         ("enqueued", job.id, 0, None),
         ("started", job.id, 1, None),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import threading
@@ -14,6 +15,7 @@ import pytest
 from conftest import PATIENCE, until
 from sidework import JobHandle, Sidework, State, StoreError
 from sidework.client import waiter as waiters
+from sidework.client.calling import on_loop
 from sidework.client.waiter import Waiter
 from sidework.clock import monotonic
 from sidework.ids import new_id
@@ -156,6 +158,38 @@ def test_closing_the_app_ends_a_wait_and_does_not_open_it_again(app: Sidework) -
     waiting.join(PATIENCE)
     assert [type(error) for error in told] == [StoreError]
     assert (app._store, app._waiter) == (None, None)
+
+
+async def _afollow(app: Sidework) -> None:
+    async for _ in app.events():
+        pass
+
+
+@pytest.mark.parametrize("colour", ["plain", "coroutine"])
+def test_closing_the_app_ends_whoever_follows_all_of_its_jobs(app: Sidework, colour: str) -> None:
+    told: list[Exception] = []
+
+    def follow() -> None:
+        try:
+            if colour == "plain":
+                list(app.events())
+            else:
+                asyncio.run(_afollow(app))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is shown
+            told.append(error)
+
+    following = threading.Thread(target=follow)
+    following.start()
+    until(lambda: app._waiter is not None and app._waiter._watching)
+    app.close()
+    following.join(PATIENCE)
+    assert [type(error) for error in told] == [StoreError]
+
+
+def test_a_loop_that_closes_meanwhile_does_not_disturb_who_else_waits() -> None:
+    loop = asyncio.new_event_loop()
+    loop.close()
+    on_loop(loop, loop.stop)  # between the waiter's look at it and its call
 
 
 def test_a_forked_child_keeps_no_descriptor_of_the_parents_waiter(app: Sidework) -> None:

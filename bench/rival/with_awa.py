@@ -10,6 +10,11 @@ import contract
 from awa import AsyncClient
 
 CHUNK = 5000
+SOON = contract.SOON * 1000
+SAFE = {
+    "heartbeat_interval_ms": SOON // 5, "heartbeat_staleness_ms": SOON,
+    "heartbeat_rescue_interval_ms": SOON // 5, "leader_election_interval_ms": SOON // 5,
+} if contract.SAFE else {}  # fmt: skip
 
 
 @dataclass
@@ -50,11 +55,11 @@ class AwaRival:
         for start in range(0, len(numbers), CHUNK):
             await self.client.enqueue_many_copy([kind(n) for n in numbers[start : start + CHUNK]])
 
-    async def work(self, url: str, many: int) -> None:
+    async def work(self, url: str, many: int, processes: int) -> None:
         await self.open(url)
         self.declare()
         # Fewer than the sleeps ask for lowers those; more than 256 lowers the drain.
-        await self.client.start([("default", min(many, 256))])
+        await self.client.start([("default", min(many, 256))], **SAFE)
         await asyncio.Event().wait()
 
     def declare(self) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 import contract
 from chancy import Chancy, Job, Queue, Worker
+from chancy.plugins.leadership import Leadership
+from chancy.plugins.recovery import Recovery
 
 
 async def noop(n: int) -> None:
@@ -34,7 +36,12 @@ class ChancyRival:
     async def open(self, url: str) -> None:
         quiet = logging.getLogger("chancy")
         quiet.setLevel(logging.ERROR)
-        self.app = Chancy(url, log=quiet, max_connection_pool_size=16)
+        soon = [
+            Leadership(poll_interval=2, timeout=contract.SOON), Recovery(poll_interval=2)
+        ]  # fmt: skip
+        self.app = Chancy(
+            url, log=quiet, max_connection_pool_size=16, plugins=soon if contract.SAFE else []
+        )
         await self.app.__aenter__()
 
     async def put(self, task: str, n: int) -> None:
@@ -44,7 +51,7 @@ class ChancyRival:
         async for _ in self.app.push_many([job_of(task, n) for n in numbers]):
             pass
 
-    async def work(self, url: str, many: int) -> None:
+    async def work(self, url: str, many: int, processes: int) -> None:
         await self.open(url)
         await self.app.declare(
             Queue(
@@ -53,7 +60,9 @@ class ChancyRival:
             ),
             upsert=True,
         )  # fmt: skip
-        async with Worker(self.app, register_signal_handlers=False):
+        beats = {"heartbeat_poll_interval": 2, "heartbeat_timeout": contract.SOON}
+        beats = beats if contract.SAFE else {}
+        async with Worker(self.app, register_signal_handlers=False, **beats):
             await asyncio.Event().wait()
 
 

@@ -14,6 +14,8 @@ from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool
 
 CHUNK = 1000
+SOON = {"interval": contract.SOON, "rescue_after": contract.SOON}
+LIFELINE = SOON if contract.SAFE else {}
 
 
 @worker(queue="default")
@@ -62,9 +64,9 @@ class ObanRival:
         for start in range(0, len(numbers), CHUNK):
             await self.oban.enqueue_many(kind.new({"n": n}) for n in numbers[start : start + CHUNK])
 
-    async def work(self, url: str, many: int) -> None:
+    async def work(self, url: str, many: int, processes: int) -> None:
         logging.getLogger("oban").setLevel(logging.ERROR)
-        async with Oban(pool=await self.pool(url), queues={"default": many}):
+        async with Oban(pool=await self.pool(url), queues={"default": many}, lifeline=LIFELINE):
             await asyncio.Event().wait()
 
 

@@ -20,8 +20,16 @@ class ProcrastinateRival:
         logging.getLogger("procrastinate").setLevel(logging.ERROR)
         connector = procrastinate.PsycopgConnector(conninfo=url, min_size=4, max_size=20)
         self.app = procrastinate.App(connector=connector)
+        if contract.SAFE:
+            self.app.periodic(cron="* * * * * */2")(self.app.task(name="stalled")(self.stalled))
         self.tasks = {task: self.declared(task) for task in ("noop", "nap", "crunch")}
         await self.app.open_async()
+
+    async def stalled(self, timestamp: int) -> None:
+        """As its documentation shows: stalled jobs are for the application to look for."""
+        manager = self.app.job_manager
+        for job in await manager.get_stalled_jobs(seconds_since_heartbeat=contract.SOON):
+            await manager.retry_job(job)
 
     def declared(self, task: str) -> procrastinate.tasks.Task:
         @self.app.task(name=task)
@@ -38,10 +46,15 @@ class ProcrastinateRival:
             some = numbers[start : start + CHUNK]
             await self.tasks[task].batch_defer_async(*({"n": n} for n in some))
 
-    async def work(self, url: str, many: int) -> None:
+    async def work(self, url: str, many: int, processes: int) -> None:
         await self.open(url)
+        beats = {"update_heartbeat_interval": 2, "stalled_worker_timeout": contract.SOON}
+        beats = beats if contract.SAFE else {}
         await self.app.run_worker_async(
-            concurrency=many, install_signal_handlers=False, fetch_job_polling_interval=0.05
+            concurrency=many,
+            install_signal_handlers=False,
+            fetch_job_polling_interval=0.05,
+            **beats,
         )
 
 

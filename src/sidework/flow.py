@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from .job import Edge, JobRow
+from .state import FINAL, State
 
 _PAGE = 500
 
@@ -42,13 +43,31 @@ class Flow:
             rows |= {row.id: row for row in some_rows if row is not None}
         return cls(rows, {child: sorted(set(some)) for child, some in inputs.items()})
 
+    def outputs(self) -> dict[bytes, list[bytes]]:
+        """For each job those that wait for it or have waited."""
+        found: dict[bytes, list[bytes]] = {}
+        for child, parents in self.inputs.items():
+            for parent in parents:
+                found.setdefault(parent, []).append(child)
+        return found
+
+    def cancel(self, act: Callable[[bytes, str], str | None]) -> int:
+        """Have all cancelled that are not final; how many that did."""
+        # From the last: nothing starts in between, and each says that it was cancelled by hand.
+        live = [row.id for row in self.in_order() if row.state not in FINAL]
+        return sum(act(id_, "cancelled with its workflow") is not None for id_ in live[::-1])
+
+    def retry(self, act: Callable[[bytes], bool]) -> int:
+        """Have all run again that did not complete; how many that did."""
+        # From the first: those whose inputs run again wait for them.
+        rows = self.in_order()
+        ended = [row.id for row in rows if row.state in FINAL and row.state is not State.COMPLETED]
+        return sum(map(act, ended))
+
     def in_order(self) -> list[JobRow]:
         """Inputs before those that wait for them; else by id."""
         left = {id_: sum(one in self.jobs for one in self.inputs.get(id_, ())) for id_ in self.jobs}
-        outputs: dict[bytes, list[bytes]] = {}
-        for child, parents in self.inputs.items():
-            for parent in parents:
-                outputs.setdefault(parent, []).append(child)
+        outputs = self.outputs()
         ready = sorted((id_ for id_, count in left.items() if count == 0), reverse=True)
         ordered = []
         while ready:

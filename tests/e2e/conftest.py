@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,12 @@ import pytest
 
 from conftest import Place
 from engines import ENGINES
+from sidework.job import JobFilter
+from sidework.state import LIVE
 
 ON_EACH_ENGINE = {
     "test_api", "test_outcomes", "test_waiting", "test_deaths", "test_finishing", "test_partition",
-    "test_telling",
+    "test_telling", "test_flows",
     "test_operations", "test_spans", "test_widths",
 }  # fmt: skip
 """Files whose tests run on every engine. The others say little of one: ``test_copy`` has both in it,
@@ -65,7 +67,7 @@ def loaded(place: Place, name: str) -> Iterator[Any]:
     module.app.store  # noqa: B018 - made, so that workers start
     yield module
     module.app.close()
-    del sys.modules[name]
+    sys.modules.pop(name, None)
 
 
 @pytest.fixture
@@ -74,3 +76,57 @@ def ways(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ways]:
     monkeypatch.chdir(place.folder)
     with loaded(place, "ways") as module:
         yield Ways(place, module)
+
+
+class Kept:
+    """A place with its app and a worker, for the tests of a file one after the other: to start these takes
+    longer than what most tests do with them."""
+
+    def __init__(self, folder: Path, engine: str, name: str, *words: str) -> None:
+        self._stack = ExitStack()
+        self.place = Place(folder, engine)
+        self._stack.callback(self.place.close)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SIDEWORK_URL", self.place.url)
+            self.module = self._stack.enter_context(loaded(self.place, name))
+        if prepare := getattr(self.module, "prepare", None):
+            prepare()
+        self.worker = self.place.worker(name, *words)
+        self._files = {*self.place.folder.iterdir()}
+
+    def renewed(self) -> Kept:
+        """As it was at its begin, but for its jobs, which have ended."""
+        for path in {*self.place.folder.iterdir()} - self._files:
+            if path.is_file() and "jobs.db" not in path.name:
+                path.unlink()
+        sys.modules[self.module.__name__] = self.module
+        self.worker.forget()
+        return self
+
+    def usable(self) -> bool:
+        """Whether nothing is left of the test before: a job, or a worker's end."""
+        live = JobFilter(states=tuple(LIVE))
+        return self.worker.process.poll() is None and not self.module.app.store.page(live, None, 1)
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+Keep = Callable[..., Kept]
+
+
+@pytest.fixture(scope="module")
+def keep(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keep]:
+    """The one of this engine, made anew where a test before left something behind."""
+    kept: dict[str, Kept] = {}
+
+    def one(engine: str, name: str, *words: str) -> Kept:
+        if engine in kept and not kept[engine].usable():
+            kept.pop(engine).close()
+        if engine not in kept:
+            kept[engine] = Kept(tmp_path_factory.mktemp(name), engine, name, *words)
+        return kept[engine].renewed()
+
+    yield one
+    for each in kept.values():
+        each.close()

@@ -73,6 +73,15 @@ def fails_once() -> int:
     return 2
 
 
+class Counted(float):
+    """As the numbers of other libraries are: a float, and of a type of its own."""
+
+
+class Unsaid:
+    def __str__(self) -> str:
+        raise OSError("no text")
+
+
 @app.task
 def wrong(how: str) -> None:
     if how == "backwards":
@@ -102,6 +111,12 @@ def wrong(how: str) -> None:
         raise OSError(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
     elif how == "large":
         emit("x" * 70_000)
+    elif how == "digits":
+        progress(1, 10**5_000)
+    elif how == "kind":
+        progress(Counted(2), Counted(3))
+        log.info(Unsaid())
+        raise OSError("told")
     else:
         progress(float(how))
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from conftest import Place, until
 from conftest import Worker as Process
-from e2e.conftest import loaded
+from e2e.conftest import Keep, Kept, loaded
 from sidework import JobFailed, State
 from sidework.clock import monotonic
 from sidework.outcome import Outcome
@@ -25,16 +25,27 @@ from sidework.worker.worker import Worker
 
 
 @pytest.fixture
-def jobs(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def kept(keep: Keep, engine: str) -> Kept:
+    return keep(engine, "finishing", "--children", "1", "--threads", "4")
+
+
+@pytest.fixture
+def jobs(kept: Kept) -> Any:
+    return kept.module
+
+
+@pytest.fixture
+def worker(kept: Kept) -> Process:
+    return kept.worker
+
+
+@pytest.fixture
+def unserved(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The jobs in a place of its own, without a worker."""
     monkeypatch.setenv("SIDEWORK_URL", place.url)
     with loaded(place, "finishing") as module:
         module.prepare()
         yield module
-
-
-@pytest.fixture
-def worker(jobs: Any, place: Place) -> Process:
-    return place.worker("finishing", "--children", "1", "--threads", "4")
 
 
 @pytest.mark.parametrize("name", ["thread", "coroutine", "process", "own_connection"])
@@ -162,24 +173,24 @@ def holding(
         thread.join()
 
 
-def test_a_row_that_its_job_still_holds_keeps_nobody_waiting(jobs: Any, place: Place) -> None:
+def test_a_row_that_its_job_still_holds_keeps_nobody_waiting(unserved: Any, place: Place) -> None:
     """The worker goes on, asks now and then, and records what is so in the end."""
     ended, asked = threading.Event(), list[float]()
     with holding(place, ended, asked):
-        job = jobs.swallows.enqueue(7)
+        job = unserved.swallows.enqueue(7)
         until(lambda: len(asked) >= 4, "asking again")
-        assert [jobs.plain.enqueue(n).result(timeout=10) for n in range(20)] == list(range(20))
+        assert [unserved.plain.enqueue(n).result(timeout=10) for n in range(20)] == list(range(20))
         assert job.state is State.RUNNING
         ended.set()
         assert job.wait(timeout=10) is State.DISCARDED
     assert all(later - first >= AGAIN_SECONDS * 0.99 for first, later in pairwise(asked))
 
 
-def test_a_drain_does_not_wait_for_a_held_row_for_ever(jobs: Any, place: Place) -> None:
+def test_a_drain_does_not_wait_for_a_held_row_for_ever(unserved: Any, place: Place) -> None:
     """What is held even then goes back by the worker's last word, or by a rescue."""
     asked = list[float]()
     with holding(place, threading.Event(), asked, grace=0.3):
-        job = jobs.swallows.enqueue(7)
+        job = unserved.swallows.enqueue(7)
         until(lambda: asked, "the first time")
     assert job.state is State.AVAILABLE
     assert job.info().attempt == 0

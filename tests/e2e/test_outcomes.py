@@ -7,13 +7,15 @@ import os
 import pytest
 
 from conftest import until
-from e2e.conftest import Ways
+from e2e.conftest import Keep, Ways
 from sidework import JobCancelled, JobFailed, State, WaitTimeout
 
 
 @pytest.fixture
-def served(ways: Ways) -> Ways:
-    ways.worker = ways.place.worker("ways", "--children", "1", "--threads", "4")
+def served(keep: Keep, engine: str) -> Ways:
+    kept = keep(engine, "ways", "--children", "1", "--threads", "4")
+    ways = Ways(kept.place, kept.module)
+    ways.worker = kept.worker
     return ways
 
 

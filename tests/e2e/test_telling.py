@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -141,17 +142,27 @@ def test_wrong_words_are_told_in_one_line(telling: Any) -> None:
         "thread": r"progress\(\) was called outside a job",
         "fork": "7",
         "large": "the cap is 65,536",
+        "digits": r"progress\(total\): expected a number from 0 to 1e\+300",
+        "kind": "told",
     }
     with telling.app.worker():
         jobs = {how: telling.wrong.enqueue(how) for how in said}
         for how, job in jobs.items():
             with pytest.raises(JobFailed, match=said[how]):
                 job.result(timeout=20)
+        assert (jobs["kind"].progress.done, jobs["kind"].progress.total) == (2, 3)
         final = list(jobs["nan"].events())[-1]
         assert (final.state, final.failure.kind) == (State.DISCARDED, "sidework.errors.BadValue")
     for outside in (lambda: progress(1), lambda: emit(1), lambda: list(track([1]))):
         with pytest.raises(SideworkError, match="outside a job"):
             outside()
+    for bad, line in (
+        (lambda: track(5), "expected something to iterate over"),
+        (lambda: track([], total=-1), r"track\(total=-1\): expected a number"),
+        (lambda: track([], note=5), r"track\(note=5\): expected a text"),
+    ):
+        with pytest.raises(BadValue, match=line):
+            bad()
     with pytest.raises(BadValue, match=r"expected the position of an event, such as '1\.17'"):
         jobs["nan"].events(after="x")
     jobs["nan"]._app.store.delete(jobs["nan"].raw)
@@ -170,6 +181,7 @@ def test_hooks_for_those_who_wait(telling: Any) -> None:
             called.append((handle, telling.thread.enqueue(2).result(timeout=20)))
 
         quick.add_done_callback(lambda handle: 1 / 0)
+        quick.add_done_callback(lambda handle: sys.exit(3))
         quick.add_done_callback(back)
         future = slow.future()
         order = iter(as_completed([slow, quick], timeout=20))

@@ -44,14 +44,18 @@ app.periodic(every="1s", args=(1,), name="tick")(work)
 
 def crash_points(folder: Path, size: int, seed: int) -> Figures:
     """Row 3: a crash at every named step, of whoever comes there, both engines. ``size`` crashes."""
-    on_files = [("sqlite", point) for point in POINTS if point not in ELSEWHERE["sqlite"]]
-    on_server = [("postgres", point) for point in POINTS if point not in ELSEWHERE["postgres"]]
-    random.Random(seed).shuffle(on_server)  # so that a few of them will do in a short run
+    steps: list[tuple[Engine, str]] = [
+        (engine, point)
+        for engine, none in ELSEWHERE.items()
+        for point in POINTS
+        if point not in none
+    ]
+    random.Random(seed).shuffle(steps)  # so that a few of them will do in a short run
     bad: list[str] = []
     landed = jobs = 0
     with Ground("sqlite") as files, Ground("postgres") as server:
-        grounds = {"sqlite": files, "postgres": server}
-        for turn, (engine, point) in enumerate(islice(cycle([*on_files, *on_server]), size)):
+        grounds: dict[Engine, Ground] = {"sqlite": files, "postgres": server}
+        for turn, (engine, point) in enumerate(islice(cycle(steps), size)):
             place = folder / str(turn)
             place.mkdir()
             found, hit, count = _crash_at(grounds[engine], place, point)
@@ -77,10 +81,14 @@ def _crash_at(ground: Ground, folder: Path, point: str) -> tuple[list[str], bool
     armed = {**plain, "SIDEWORK_CRASH_AT": f"{point}:{marker}"}
     words: dict[str, Any] = {"cwd": folder, "stderr": subprocess.DEVNULL}
     enqueue = [sys.executable, "-c", BATCH]
-    subprocess.run(enqueue, env=armed if client else plain, check=False, **words)
-    if client and marker.exists():
-        subprocess.run(enqueue, env=plain, check=True, **words)
+    if client:
+        subprocess.run(enqueue, env=armed, check=False, **words)
+        if marker.exists():
+            subprocess.run(enqueue, env=plain, check=True, **words)
     with Field(folder, load, url) as field:
+        if not client:
+            with contextlib.chdir(folder):
+                exec(BATCH, {})  # the load that it imports is the field's
         if point.startswith("rescue"):
             # One to be killed with jobs in its hands, so that the armed one has something to rescue.
             victim = field.worker(*WORDS)

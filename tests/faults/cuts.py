@@ -15,8 +15,8 @@ from .field import Figures, pause, until
 from .leases import LEASE, SHORT_LEASE, LeaseField
 
 SIDES = ("left", "right")
-WORKERS = 3
-"""On each side."""
+WORKERS, FEW = 3, 2
+"""On each side; in a short run."""
 JOBS = 24
 
 
@@ -107,8 +107,9 @@ def _cut_again_and_again(
     bad: list[str] = []
     lease, longest = (LEASE, LEASE + 2) if size > 1 else (SHORT_LEASE, SHORT_LEASE)
     with LeaseField(folder, server, lease) as field:
+        count = WORKERS if size > 1 else FEW
         workers = [
-            [field.worker_by(field.way(side.through), *side.within) for _ in range(WORKERS)]
+            [field.worker_by(field.way(side.through), *side.within) for _ in range(count)]
             for side in sides
         ]
         field.ready(*workers[0], *workers[1])
@@ -132,7 +133,7 @@ def _cut_again_and_again(
             rescued += len(taken)
             if wrong := field.taken(beside):
                 bad.append(f"{len(wrong)} jobs were taken from workers that reached the store")
-            until(lambda at=at: len(field.ids(workers[at])) == WORKERS, "their coming back", 30)
+            until(lambda at=at: len(field.ids(workers[at])) == count, "their coming back", 30)
         until(lambda: field.ended(told), "the end of all jobs", 90)
         bad += field.stop(*workers[0], *workers[1])
         found, seen = field.verdict(told)

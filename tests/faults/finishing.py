@@ -17,7 +17,8 @@ from .field import Field, Figures, pause, until
 from .ground import Engine, Ground
 from .kills import WORDS, kill, settled
 
-JOBS_PER_KILL = 60
+JOBS_PER_KILL, FEW = 60, 20
+"""Fewer in a short run: a process for each of some costs most of its time."""
 POINTS = {
     "finish: before commit": "before the commit",
     "child: run, not told": "committed, not told",
@@ -41,6 +42,7 @@ def ends_in_postgres_transactions(folder: Path, size: int, seed: int) -> Figures
 
 def _ends_in_transactions(folder: Path, size: int, seed: int, engine: Engine) -> Figures:
     draw = random.Random(seed)
+    count = JOBS_PER_KILL if size > 8 else FEW
     told: list[str] = []
     at = dict.fromkeys([*POINTS.values(), "at any moment"], 0)
     with Ground(engine) as ground, Field(folder, url=ground.store(folder)) as field:
@@ -50,7 +52,7 @@ def _ends_in_transactions(folder: Path, size: int, seed: int, engine: Engine) ->
         while sum(at.values()) < size:
             point = draw.choice([*POINTS, None, None])
             if point is None:
-                told += field.enqueue(_mixed(field, draw))
+                told += field.enqueue(_mixed(field, draw, count))
                 pause(draw.uniform(0, 0.15))
                 children = field.children(worker)
                 child = draw.choice(children) if children and draw.random() < 0.6 else None
@@ -58,7 +60,7 @@ def _ends_in_transactions(folder: Path, size: int, seed: int, engine: Engine) ->
                 at["at any moment"] += bool(held and death)
                 ids = [row.id for row in held]
             else:
-                told += _crash(field, draw, point, folder / f"marker-{len(told)}")
+                told += _crash(field, draw, point, folder / f"marker-{len(told)}", count)
                 at[POINTS[point]] += 1
                 ids = [row.id for row in field.jobs(State.RUNNING)]
             if worker.poll() is not None:
@@ -78,16 +80,13 @@ def _ends_in_transactions(folder: Path, size: int, seed: int, engine: Engine) ->
     }  # fmt: skip
 
 
-def _mixed(field: Field, draw: random.Random) -> list[Bound[Any]]:
+def _mixed(field: Field, draw: random.Random, count: int) -> list[Bound[Any]]:
     load = field.load
     tasks = [load.pay] * 5 + [load.pay_coroutine] * 5 + [load.pay_alone]
-    return [
-        draw.choice(tasks).bind(draw.randint(0, 3), draw.random() < 0.5)
-        for _ in range(JOBS_PER_KILL)
-    ]
+    return [draw.choice(tasks).bind(draw.randint(0, 3), draw.random() < 0.5) for _ in range(count)]
 
 
-def _crash(field: Field, draw: random.Random, point: str, marker: Path) -> list[str]:
+def _crash(field: Field, draw: random.Random, point: str, marker: Path, count: int) -> list[str]:
     """Have the first process of one more worker that comes to the point die there; then end what is left
     of it. Returns the ids of the jobs that this took."""
     told: list[str] = []
@@ -95,9 +94,11 @@ def _crash(field: Field, draw: random.Random, point: str, marker: Path) -> list[
     armed = field.worker(*WORDS)
     field.env = plain
     while not marker.exists():
-        told += field.enqueue(_mixed(field, draw))
+        jobs = _mixed(field, draw, count)
+        told += field.enqueue(jobs)
+        ids = [one.job.id for one in jobs]
         until(
-            lambda: marker.exists() or not field.counts().get("available"), "the crash or the end"
+            lambda ids=ids: marker.exists() or settled(field.app.store, ids), "the crash or the end"
         )
     armed.kill()
     armed.wait()

@@ -25,7 +25,8 @@ from .checker import Death, Run
 from .field import Field, Figures, pause, quantile, until
 from .ground import LEASE, Engine, Ground
 
-JOBS_PER_KILL = 100
+JOBS_PER_KILL, FEW = 100, 40
+"""Fewer in a short run."""
 WORDS = ("--children", "1", "--threads", "4", "--concurrency", "20")
 PROMISED: dict[Engine, float] = {"sqlite": 2.0, "postgres": LEASE + 1.0}
 """Seconds within which a dead worker's jobs run again (promise I7)."""
@@ -103,7 +104,7 @@ def _killed_workers(folder: Path, size: int, seed: int, engine: Engine) -> Figur
         while len(kills) < size:
             # Two that live, at the least: the promise is that of the one that is left.
             ready = until(lambda: _two(field, workers), "two workers")
-            told += field.enqueue(_mixed(field, draw))
+            told += field.enqueue(_mixed(field, draw, JOBS_PER_KILL if size > 8 else FEW))
             if engine == "postgres" and not row:
                 # Nobody rescues who has not watched for a whole lease himself: one has, at any time.
                 spared = draw.choice(ready)
@@ -162,10 +163,10 @@ def _killed_workers(folder: Path, size: int, seed: int, engine: Engine) -> Figur
     }  # fmt: skip
 
 
-def _mixed(field: Field, draw: random.Random) -> list[Bound[Any]]:
+def _mixed(field: Field, draw: random.Random, count: int) -> list[Bound[Any]]:
     load = field.load
     tasks = [load.work] * 8 + [load.coroutine] * 11 + [load.alone]
-    return [draw.choice(tasks).bind(draw.randint(0, 60)) for _ in range(JOBS_PER_KILL)]
+    return [draw.choice(tasks).bind(draw.randint(0, 60)) for _ in range(count)]
 
 
 def kill(

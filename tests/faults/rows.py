@@ -17,6 +17,7 @@ from .cuts import partitions
 from .damage import damaged_files
 from .drains import drains
 from .failing import failing_disk
+from .fans import fans
 from .field import Figures
 from .finishing import ends_in_postgres_transactions, ends_in_transactions
 from .flooding import floods
@@ -44,7 +45,7 @@ ROWS: dict[int, tuple[Callable[[Path, int, int], Figures], int, int, str]] = {
         500,
         "50,000 jobs, 500 kills: 0 lost, recovery p99 ≤ lease + 1 s",
     ),
-    3: (crash_points, 22, 380, "10 times all points, both engines, each shown to be hit"),
+    3: (crash_points, 8, 380, "10 times all points, both engines, each shown to be hit"),
     4: (killed_producers, 5, 5000, "5,000 kills: 0 violations"),
     5: (lost_replies, 400, 50_000, "50,000 jobs, 5 % of all replies: 0 double, 0 lost"),
     6: (
@@ -128,4 +129,5 @@ ROWS: dict[int, tuple[Callable[[Path, int, int], Figures], int, int, str]] = {
         500,
         "500 kills: 0 effects lost, doubled or without their job",
     ),
+    36: (fans, 2, 20, "20 fans of 10,000: each ends and calls back exactly once"),
 }

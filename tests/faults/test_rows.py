@@ -18,7 +18,6 @@ def test_a_row_of_the_fault_table(tmp_path: Path, row: int) -> None:
     assert told["landed"] >= 1
 
 
-def test_two_planted_bugs_are_caught(tmp_path: Path) -> None:
-    """Row 33, the fast ones; all of them by ``scripts/prove 33``."""
-    for bug in (BUGS[0], BUGS[4]):
-        assert caught(bug, tmp_path / bug.name.replace(" ", "-"))
+def test_a_planted_bug_is_caught(tmp_path: Path) -> None:
+    """Row 33, a fast one; all of them by ``scripts/prove 33``."""
+    assert caught(BUGS[0], tmp_path)

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import Annotated, Any, assert_type
 
-from sidework import JobHandle, Resource, Sidework, State, injected
+from sidework import InputFailed, JobEnd, JobHandle, Resource, Sidework, State, injected
 from sidework.tasks.task import Bound
 
 app = Sidework()
@@ -52,6 +52,27 @@ def given(n: int, file: Annotated[bytes, Resource(get_file)] = injected) -> byte
 
 assert_type(given.enqueue(1), JobHandle[bytes])  # what is injected may be left out
 assert_type(given(1, b"mine"), bytes)
+
+
+@app.task
+def risky(n: int | InputFailed) -> int:
+    return 0 if isinstance(n, InputFailed) else n
+
+
+@app.task
+def ended(end: JobEnd, mood: str = "") -> None: ...
+
+
+@app.task(on_final=ended, on_failure=ended.options(priority=5), on_input_failure="continue")
+def joined(numbers: list[int]) -> int:
+    return sum(numbers)
+
+
+assert_type(add.enqueue(1).output, int)
+assert_type(add.bind(1).output, int)
+joined.enqueue([add.enqueue(1).output, add.bind(2).output, 3])
+risky.options(after=[add.enqueue(1), add.bind(1)], on_final=None).enqueue(add.enqueue(1).output)
+add.enqueue(add.enqueue(1).output, add.enqueue(2).output)
 
 
 async def main() -> None:

@@ -12,6 +12,11 @@ def add(a: int, b: int = 1) -> int:
     return a + b
 
 
+@app.task
+def text(text: str) -> str:
+    return text
+
+
 @app.task(retries="three")  # wrong
 def other(a: int) -> str:
     return str(a)
@@ -28,6 +33,9 @@ def given(n: int, text: Annotated[str, Resource(str)] = injected) -> None: ...
 given.enqueue("1")  # wrong
 given(1, 2)  # wrong
 add.enqueue("1")  # wrong
+add.options(on_final=print)  # wrong
+text(add.enqueue(1).output)  # wrong
+text.enqueue(add.enqueue(1).output)  # wrong
 add.enqueue(1, 2, 3)  # wrong
 add.enqueue(1, c=2)  # wrong
 add.bind()  # wrong

@@ -53,7 +53,7 @@ def _keep(job: RunningJob, record: logging.LogRecord) -> None:
         if record.exc_info:
             text += "\n" + _TRACES.formatException(record.exc_info)
     except Exception:  # noqa: BLE001 - the handlers tell, as they do of every record that cannot be formatted
-        text = str(record.msg)
+        text = record.msg if isinstance(record.msg, str) else f"a {type(record.msg).__name__}"
     told = Record(record.levelname, clean(record.name, 300), clean(text, LONGEST_RECORD))
     pad.add("log", encode_note(told), now_ms())
     job.told()

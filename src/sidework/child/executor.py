@@ -6,6 +6,7 @@ It decides and writes nothing: the worker records.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from contextvars import Token
 from typing import Any
@@ -33,6 +34,8 @@ from ..tasks.registry import Registry
 from ..tasks.signals import Signal, SignalKind
 from ..tasks.task import Task
 from .resources import Resources
+
+log = logging.getLogger("sidework.app")
 
 UNKNOWN_TASK_WAIT = 5_000
 """Milliseconds until a job whose task this program does not know is offered again: long enough not
@@ -146,10 +149,15 @@ class Attempt:
         return outcome
 
     def _signal(self, kind: SignalKind, outcome: str | None) -> None:
+        """Total, as an attempt is: what an observer raises must not keep its end from being told."""
         job = self.job
-        self.task.around.signals.send(
-            Signal(kind, id_text(job.id), job.task, job.lane, job.attempt, outcome)
-        )
+        signal = Signal(kind, id_text(job.id), job.task, job.lane, job.attempt, outcome)
+        try:
+            self.task.around.signals.send(signal)
+        except BaseException as error:
+            if isinstance(error, Stopped) and self.alone:
+                raise  # the SIGTERM for this job, which is its runner's
+            log.exception("an observer of %r failed; job %s goes on", kind, signal.id)
 
     def _completed(self, value: Any) -> Outcome:
         job = self.job

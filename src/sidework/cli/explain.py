@@ -60,7 +60,7 @@ def reasons_of(store: Store, row: JobRow) -> Iterator[str]:
     elif row.state is State.BLOCKED and not row.pending:
         yield "its task was paused, and is open again: it comes back within seconds"
     if row.state is State.BLOCKED and row.pending:
-        yield "it waits for jobs that it depends on"
+        yield f"it waits for {counted(row.pending, 'job')}: sidework workflows show {id_text(row.id)}"
     if row.state is State.SCHEDULED:
         yield f"it is due {ago(row.due_at)}{': ' + first_line(row.note) if row.note else ''}"
     if row.state is State.RETRYABLE:

@@ -17,6 +17,7 @@ COMMANDS = {
     "run": ("serving", "run"),
     "jobs": ("jobs", "jobs"),
     "explain": ("explain", "explain"),
+    "workflows": ("workflows", "workflows"),
     "queues": ("queues", "queues"),
     "tasks": ("tasks", "tasks"),
     "periodic": ("periodic", "periodic"),

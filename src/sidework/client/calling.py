@@ -7,8 +7,12 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from ..forking import forgets
+
+if TYPE_CHECKING:
+    import asyncio
 
 log = logging.getLogger("sidework.app")
 
@@ -47,5 +51,15 @@ class Caller:
         while (function := line.get()) is not None:
             try:
                 function()
-            except Exception:
+            except BaseException:
                 log.exception("a callback of a job failed")
+
+
+def on_loop(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *given: Any) -> None:
+    """Call it soon on a loop of another thread; harmless when that loop is closed, as it may be between a
+    look and the call: nobody there listens any more."""
+    try:
+        loop.call_soon_threadsafe(function, *given)
+    except RuntimeError:
+        if not loop.is_closed():
+            raise

@@ -15,6 +15,7 @@ from ..handle import JobHandle
 from ..job import JobRow
 from ..tasks.context import stop_if_asked, waiting
 from ..tasks.importing import refuse_at_import
+from .calling import on_loop
 from .handle import Handle
 from .waiter import Waiter
 
@@ -65,8 +66,7 @@ class as_completed:
         done: asyncio.Queue[Done] = asyncio.Queue()
 
         def put(one: Done) -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(done.put_nowait, one)
+            on_loop(loop, done.put_nowait, one)
 
         with _Registered(self._handles, put):
             end = None if self._limit is None else monotonic() + self._limit

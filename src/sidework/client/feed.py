@@ -17,6 +17,7 @@ from ..ids import id_text
 from ..store.journal import Since
 from ..tasks.context import stop_if_asked, waiting
 from ..tasks.importing import refuse_at_import
+from .calling import on_loop
 from .follower import Source
 from .story import events_of
 
@@ -56,6 +57,7 @@ class AppEvents:
         try:
             while True:
                 came.clear()
+                waiter.check()
                 yield from filter(self._wants, look.turn())
                 if not look.more:
                     with waiting(blocks=True):
@@ -74,13 +76,13 @@ class AppEvents:
         loop = asyncio.get_running_loop()
 
         def news() -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(came.set)
+            on_loop(loop, came.set)
 
         waiter.watch(news)
         try:
             while True:
                 came.clear()
+                waiter.check()
                 for event in await asyncio.to_thread(look.turn):
                     if self._wants(event):
                         yield event

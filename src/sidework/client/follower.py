@@ -15,6 +15,7 @@ from ..store.journal import Chapter, Since
 from ..tasks.context import stop_if_asked, waiting
 from ..tasks.importing import refuse_at_import
 from ..url import shown
+from .calling import on_loop
 from .story import events_of
 
 if TYPE_CHECKING:
@@ -127,8 +128,7 @@ class JobEvents:
         came, loop = asyncio.Event(), asyncio.get_running_loop()
 
         def news() -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(came.set)
+            on_loop(loop, came.set)
 
         waiter = self._source.waiter
         follower = Follower(self._id, self._after, news)

@@ -95,6 +95,11 @@ class Waiter:
             self._watching.add(news)
             self._begin(None)
 
+    def check(self) -> None:
+        """``StoreError`` when it was closed: a watcher looks at the store by itself, and would open it."""
+        if self._closed:
+            raise _closed()
+
     def unwatch(self, news: Callable[[], None]) -> None:
         """Stop."""
         with self._lock:
@@ -248,6 +253,7 @@ class Waiter:
             self._waiting.clear()
             followers = [one for several in self._followed.values() for one in several]
             self._followed.clear()
+        self._tell_watchers()
         for follower in followers:
             follower.fail(error)
         for future in futures:
@@ -264,4 +270,4 @@ def _leave(those: dict[bytes, list[W]], job_id: bytes, one: W) -> None:
 
 
 def _closed() -> StoreError:
-    return StoreError("the app was closed while a result was waited for")
+    return StoreError("the app was closed while a result or events were waited for")

@@ -9,7 +9,6 @@ from ..errors import JobNotFound
 from ..flow import Flow
 from ..ids import id_text
 from ..info import JobInfo
-from ..state import FINAL, State
 from ..url import shown
 
 if TYPE_CHECKING:
@@ -32,16 +31,11 @@ class Workflow:
 
     def cancel(self) -> int:
         """Cancel all that are not final, or ask those that run; how many."""
-        # From the last: nothing starts in between, and each says that it was cancelled by hand.
-        live = [row for row in self._read().in_order() if row.state not in FINAL]
-        told = [self._app.store.cancel(row.id, "cancelled with its workflow") for row in live[::-1]]
-        return sum(state is not None for state in told)
+        return self._read().cancel(self._app.store.cancel)
 
     def retry(self) -> int:
         """Run all again that did not complete; those whose inputs run again wait for them. How many."""
-        rows = self._read().in_order()
-        ended = [row for row in rows if row.state in FINAL and row.state is not State.COMPLETED]
-        return sum(self._app.store.retry(row.id) for row in ended)
+        return self._read().retry(self._app.store.retry)
 
     def _read(self) -> Flow:
         flow = Flow.found(self._member, self._app.store.flows.edges, self._app.store.get)

@@ -6,7 +6,6 @@ They find their job as ``current_job()`` does: in coroutines, in threads that we
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import Any, Generic, TypeVar, cast
 
@@ -20,6 +19,9 @@ from .pad import Pad
 
 T = TypeVar("T")
 
+_MOST = 1e300
+"""Past anything that a job counts, and still a number that can be written down."""
+
 
 def progress(done: float, total: float | None = None, note: str = "") -> None:
     """Say how far the job that runs here is: ``done`` of ``total``, in units of its own, and a text.
@@ -30,12 +32,12 @@ def progress(done: float, total: float | None = None, note: str = "") -> None:
     """
     job = _job("progress()")
     pad = _pad(job, "progress()")
-    _check(done, "done")
-    if total is not None:
-        _check(total, "total")
-    if not isinstance(note, str):
-        raise BadValue(f"progress(note={note!r}): expected a text")
-    pad.progress(Reached(done, total, clean(note, LONGEST_NOTE)), now_ms(), anew=False)
+    reached = Reached(
+        _number(done, "progress(done"),
+        None if total is None else _number(total, "progress(total"),
+        _text(note, "progress(note"),
+    )
+    pad.progress(reached, now_ms(), anew=False)
     job.told()
 
 
@@ -63,13 +65,13 @@ class track(Generic[T]):
     def __init__(
         self, iterable: Iterable[T] | AsyncIterable[T], total: float | None = None, note: str = ""
     ) -> None:
+        if not isinstance(iterable, Iterable | AsyncIterable):
+            raise BadValue(f"track({iterable!r}): expected something to iterate over")
         self._items = iterable
         if total is None and hasattr(iterable, "__len__"):
             total = len(cast(Any, iterable))
-        if total is not None:
-            _check(total, "total")
-        self._total = total
-        self._note = clean(note, LONGEST_NOTE)
+        self._total = None if total is None else _number(total, "track(total")
+        self._note = _text(note, "track(note")
 
     def __iter__(self) -> Iterator[T]:
         if not isinstance(self._items, Iterable):
@@ -114,10 +116,18 @@ def _pad(job: RunningJob, who: str) -> Pad:
     return pad
 
 
-def _check(number: object, name: str) -> None:
-    if (
-        isinstance(number, bool)
-        or not isinstance(number, int | float)
-        or not 0 <= number < math.inf
-    ):
-        raise BadValue(f"progress({name}={number!r}): expected a number from 0")
+def _number(given: float, what: str) -> float:
+    """As it is stored, of a plain type: whoever sends it finds nothing left that could be wrong with it."""
+    number = isinstance(given, int | float) and not isinstance(given, bool)
+    if number and abs(given) > _MOST:
+        # Not shown: an int of over 4,300 digits has no repr (``ValueError``).
+        raise BadValue(f"{what}): expected a number from 0 to {_MOST:g}")
+    if not number or not given >= 0:
+        raise BadValue(f"{what}={given!r}): expected a number from 0")
+    return float(given) if isinstance(given, float) else int(given)
+
+
+def _text(given: str, what: str) -> str:
+    if not isinstance(given, str):
+        raise BadValue(f"{what}={given!r}): expected a text")
+    return clean(given, LONGEST_NOTE)

@@ -17,7 +17,7 @@ from ..codec import TypeHooks
 from ..duration import Duration, seconds
 from ..errors import BadTask, BadValue
 from ..handle import Enqueuer, JobHandle
-from ..ids import new_id, parse_id
+from ..ids import id_text, new_id, parse_id
 from ..job import (
     DEFAULT_QUEUE,
     HIGHEST_PRIORITY,
@@ -98,6 +98,11 @@ class Bound(Generic[R]):
         self.task = task
         self.job = job
         self.connection = connection
+
+    @property
+    def id(self) -> str:
+        """The id that the job will have, as text."""
+        return id_text(self.job.id)
 
     @property
     def output(self) -> R:

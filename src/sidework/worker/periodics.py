@@ -48,8 +48,7 @@ class Periodics:
         """Declare, and fire what is due, a step of it; seconds until the next look."""
         at, worker = monotonic(), self._worker()
         if worker != self._declared_by or at >= self._declare_at:
-            self._declare(store, worker, now)
-            self._declared_by, self._declare_at = worker, at + DECLARE_SECONDS
+            self.declare(store, now)
             self._look_at = 0.0
         if at < self._look_at:
             return self._look_at - at
@@ -58,12 +57,16 @@ class Periodics:
         self._look_at = monotonic() + wait
         return wait
 
-    def _declare(self, store: Store, worker: int, now: Millis | None) -> None:
+    def declare(self, store: Store, now: Millis | None = None) -> None:
+        """Have the store know what this worker's code declares. Before it says that it is ready, so that
+        whoever waited for that finds it."""
+        at, worker = monotonic(), self._worker()
         changes = store.periodics.declare(worker, self._mine, now)
         for change in changes:
             if change.what != "waits" or change.name not in self._waiting:
                 _tell(change)
         self._waiting = {change.name for change in changes if change.what == "waits"}
+        self._declared_by, self._declare_at = worker, at + DECLARE_SECONDS
 
     def _unable(self, row: PeriodicRow, error: Exception) -> None:
         if (row.name, row.version) not in self._unfit:

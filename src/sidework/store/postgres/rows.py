@@ -103,7 +103,7 @@ _FIELDS = attrgetter(*_PLAIN)
 
 def is_plain(job: NewJob) -> bool:
     """Whether it has nothing but what every job has."""
-    return not (job.unique_key or job.context)
+    return not (job.unique_key or job.unique_until or job.context)
 
 
 def tags_of(job: NewJob) -> str:

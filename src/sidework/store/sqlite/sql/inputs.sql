@@ -1,7 +1,6 @@
--- How the inputs of a job ended (no state: it is gone). All their results, or none when they are more than :most bytes.
+-- How the inputs of a job ended (no state: it is gone).
 SELECT edge.parent, parent.state,
-       CASE WHEN sum(coalesce(length(parent.result), 0)) OVER () <= :most AND parent.state = 'completed'
-            THEN coalesce(parent.result, x'016e756c6c') END,
+       CASE parent.state WHEN 'completed' THEN coalesce(parent.result, x'016e756c6c') END,
        CASE WHEN parent.state = 'discarded'
             THEN (SELECT failure FROM attempts WHERE job_id = parent.id ORDER BY fence DESC LIMIT 1) END,
        edge.policy
