@@ -350,6 +350,18 @@ def test_one_end_calls_once_and_a_new_end_again(bench: Bench) -> None:
     assert first.id != second.id
 
 
+@pytest.mark.parametrize("by_hand", ["retry", "delete"])
+def test_an_end_that_nobody_has_followed_yet_calls_all_the_same(bench: Bench, by_hand: str) -> None:
+    """Its own transaction ended it, its worker has died, and somebody is there before the chore."""
+    job = bench.running(callbacks=calls("m:told"))
+    with bench.engine.transaction() as connection:
+        assert bench.store.finish_on(connection, outcome(job, "completed"), bench.now)
+    assert getattr(bench.store, by_hand)(job.id)
+    assert len(called(bench)) == 1
+    bench.store.flows.reconcile(100, NOW)
+    assert called(bench) == []
+
+
 def test_a_retry_that_is_left_calls_nothing(bench: Bench) -> None:
     job = bench.running(callbacks=calls("m:told"), max_attempts=2)
     bench.record(outcome(job, "retry"))
