@@ -142,12 +142,14 @@ class Edge(Struct, frozen=True):
 
 class Input(Struct, array_like=True, frozen=True):
     """How a job ended whose output another one takes; ``failure`` is an encoded ``Failure``. The ``result``
-    of a completed one is ``None`` when all together are more than a job may be given."""
+    of a completed one is ``None`` when all together are more than a job may be given. One that is gone has no
+    ``state``. ``policy`` says what it means to the other when it did not complete."""
 
     id: bytes
-    state: State
+    state: State | None
     result: bytes | None
     failure: bytes | None
+    policy: OnInputFailure = "cancel"
 
 
 class Claimed(Struct, array_like=True, frozen=True):
