@@ -129,7 +129,9 @@ def test_a_task_that_did_not_ask_for_failed_inputs_is_given_none(
     outcome = made.run()
     assert outcome.kind == kind, outcome
     assert [type(one) for one in given] == [InputFailed] * (kind == "completed")
-    assert kind != "cancelled" or outcome.note == f"its input {id_text(parent)} was {state or 'gone'}"
+    assert (
+        kind != "cancelled" or outcome.note == f"its input {id_text(parent)} was {state or 'gone'}"
+    )
 
 
 def raising(error: type[BaseException]) -> Callable[[int], float]:

@@ -65,7 +65,9 @@ def test_a_locked_child_of_an_end_is_not_asked_for_without_a_pause(
     demand = Demand(worker, {"thread": 3})
     (job,) = store.turn([], demand).claimed
     with psycopg.connect(database) as somebody:
-        somebody.execute("SELECT FROM sidework.jobs WHERE id = %s FOR UPDATE", [UUID(bytes=child.id)])
+        somebody.execute(
+            "SELECT FROM sidework.jobs WHERE id = %s FOR UPDATE", [UUID(bytes=child.id)]
+        )
         end = Outcome(job.id, job.fence, job.attempt, "completed")
         for ends in ([end], []):
             pause = store.turn(ends, demand).due_in
