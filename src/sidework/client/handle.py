@@ -124,7 +124,7 @@ class Handle(Generic[R]):
         self._when_final(settle)
         return result
 
-    def add_done_callback(self, callback: Callable[[Handle[Any]], object]) -> None:
+    def add_done_callback(self, callback: Callable[[Handle[R]], object]) -> None:
         """Call it with this handle once the job is final, in this process."""
 
         def call(row: Future[JobRow | None]) -> None:
