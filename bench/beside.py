@@ -19,7 +19,7 @@ Figures = dict[str, float]
 Told = dict[str, dict[str, list[float]]]
 LOAD = 100
 """Jobs of 100 ms, of which some run when a worker is killed."""
-CAP = 90
+CAP = 130
 """Seconds that a killed worker's jobs are waited for."""
 AGAIN = 30
 """Seconds after a kill in which jobs that had ended may be run once more."""
