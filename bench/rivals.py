@@ -23,7 +23,7 @@ from peers import Peer
 
 HERE = Path(__file__).resolve().parent
 VENVS = HERE.parent / ".venv" / "rivals"
-RAN = struct.Struct("<qq")
+RAN = struct.Struct("<qqq")
 SAFE = {"BENCH_SAFE": "1"}
 
 
@@ -161,17 +161,17 @@ class Workers:
         return self.path.stat().st_size // RAN.size
 
     @property
-    def ran(self) -> list[tuple[int, int]]:
-        """Numbers of jobs, and when, in nanoseconds as ``time.time_ns``."""
+    def ran(self) -> list[tuple[int, int, int]]:
+        """Numbers of jobs, when, in nanoseconds as ``time.time_ns``, and the worker's first process."""
         return list(RAN.iter_unpack(self.path.read_bytes()))
 
     @property
     def first(self) -> int:
-        return min(at for _, at in self.ran)
+        return min(at for _, at, _ in self.ran)
 
     @property
     def last(self) -> int:
-        return max(at for _, at in self.ran)
+        return max(at for _, at, _ in self.ran)
 
     def wait(self, jobs: int, seconds: float) -> None:
         pause, began = threading.Event(), time.perf_counter()
@@ -196,8 +196,14 @@ class Workers:
         return max(self.last, time.time_ns())
 
     def kill(self) -> None:
-        """SIGKILL to one worker and all its processes; another is started, as a supervisor would."""
-        self.end(self.processes.pop(0))
+        """SIGKILL to the worker that ran the last job, and all its processes; another is started, as a
+        supervisor would."""
+        last = self.ran[-1][2]
+        busy = [process for process in self.processes if process.pid == last]
+        if not busy:
+            raise Failed("the worker that ran the last job is not one of those that were started")
+        self.end(busy[0])
+        self.processes.remove(busy[0])
         self.processes.append(self._start())
 
     @staticmethod

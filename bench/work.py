@@ -37,3 +37,8 @@ def crunch(n: int) -> int:
     for i in range(n):
         total += i * i % 7
     return total
+
+
+@app.task
+async def count(numbers: list[int]) -> int:
+    return len(numbers)

@@ -18,7 +18,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.M | re.S)
 ELSEWHERE = {"testing.md"}
 """Pages whose blocks are no programs: tests/testing/test_plugin.py has pytest run them. Blocks with a
-title are files: tests/examples has them run."""
+title are files: tests/guides has them run."""
 SNIPPETS = [
     (page.relative_to(ROOT).as_posix(), at, text)
     for page in PAGES
@@ -37,7 +37,7 @@ SAYS = {
     "docs/start.md-4": "balance 150\n",
     "docs/events.md-0": "{'one': 3}\n{'three': 5}\ncounted 2 words\ncompleted 8 letters\n",
     "docs/events.md-1": "done: 2\ndone: 6\n[6, 2]\ncalled: 10\n",
-    "docs/workflows.md-0": "callback: completed 8\n8\n5050\nValueError: an empty text\ncancelled\n",
+    "docs/workflows.md-0": "8\ncompleted with 8\n5050\nValueError: an empty text\ncancelled\n",
     "docs/limits.md-0": "True True False\nTrue\nblocked\nreport of 7 False\n",
     "docs/schedules.md-0": "monthly\nreport 0 3 * * mon-fri Europe/Berlin\nreport every 15m\n",
     "docs/retries.md-0": "5 paid at attempt 3 ['the line is engaged', 'the bank says when']\n"

@@ -22,8 +22,8 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NoReturn, Protocol
 
-RAN = struct.Struct("<qq")
-"""The number of a job that ran, and when (``time.time_ns``)."""
+RAN = struct.Struct("<qqq")
+"""The number of a job that ran, when (``time.time_ns``), and the worker: the session of its processes."""
 CALLERS = 64
 URL = os.environ.get("BENCH_URL") or sys.argv[1]
 """Also for the modules that a peer's own worker command imports."""
@@ -52,7 +52,7 @@ def log() -> int:
 
 def ran(n: int) -> None:
     # One small write to the end of a file is whole, whichever process, thread or fork makes it.
-    os.write(log(), RAN.pack(n, time.time_ns()))
+    os.write(log(), RAN.pack(n, time.time_ns(), os.getsid(0)))
 
 
 async def each(put: Callable[[int], Awaitable[object]], numbers: Sequence[int]) -> None:

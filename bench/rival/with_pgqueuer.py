@@ -42,14 +42,19 @@ class PgqueuerRival:
 
     async def work(self, url: str, many: int, processes: int) -> None:
         workers = []
-        # Five dequeuers, as its own benchmark has; one for calculations.
-        for _ in range(5 if many > 1 else 1):
+        # Five dequeuers, as its own benchmark has; one for few jobs at a time.
+        for _ in range(5 if many > 10 else 1):
             pgq = PgQueuer(AsyncpgDriver(await asyncpg.connect(own(url))))
             for task in ("noop", "nap", "crunch"):
                 self.declare(pgq, task)
-            batch = 100 if many > 1 else 1
+            batch, most = (100, None) if many > 10 else (max(1, many // 2), max(2, many))
             idle = timedelta(seconds=contract.SOON if contract.SAFE else 30)
-            workers.append(pgq.run(batch_size=batch, dequeue_timeout=idle, heartbeat_timeout=idle))
+            workers.append(
+                pgq.run(
+                    batch_size=batch, max_concurrent_tasks=most, dequeue_timeout=idle,
+                    heartbeat_timeout=idle,
+                )
+            )  # fmt: skip
         await asyncio.gather(*workers)
 
     def declare(self, pgq: PgQueuer, task: str) -> None:

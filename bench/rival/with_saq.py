@@ -46,7 +46,7 @@ class SaqRival:
         await contract.each(lambda n: queue.enqueue(task, n=n, **OPTIONS), numbers)
 
     async def trip(self, n: int) -> None:
-        await queue.apply("noop", n=n, timeout=30)
+        await queue.apply("noop", n=n, timeout=30, poll_interval=0.001)
 
     async def work(self, url: str, many: int, processes: int) -> NoReturn:
         contract.become("saq", "with_saq.settings", "--quiet", BENCH_MANY=str(many))

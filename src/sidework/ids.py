@@ -84,6 +84,11 @@ def derived_id(millis: int, name: str) -> bytes:
     return value.to_bytes(16, "big")
 
 
+def derived_at(job_id: bytes) -> int | None:
+    """The time in milliseconds that an id was derived from; ``None`` for one that was drawn."""
+    return int.from_bytes(job_id[:6], "big") if job_id[6] >> 4 == 8 else None
+
+
 def id_text(job_id: bytes) -> str:
     """The id as people see it: a UUID in its usual form."""
     return str(UUID(bytes=job_id))

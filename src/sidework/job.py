@@ -145,12 +145,14 @@ class Edge(Struct, frozen=True):
 
 class Input(Struct, array_like=True, frozen=True):
     """How a job ended whose output another one takes; ``failure`` is an encoded ``Failure``. The ``result``
-    of a completed one is ``None`` when all together are more than a job may be given."""
+    of a completed one is ``None`` when all together are more than a job may be given. One that is gone has no
+    ``state``. ``policy`` says what it means to the other when it did not complete."""
 
     id: bytes
-    state: State
+    state: State | None
     result: bytes | None
     failure: bytes | None
+    policy: OnInputFailure = "cancel"
 
 
 class Claimed(Struct, array_like=True, frozen=True):
@@ -296,13 +298,15 @@ class JobFilter(Struct, frozen=True, kw_only=True):
 
 
 class QueueRow(Struct, frozen=True):
-    """A queue with its switch, its limit and how many jobs it holds, by state."""
+    """A queue with its switch, its limit, the one that code ``declared`` last, and how many jobs it holds, by
+    state."""
 
     name: str
     paused_at: Millis | None = None
     paused_by: str | None = None
     paused_why: str | None = None
     most: int | None = None
+    declared: int | None = None
     counts: dict[str, int] = field(default_factory=dict)
 
 

@@ -189,6 +189,26 @@ def test_a_move_leaves_no_job_live_in_both(bench: Bench) -> None:
     )  # fmt: skip
 
 
+def test_limits_and_paused_tasks_go_over(bench: Bench) -> None:
+    """I11: what was narrow or held back is so from the first job on; what code declares again changes nothing
+    that a person has set."""
+    limits = bench.store.limits
+    for queue, declared, by_hand in (("a", None, 1), ("b", 4, 2), ("c", 4, None), ("d", 4, 4)):
+        bench.put(lane=queue)
+        if declared is not None:
+            limits.declare(queue, declared)
+        limits.limit(queue, by_hand)
+    limits.pause("m:f", "me", "it harms", NOW)
+    leave(bench)
+    there = bench.other()
+    there.limits.limit("d", 9)
+    for _ in range(2):
+        copy(bench.store, there, lambda *_: None)
+        assert [row.most for row in there.queues()] == [1, 2, None, 9]
+        assert there.limits.paused() == limits.paused()
+    assert not there.limits.declare("b", 4)
+
+
 def test_what_came_since_follows_and_what_ran_is_not_brought_again(bench: Bench) -> None:
     """Even when the target has pruned it."""
     ids = [bench.put(lane="a") for _ in range(3)]

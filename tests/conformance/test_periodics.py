@@ -13,9 +13,10 @@ from sidework.callbacks import Callback, encode_callbacks
 from sidework.errors import BadValue, StoreRefused
 from sidework.job import NewJob
 from sidework.periodic import AFRESH_MS, MOST_MADE_UP, Declaration, Periodic, fire
-from sidework.schedule import Schedule
+from sidework.schedule import Schedule, schedule_of
 from sidework.state import State
 from sidework.store.protocol import Store
+from sidework.worker.periodics import Periodics
 
 from .conftest import NOW, Bench, outcome
 
@@ -88,6 +89,21 @@ def test_a_ticks_job_calls_back(bench: Bench) -> None:
     turn(bench, bench.now)
     bench.record(*(outcome(one, "completed") for one in bench.claim()))
     assert [one.task for one in bench.claim(lanes=("calls",))] == ["m:told"]
+
+
+def test_one_that_cannot_be_fired_keeps_no_other_from_its_time(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is of newer code, or of a zone that this machine does not know."""
+    first = started(bench, entry("good"))
+    cron = replace(schedule_of("* * * * *", None, "Europe/Berlin", None, None), tz="Mars/Base")
+    declare(bench, entry("good"), entry("bad", schedule=cron))
+    mine = Declaration(("m",), (entry("good"), entry("bad", schedule=cron)))
+    periodics = Periodics(lambda: bench.worker, mine)
+    periodics.tick(bench.store, first)
+    assert jobs(bench) == [first]
+    assert periodics.tick(bench.store, first) > 0, "it is not looked at without end"
+    assert [one.getMessage()[:30] for one in caplog.records] == ["periodic bad cannot be fired b"]
 
 
 def test_of_many_who_fire_one_does(bench: Bench) -> None:

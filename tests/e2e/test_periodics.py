@@ -64,3 +64,11 @@ def test_what_cannot_be_declared_ends_the_worker_in_one_line(place: Place) -> No
     done = place.sidework("worker", "shop")
     assert done.returncode == 1
     assert "lost has @app.periodic and is no task" in done.stderr
+
+
+def test_who_has_waited_for_the_worker_finds_them(place: Place) -> None:
+    place.write("shop.py", V1)
+    done = place.python(
+        "-c", "import shop\nwith shop.app.worker(): print(shop.app.periodic_entry('beat').task)"
+    )
+    assert done.stdout == "shop:report\n", done.stderr

@@ -17,6 +17,7 @@ from .cuts import partitions
 from .damage import damaged_files
 from .drains import drains
 from .failing import failing_disk
+from .fans import fans
 from .field import Figures
 from .finishing import ends_in_postgres_transactions, ends_in_transactions
 from .flooding import floods
@@ -128,4 +129,5 @@ ROWS: dict[int, tuple[Callable[[Path, int, int], Figures], int, int, str]] = {
         500,
         "500 kills: 0 effects lost, doubled or without their job",
     ),
+    36: (fans, 2, 20, "20 fans of 10,000: each ends and calls back exactly once"),
 }

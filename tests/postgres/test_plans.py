@@ -209,6 +209,7 @@ def asked(picks: dict[str, list[tuple[UUID, int]]]) -> dict[str, list[Asked]]:
             Asked({"most": MANY}, {"jobs_due", "jobs_running", "jobs_final", "jobs_blocked"}, 3, 600,
                    sorts=True)
         ],
+        "withdraw": [Asked({"id": ids("available")}, BY_KEY, WRITES)],
         "strangers": [Asked({}, {"jobs_running", "workers_pkey"}, 10)],
     }  # fmt: skip
 
@@ -218,6 +219,7 @@ NO_TABLE = {
     "gate",
     "insert",
     "insert_one",
+    "insert_waits",
     "keep_rescued",
     "limit",
     "next_chores",
@@ -233,9 +235,10 @@ NO_TABLE = {
     "resume",
     "resume_task",
     "turn",
+    "withdraw_waits",
     "workers",
 }
-"""They read none of the large ones, or only by the key that they insert."""
+"""They read none of the large ones, or only by the key that they insert; or are part of another."""
 
 _FILL = """
 INSERT INTO sidework.jobs (id, task, lane, state, runner, priority, due_at, max_attempts, inserted_at,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from zoneinfo import ZoneInfo
 
 from sidework import Discard, Retry, Sidework, Snooze, current_job, emit, track
 
@@ -75,7 +76,10 @@ def tells(count: int) -> None:
 @nights.periodic("0 3 * * *", tz="Europe/Berlin")
 @nights.task
 def nightly() -> None:
-    seen.append("nightly")
+    tick = current_job().tick
+    seen.append(
+        "by hand" if tick is None else f"{tick.astimezone(ZoneInfo('Europe/Berlin')):%H:%M}"
+    )
 
 
 @app.task

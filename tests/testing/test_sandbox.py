@@ -239,7 +239,9 @@ def test_the_clock_enqueues_when_it_is_moved() -> None:
         sandbox.move_to(sandbox.now.replace(hour=12) + timedelta(days=1))
         assert [info.task for info in sandbox.drain()] == [shop.nightly.name]
         assert len(sandbox.drain(within="3d")) == 3
-    assert shop.seen == ["nightly"] * 4
+        shop.nightly.enqueue()
+        sandbox.drain()
+    assert shop.seen == ["03:00"] * 4 + ["by hand"]
 
 
 def test_who_is_called_later_is(sidework: Sandbox) -> None:

@@ -2,8 +2,9 @@
 
 No job may run in both, wherever this is stopped, so each step is stored before the next is begun:
 
-1. The queues of the source are closed, and those of the target that live jobs come to. From here on
-   neither store starts any of them; a reason at each queue says so, to whoever looks.
+1. Limits and paused tasks go over. The queues of the source are closed, and those of the target that live
+   jobs come to. From here on neither store starts any of them; a reason at each queue says so, to whoever
+   looks.
 2. Every job is loaded as it is, its fence too. Until now nothing but the switches has changed in the
    source: whoever thinks better of it resumes its queues and throws the copy away.
 3. Every job is read back and compared, and what still waits in the source is cancelled there. A
@@ -27,7 +28,7 @@ from msgspec.structs import replace
 from ..clock import monotonic
 from ..crashpoint import reach
 from ..errors import StoreRefused
-from ..job import MOVED, Copied
+from ..job import MOVED, Copied, QueueRow
 from ..state import FINAL, LIVE, State
 from ..url import shown
 from .protocol import Store
@@ -89,6 +90,7 @@ class _Copy:
 
     def run(self) -> Moved:
         self._refuse()
+        self._hold_back()
         for row in self._source.queues():
             self._close(row.name)
         reach("copy: closed")
@@ -127,10 +129,26 @@ class _Copy:
 
     # The switches -------------------------------------------------------------------------------
 
+    def _hold_back(self) -> None:
+        """What is paused of tasks is paused in the target."""
+        held = {task.name for task in self._target.limits.paused()}
+        for task in self._source.limits.paused():
+            if task.name not in held:
+                self._target.limits.pause(task.name, task.by, task.why, task.at)
+
+    def _narrow(self, here: QueueRow, there: QueueRow) -> None:
+        """Give the target the limit of a queue that has none there, by code or by hand."""
+        if there.most is None and there.declared is None:
+            if here.declared is not None:
+                self._target.limits.declare(here.name, here.declared)
+            if here.most != here.declared:
+                self._target.limits.limit(here.name, here.most)
+
     def _close(self, lane: str) -> None:
         """Let nothing of the lane start in the source; what someone else paused is paused in the target."""
         here, there = self._source.switch(lane), self._target.switch(lane)
         if here.paused_at is None or here.paused_by != BY:
+            self._narrow(here, there)
             if here.paused_at is not None and (there.paused_at is None or there.paused_by == BY):
                 by, why = here.paused_by or "", here.paused_why or ""
                 self._target.pause(lane, by, why, here.paused_at)

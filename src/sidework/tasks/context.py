@@ -8,13 +8,15 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import datetime
 from typing import Any, Protocol
 
 import msgspec
 
+from ..clock import to_datetime
 from ..codec import TypeHooks, encode
 from ..errors import ClaimLost, SideworkError
-from ..ids import id_text
+from ..ids import derived_at, id_text
 from ..job import Claimed
 from ..outcome import Outcome
 from .pad import Pad
@@ -81,6 +83,14 @@ class RunningJob:
     def queue(self) -> str:
         """The queue that it was claimed from."""
         return self._claim.lane
+
+    @property
+    def tick(self) -> datetime | None:
+        """The tick that the clock enqueued it for, in UTC, however late it runs; ``None`` when it was
+        enqueued in another way, also by hand for a periodic. (An id of version 8 that you gave is taken
+        for its.)"""
+        millis = derived_at(self._claim.id)
+        return None if millis is None else to_datetime(millis)
 
     @property
     def attempt(self) -> int:

@@ -6,8 +6,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 
+from msgspec.structs import replace
+
 from ..clock import Millis, monotonic
-from ..periodic import Change, Declaration, Due, Firing, fire
+from ..periodic import Change, Declaration, Due, Firing, PeriodicRow, fire
 from ..store.protocol import Store
 
 log = logging.getLogger("sidework.worker")
@@ -40,35 +42,66 @@ class Periodics:
         self._declared_by = 0
         self._declare_at = self._look_at = 0.0
         self._waiting: set[str] = set()
+        self._unfit: set[tuple[str, int]] = set()
 
     def tick(self, store: Store, now: Millis | None = None) -> float:
         """Declare, and fire what is due, a step of it; seconds until the next look."""
         at, worker = monotonic(), self._worker()
         if worker != self._declared_by or at >= self._declare_at:
-            self._declare(store, worker, now)
-            self._declared_by, self._declare_at = worker, at + DECLARE_SECONDS
+            self.declare(store, now)
             self._look_at = 0.0
         if at < self._look_at:
             return self._look_at - at
-        due = fire_due(store, now)
+        due = fire_due(store, now, self._unable)
         wait = LOOK_SECONDS if due.due_in is None else min(LOOK_SECONDS, due.due_in / 1000)
         self._look_at = monotonic() + wait
         return wait
 
-    def _declare(self, store: Store, worker: int, now: Millis | None) -> None:
+    def declare(self, store: Store, now: Millis | None = None) -> None:
+        """Have the store know what this worker's code declares. Before it says that it is ready, so that
+        whoever waited for that finds it."""
+        at, worker = monotonic(), self._worker()
         changes = store.periodics.declare(worker, self._mine, now)
         for change in changes:
             if change.what != "waits" or change.name not in self._waiting:
                 _tell(change)
         self._waiting = {change.name for change in changes if change.what == "waits"}
+        self._declared_by, self._declare_at = worker, at + DECLARE_SECONDS
+
+    def _unable(self, row: PeriodicRow, error: Exception) -> None:
+        if (row.name, row.version) not in self._unfit:
+            self._unfit.add((row.name, row.version))
+            log.error(
+                "periodic %s cannot be fired by this worker (%s: %s): left to others",
+                row.name,
+                type(error).__name__,
+                error,
+            )
 
 
-def fire_due(store: Store, now: Millis | None = None) -> Due:
-    """Fire what is due, a step of it; what was seen."""
+def fire_due(
+    store: Store,
+    now: Millis | None = None,
+    unable: Callable[[PeriodicRow, Exception], None] | None = None,
+) -> Due:
+    """Fire what is due, a step of it; what was seen. One that cannot be, ``unable`` is told of (without it,
+    it raises): it was written by newer code, or this machine does not know its zone. It keeps no other from
+    its time, stays as it is for a worker that can, and is not among what was seen."""
     due = store.periodics.due(DUE_LIMIT, now)
-    for some in _together([fire(row, due.moment) for row in due.rows]):
+    rows: list[PeriodicRow] = []
+    firings: list[Firing] = []
+    for row in due.rows:
+        try:
+            firings.append(fire(row, due.moment))
+        except Exception as error:
+            if unable is None:
+                raise
+            unable(row, error)
+        else:
+            rows.append(row)
+    for some in _together(firings):
         store.periodics.fire(some, now)
-    return due
+    return replace(due, rows=rows, due_in=None) if due.rows and not rows else due
 
 
 def _tell(change: Change) -> None:

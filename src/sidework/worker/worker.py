@@ -280,6 +280,8 @@ class Worker:
             store = self._open_store(hello.url)
             self._enrol(store)
             declare(store, hello)
+            periodics = Periodics(lambda: self._worker, hello.declares)
+            periodics.declare(store)
             bell = store.listen("work")
         except StoreError as error:
             if store is not None:
@@ -298,7 +300,6 @@ class Worker:
         self._store, self._bell = store, bell
         if bell.fileno() >= 0:
             self._selector.register(bell.fileno(), selectors.EVENT_READ, "bell")
-        periodics = Periodics(lambda: self._worker, hello.declares)
         self._chores = Chores(lambda: self._open_store(hello.url), hello.retention, periodics)
         self._chores.start()
         introduce(self._worker, hello, self._lanes, self._crew)

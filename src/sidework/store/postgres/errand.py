@@ -28,8 +28,9 @@ Errand = Generator[Asked, callers.Rows, T]
 
 
 @functools.cache
-def guarded(verb: str, schema: str) -> Sql:
-    """A verb's statement that works on rows from one ``unnest``, with one more parameter, ``mark``.
+def guarded(verb: str, schema: str, beside: str | None = None) -> Sql:
+    """A verb's statement that works on rows from one ``unnest``, with one more parameter, ``mark``. A verb
+    ``beside`` it works, in the same statement, on what that has ``changed``.
 
     A row says ``here`` in its first column if it ran; one whose second is NULL says no more than that.
     Where strings in literals have escapes (``off``) it does not run: psycopg sends a list of bytes as text
@@ -37,10 +38,11 @@ def guarded(verb: str, schema: str) -> Sql:
     """
     text, count = re.subn(r"\bFROM unnest\(", "FROM here, unnest(", text_of(verb))
     assert count == 1, verb
+    more = "" if beside is None else f",\nmore AS (\n{text_of(beside)})"
     return numbered(
         "WITH here AS (SELECT FROM sidework.place WHERE mark = :mark::uuid\n"
         " AND current_setting('standard_conforming_strings') = 'on' LIMIT 1),\n"
-        f"changed AS (\n{text})\n"
+        f"changed AS (\n{text}){more}\n"
         "SELECT CASE WHEN EXISTS (SELECT FROM here) THEN 'here'"
         " ELSE current_setting('standard_conforming_strings') END, changed.*"
         " FROM (SELECT 1) AS always LEFT JOIN changed ON true",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -126,14 +126,20 @@ _SAME = ("id", "task", "lane", "args", "unique_key")
 
 
 def errand(
-    schema: str, jobs: Sequence[NewJob], now: Millis | None
+    schema: str,
+    jobs: Sequence[NewJob],
+    now: Millis | None,
+    waits: Mapping[str, list[Any]] | None = None,
 ) -> Errand[tuple[list[Inserted], str | None]]:
     """The same on a connection that is not ours, and in which transaction the rows are (its id; ``None``
-    when nothing was stored): plain values, for whatever driver."""
+    when nothing was stored): plain values, for whatever driver. ``waits`` are the edges of those of them
+    that are stored, in the same statement: in autocommit it is a transaction of its own, and a job
+    without its waits would be blocked for ever."""
     asks, transaction = _Asks(jobs), None
+    sql = guarded("insert", schema, None if waits is None else "insert_waits")
     while asks.left:
         columns = _with_uuids(asks.columns())
-        landed = yield guarded("insert", schema), {**columns, "now": now}
+        landed = yield sql, {**columns, **(waits or {}), "now": now}
         if landed:
             transaction = landed[0][1]
         asks.stored([_id(row[0]) for row in landed])

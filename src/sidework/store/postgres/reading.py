@@ -60,7 +60,7 @@ def attempts(connection: Connection, schema: str, job_id: bytes) -> list[Attempt
     return [attempt_row(row) for row in rows(connection, sql, [Id(job_id)])]
 
 
-_SWITCH = "SELECT name, paused_at, paused_by, paused_why, most FROM sidework.queues"
+_SWITCH = "SELECT name, paused_at, paused_by, paused_why, most, declared FROM sidework.queues"
 
 
 def switch(connection: Connection, schema: str, queue: str) -> QueueRow:

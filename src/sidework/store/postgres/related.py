@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from ...clock import Millis
+from ...errors import JobConflict
 from ...job import Edge, Inserted, NewJob
 from ...state import State
 from ..relating import Ends, edges_of, parents_of, refuse_orphans, with_pending
@@ -45,17 +47,22 @@ def errand(
         found = yield guarded("parents", schema), asked
         ends = {UUID(str(id_)).bytes: (State(state), final) for id_, state, final in found}
     edges = edges_of(jobs, ends)
-    told, transaction = yield from inserting.errand(schema, with_pending(jobs, edges), now)
-    refuse_orphans(jobs, told)
-    stored = _of_stored(edges, told)
-    if stored:
-        values = {
-            "parent": [UUID(bytes=one.parent) for one in stored],
-            "child": [UUID(bytes=one.child) for one in stored],
-            "policy": [one.policy for one in stored],
-            "done": [one.done for one in stored],
-        }
-        yield guarded("insert_edges", schema), values
+    all_edges = [edge for its in edges for edge in its]
+    waits: dict[str, list[Any]] = {
+        "parent": [UUID(bytes=one.parent) for one in all_edges],
+        "child": [UUID(bytes=one.child) for one in all_edges],
+        "policy": [one.policy for one in all_edges],
+        "done": [one.done for one in all_edges],
+    }
+    ready = with_pending(jobs, edges)
+    told, transaction = yield from inserting.errand(schema, ready, now, waits)
+    try:
+        refuse_orphans(jobs, told)
+    except JobConflict:
+        # The caller may catch it, and commit the rest.
+        stored = [UUID(bytes=one.id) for one in told if one.verdict == "stored"]
+        yield guarded("withdraw", schema, "withdraw_waits"), {"id": stored}
+        raise
     return told, transaction
 
 

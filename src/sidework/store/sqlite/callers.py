@@ -7,7 +7,8 @@ touched.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import apsw
@@ -28,8 +29,27 @@ def insert(connection: Any, path: str, jobs: Sequence[NewJob], now: Millis) -> l
     _check(connection, path)
     with translated(path):
         if are_related(jobs):
-            return related.insert(connection, jobs, now)
+            with _together(connection):
+                return related.insert(connection, jobs, now)
         return inserting.insert(connection, [insert_parameters(job, now) for job in jobs])
+
+
+@contextmanager
+def _together(connection: apsw.Connection) -> Iterator[None]:
+    """All that is stored within, or nothing, also for a caller who catches the error and commits the rest: a
+    job without its waits would be blocked for ever."""
+    if connection.in_transaction:
+        with connection:  # a savepoint
+            yield
+        return
+    # Not deferred: what was read before another's commit could not be written upon.
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
 
 
 def finish(connection: Any, path: str, outcome: Outcome, now: Millis) -> bool:

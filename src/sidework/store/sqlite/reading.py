@@ -57,14 +57,14 @@ def notes(connection: apsw.Connection, job_id: bytes) -> list[NoteRow]:
 
 def switch(connection: apsw.Connection, queue: str) -> QueueRow:
     """The queue's switch, without counts."""
-    sql = "SELECT name, paused_at, paused_by, paused_why, most FROM queues WHERE name = ?"
+    sql = "SELECT name, paused_at, paused_by, paused_why, most, declared FROM queues WHERE name = ?"
     row: Any = connection.execute(sql, (queue,)).fetchone()
     return QueueRow(queue) if row is None else QueueRow(*row)
 
 
 def queues(connection: apsw.Connection) -> list[QueueRow]:
     """Every queue that holds jobs or has a switch, with counts by state."""
-    sql = "SELECT name, paused_at, paused_by, paused_why, most FROM queues"
+    sql = "SELECT name, paused_at, paused_by, paused_why, most, declared FROM queues"
     rows = {row[0]: QueueRow(*row) for row in connection.execute(sql)}
     counted = "SELECT lane, state, count(*) FROM jobs GROUP BY lane, state"
     for lane, state, count in connection.execute(counted):

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import apsw
+from msgspec.structs import replace
 
 from ...callbacks import Ended, jobs_of
 from ...clock import Millis
@@ -17,7 +18,7 @@ from ...state import State
 from ..flows import MOST_EDGES
 from . import inserting
 from .connection import statement
-from .rows import edge_row, insert_parameters
+from .rows import edge_row, input_of, insert_parameters
 
 
 class Followed(NamedTuple):
@@ -95,10 +96,15 @@ def walk(
 
 
 def inputs(connection: apsw.Connection, child: bytes) -> tuple[Input, ...]:
-    """How the inputs of a job ended."""
-    values = {"child": child, "most": MAX_BYTES}
-    rows = connection.execute(statement("inputs"), values)
-    return tuple(Input(id_, State(state), *rest) for id_, state, *rest in rows)
+    """How the inputs of a job ended: with all their results, or none when they are too much."""
+    found, size = list[Input](), 0
+    for row in connection.execute(statement("inputs"), {"child": child}):
+        one = input_of(row)
+        size += len(one.result or b"")
+        found.append(one if size <= MAX_BYTES else replace(one, result=None))
+    if size > MAX_BYTES:
+        found = [replace(one, result=None) for one in found]
+    return tuple(found)
 
 
 def reopen(connection: apsw.Connection, job_id: bytes) -> None:

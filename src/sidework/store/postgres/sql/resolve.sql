@@ -3,7 +3,8 @@
 -- grows: nothing may land on it later.
 -- Unlike on SQLite many pairs at once, and others do the same: a child that is locked is passed over, with its
 -- waits, for whoever comes next; so nobody waits here, and no two for each other. An end that another has
--- counted meanwhile is not counted again: its row is looked at anew (READ COMMITTED).
+-- counted meanwhile is not counted again: its row is looked at anew (READ COMMITTED). What is held is compared
+-- with what was asked: with the edges it would be looked up in all that a wide child waits for, for each pair.
 WITH held AS MATERIALIZED (
     SELECT id FROM sidework.jobs WHERE id = ANY (:child::uuid[]) FOR UPDATE SKIP LOCKED),
 ended AS (
@@ -11,7 +12,7 @@ ended AS (
     FROM unnest(:parent::uuid[], :child::uuid[]) AS asked (parent, child)
          LEFT JOIN sidework.jobs AS parent ON parent.id = asked.parent
     WHERE edge.parent = asked.parent AND edge.child = asked.child AND NOT edge.done
-      AND edge.child = ANY (ARRAY(SELECT id FROM held))
+      AND asked.child = ANY (ARRAY(SELECT id FROM held))
       AND (parent.id IS NULL OR parent.finished_at IS NOT NULL)
     RETURNING edge.parent, edge.child,
               CASE WHEN edge.policy = 'cancel' AND parent.state IS DISTINCT FROM 'completed'

@@ -53,7 +53,10 @@ def written(place: Place) -> Place:
 
 
 def test_its_test_passes(written: Place) -> None:
-    done = written.python("-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "pythonpath=.")
+    written.extra["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # a reader has fewer of them, too
+    done = written.python(
+        "-m", "pytest", "-q", "-p", "sidework.testing.plugin", "-o", "pythonpath=."
+    )
     assert "3 passed" in done.stdout, done.stdout + done.stderr
 
 
