@@ -36,6 +36,10 @@ class as_completed(Generic[R]):
 
     def __init__(self, handles: Iterable[JobHandle[R]], timeout: Duration | None = None) -> None:
         self._handles: list[Handle[Any]] = []
+        if isinstance(handles, Handle):
+            raise BadValue(
+                f"as_completed({handles!r}): expected several handles, in a list or the like"
+            )
         for one in handles:
             if not isinstance(one, Handle):
                 raise BadValue(f"as_completed: {one!r} is not the handle of a job")

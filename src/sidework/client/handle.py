@@ -19,6 +19,7 @@ from ..outputs import Output
 from ..state import State
 from ..tasks.context import stop_if_asked, waiting
 from ..tasks.importing import refuse_at_import
+from ..tasks.signals import plain_function
 from ..url import shown
 from .follower import JobEvents
 from .story import progress_of
@@ -132,6 +133,7 @@ class Handle(Generic[R]):
             callback(self)
 
         refuse_at_import("waits for a job")
+        plain_function(callback, "add_done_callback")
         self._when_final(call)
 
     def _when_final(self, function: Callable[[Future[JobRow | None]], None]) -> None:
