@@ -10,14 +10,17 @@ from typing import Any, cast
 import pytest
 
 from conftest import until
-from sidework import Discard, Retry, Sidework, Snooze
+from sidework import Discard, InputFailed, Retry, Sidework, Snooze
 from sidework.child.executor import Attempt, attempt_of
 from sidework.child.loop import Loop
 from sidework.child.notebook import Notebook
 from sidework.child.resources import Resources
 from sidework.child.threads import Threads
-from sidework.ids import new_id
-from sidework.job import Claimed
+from sidework.ids import id_text, new_id
+from sidework.inputs import with_inputs
+from sidework.job import Claimed, Input, OnInputFailure
+from sidework.outputs import Output
+from sidework.state import State
 from sidework.wire import Done, HandedBack, decode_to_worker, frame
 
 
@@ -95,6 +98,40 @@ def test_whatever_is_raised_becomes_an_outcome_that_can_be_sent(
     assert outcome.kind == kind
     assert decode_to_worker(frame(Done([1], [outcome]))[4:]) == Done([1], [outcome])
     assert 0 <= outcome.delay < 2**62
+
+
+@pytest.mark.parametrize(
+    ("state", "policy", "kind"),
+    [
+        (State.DISCARDED, "cancel", "cancelled"),
+        (None, "cancel", "cancelled"),
+        (State.AVAILABLE, "cancel", "snoozed"),
+        (State.DISCARDED, "continue", "completed"),
+        (None, "continue", "completed"),
+    ],
+)
+def test_a_task_that_did_not_ask_for_failed_inputs_is_given_none(
+    state: State | None, policy: OnInputFailure, kind: str
+) -> None:
+    """It, or its input after that had released it, was retried by hand."""
+    app, given = Sidework("sqlite:////nowhere/jobs.db"), list[Any]()
+
+    @app.task(name="t")
+    def pay(amount: Any) -> None:
+        given.append(amount)
+
+    parent = new_id()
+    args = with_inputs(b'\x01{"amount":null}', [(["amount"], Output(parent, ""))], "t")
+    job = Claimed(new_id(), 1, 1, 1, "t", "default", "thread", 0, 0, None, None, "rescue", args,
+                  inputs=(Input(parent, state, None, None, policy),))  # fmt: skip
+    made = attempt_of(job, app.registry, Resources(asyncio.run))
+    assert isinstance(made, Attempt)
+    outcome = made.run()
+    assert outcome.kind == kind, outcome
+    assert [type(one) for one in given] == [InputFailed] * (kind == "completed")
+    assert (
+        kind != "cancelled" or outcome.note == f"its input {id_text(parent)} was {state or 'gone'}"
+    )
 
 
 def raising(error: type[BaseException]) -> Callable[[int], float]:

@@ -45,6 +45,10 @@ class InputsNotReady(Exception):
     """An input is not final: it was retried after it had ended."""
 
 
+class InputLost(Exception):
+    """An input did not complete, and its job may not do without: it or its job was retried by hand."""
+
+
 def take_out(value: Any) -> tuple[Any, list[tuple[Path, Output]]]:
     """The value with ``None`` for each output in its lists, tuples and dicts, and where they stood."""
     found: list[tuple[Path, Output]] = []
@@ -95,16 +99,18 @@ class Filled(Struct, frozen=True):
 
 def fill(args: bytes, inputs: Mapping[bytes, Input]) -> Filled:
     """Put the inputs in; ``BadValue`` when that is more than a job may be given, ``InputsNotReady``
-    when one of them runs again."""
+    when one of them runs again, ``InputLost`` when the job is to be cancelled with one of them."""
     call, places = _read(args)
     values: list[tuple[Path, bytes]] = []
     failed: list[tuple[Path, InputFailed]] = []
     for path, id_ in places:
         one = inputs.get(parse_id(id_))
-        if one is not None and one.state not in FINAL:
+        if one is not None and one.state is not None and one.state not in FINAL:
             raise InputsNotReady(f"its input {id_} is {one.state} again")
         if one is None or one.state is not State.COMPLETED:
             failed.append((path, _failed(id_, one)))
+            if one is not None and one.policy == "cancel":
+                raise InputLost(f"its input {id_} was {failed[-1][1].state}")
             continue
         if one.result is None:
             raise BadValue(
@@ -137,7 +143,7 @@ def _tells(kind: Any) -> bool:
 
 
 def _failed(id_: str, one: Input | None) -> InputFailed:
-    if one is None:
+    if one is None or one.state is None:
         return InputFailed(id_, "gone", "JobNotFound", f"job {id_} was deleted or pruned")
     why = decode_failure(one.failure) if one.state is State.DISCARDED else None
     if why is None:

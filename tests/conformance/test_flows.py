@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -15,7 +15,7 @@ from sidework.callbacks import Callback, encode_callbacks
 from sidework.errors import BadValue, JobConflict, JobNotFound, StoreRefused
 from sidework.ids import id_text, new_id
 from sidework.inputs import with_inputs
-from sidework.job import Claimed, Edge, Inserted
+from sidework.job import Claimed, Edge, Inserted, OnInputFailure
 from sidework.outputs import Output
 from sidework.state import State
 from sidework.store.flows import MOST_EDGES
@@ -165,6 +165,26 @@ def test_inputs_that_are_too_much_come_without_their_results(bench: Bench) -> No
     bench.record(*(outcome(job, "completed", result=large) for job in bench.claim()))
     (claimed,) = bench.claim()
     assert [one.result for one in claimed.inputs] == [None, None]
+
+
+def test_a_claim_tells_what_a_failed_input_means(bench: Bench) -> None:
+    """Retried by hand a job comes to inputs that failed, or are gone: may it have them?"""
+    parent, gone = bench.put(), bench.put()
+    places: list[Any] = [(["a", 0], Output(parent, "")), (["a", 1], Output(gone, ""))]
+    args = with_inputs(b'\x01{"a":[null,null]}', places, "f")
+    children: dict[OnInputFailure, bytes] = {
+        policy: bench.put(parents=(parent, gone), policy=policy, args=args)
+        for policy in get_args(OnInputFailure)
+    }
+    bench.record(*(outcome(job, "discarded") for job in bench.claim()))
+    for child in children.values():
+        bench.store.cancel(child, "", NOW)
+    assert bench.store.delete(gone)
+    for policy, child in children.items():
+        assert bench.store.retry(child, NOW)
+        (claimed,) = bench.claim()
+        told = {one.id: (one.state, one.policy) for one in claimed.inputs}
+        assert told == {parent: (State.DISCARDED, policy), gone: (None, policy)}
 
 
 # What is refused ------------------------------------------------------------------------------
@@ -328,6 +348,18 @@ def test_one_end_calls_once_and_a_new_end_again(bench: Bench) -> None:
     finish(bench, job.id)
     (second,) = called(bench)
     assert first.id != second.id
+
+
+@pytest.mark.parametrize("by_hand", ["retry", "delete"])
+def test_an_end_that_nobody_has_followed_yet_calls_all_the_same(bench: Bench, by_hand: str) -> None:
+    """Its own transaction ended it, its worker has died, and somebody is there before the chore."""
+    job = bench.running(callbacks=calls("m:told"))
+    with bench.engine.transaction() as connection:
+        assert bench.store.finish_on(connection, outcome(job, "completed"), bench.now)
+    assert getattr(bench.store, by_hand)(job.id)
+    assert len(called(bench)) == 1
+    bench.store.flows.reconcile(100, NOW)
+    assert called(bench) == []
 
 
 def test_a_retry_that_is_left_calls_nothing(bench: Bench) -> None:

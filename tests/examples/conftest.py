@@ -24,7 +24,8 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "engine" in metafunc.fixturenames:
-        metafunc.parametrize("engine", sorted(ENGINES), indirect=False)
+        alone = metafunc.definition.get_closest_marker("sqlite_alone")
+        metafunc.parametrize("engine", ["sqlite"] if alone else sorted(ENGINES), indirect=False)
 
 
 class Example:

@@ -61,6 +61,7 @@ def made_at(folder: Path) -> list[int]:
     return [(folder / name).stat().st_mtime_ns for name in ("sha256", "128.jpg")]
 
 
+@pytest.mark.sqlite_alone("about the page's server; the jobs are above")
 def test_chunks_may_come_twice(example: Example, free_port: Callable[[], str]) -> None:
     port = free_port()
     example.serve("app.py", PORT=port)

@@ -53,3 +53,24 @@ def test_one_locked_row_keeps_no_other_from_being_recorded(
         assert len(store.turn(ends, Demand(worker, {"thread": 1})).claimed) == 1
     until(lambda: all(recorded()), "the last one")
     assert not store._claims._wary
+
+
+def test_a_locked_child_of_an_end_is_not_asked_for_without_a_pause(
+    store: PostgresStore, database: str
+) -> None:
+    worker = store.register("host", 1, ()).id
+    parent = NewJob(new_id(), "m:f", b"\x01{}")
+    child = NewJob(new_id(), "m:f", b"\x01{}", parents=(parent.id,))
+    store.insert([parent, child])
+    demand = Demand(worker, {"thread": 3})
+    (job,) = store.turn([], demand).claimed
+    with psycopg.connect(database) as somebody:
+        somebody.execute(
+            "SELECT FROM sidework.jobs WHERE id = %s FOR UPDATE", [UUID(bytes=child.id)]
+        )
+        end = Outcome(job.id, job.fence, job.attempt, "completed")
+        for ends in ([end], []):
+            pause = store.turn(ends, demand).due_in
+            assert pause is not None
+            assert 0 < pause <= 100
+    assert [one.id for one in store.turn([], demand).claimed] == [child.id]

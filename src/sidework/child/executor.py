@@ -16,7 +16,7 @@ from ..codec import encode
 from ..duration import seconds
 from ..errors import BadValue, NotCommitted, NotOpened
 from ..ids import id_text
-from ..inputs import InputsNotReady
+from ..inputs import InputLost, InputsNotReady
 from ..job import Claimed
 from ..outcome import (
     Discard,
@@ -176,6 +176,8 @@ class Attempt:
         """Arguments or result that no further attempt can make fit."""
         if isinstance(error, InputsNotReady):
             return self._ended("snoozed", None, INPUT_WAIT, note=str(error))
+        if isinstance(error, InputLost):
+            return self._ended("cancelled", None, note=str(error))
         return self._ended("discarded", error)
 
     def failed(self, error: BaseException) -> Outcome:

@@ -27,6 +27,14 @@ _QUIET_SECONDS = 60.0
 """After so long without one, a turn that claims nothing does not wait to learn whether it ended a job that
 others wait for: it goes on from that in a second transaction, or at the latest the chore does."""
 
+_LOCKED_MS = 100
+"""Until another look at what waits for ends, when all of it is in the hands of others."""
+
+
+def _soon(due_in: Millis | None, *, progress: bool) -> Millis:
+    """When the next turn is to go on with what this one has left."""
+    return 0 if progress else min(_LOCKED_MS, _LOCKED_MS if due_in is None else due_in)
+
 
 class Claims:
     """Of one store, with its hints: whose turn it is among lanes, and where dead entries end."""
@@ -100,7 +108,8 @@ class Claims:
         self._left = [*followed.left, *self._left[len(left) :]]
         if followed.counted or self._left:
             self._quiet_at = monotonic() + _QUIET_SECONDS
-            turn = replace(turn, due_in=0 if self._left else turn.due_in)
+        if self._left:
+            turn = replace(turn, due_in=_soon(turn.due_in, progress=followed.counted))
         moved = [one.id for one, took in zip(outcomes, turn.took, strict=True) if took is not None]
         return turn, [*moved, *(one.id for one in notes), *expired]
 

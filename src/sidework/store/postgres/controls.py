@@ -41,6 +41,8 @@ class Controls:
         """Whether the job was final, and is live again."""
 
         def work(connection: Connection) -> tuple[bool, Followed]:
+            # By an end that nobody has followed yet.
+            resolving.call(connection, self._schema, [job_id], now)
             if not self._ask(connection, "retry", id=Id(job_id), now=now):
                 return False, NOTHING
             parents = resolving.reopen(connection, self._schema, job_id)
@@ -56,6 +58,8 @@ class Controls:
         live takes its output."""
 
         def work(connection: Connection) -> bool:
+            # By an end that nobody has followed yet.
+            resolving.call(connection, self._schema, [job_id], None)
             if not self._ask(connection, "delete", id=Id(job_id)):
                 return False
             child = resolving.needed_by(connection, self._schema, job_id)

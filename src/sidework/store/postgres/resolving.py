@@ -15,7 +15,7 @@ from ..flows import MOST_EDGES
 from . import inserting
 from .arrays import Bools, Id, Texts, Uuids
 from .connection import Connection, rows, statement
-from .rows import edge_row
+from .rows import edge_row, input_of
 
 
 class Followed(NamedTuple):
@@ -97,8 +97,8 @@ def inputs(
     sql = statement("inputs", schema)
     found: dict[bytes, list[Input]] = {}
     values = {"child": Uuids(children), "most": MAX_BYTES}
-    for child, id_, state, *rest in rows(connection, sql, sql.values(values)):
-        found.setdefault(child, []).append(Input(id_, State(state), *rest))
+    for child, *row in rows(connection, sql, sql.values(values)):
+        found.setdefault(child, []).append(input_of(row))
     return {child: tuple(some) for child, some in found.items()}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from ...job import AttemptRow, Claimed, Edge, JobRow, NewJob
+from ...job import AttemptRow, Claimed, Edge, Input, JobRow, NewJob
 from ...state import State
 from .arrays import BigInts, Bytes, Column, Id, Ints, Texts, Uuids
 
@@ -67,6 +67,12 @@ def attempt_row(row: tuple[Any, ...]) -> AttemptRow:
 def edge_row(row: tuple[Any, ...]) -> Edge:
     """A row of ``EDGE_COLUMNS``."""
     return Edge(*row)
+
+
+def input_of(row: Sequence[Any]) -> Input:
+    """A row of ``inputs.sql``."""
+    id_, state, *rest = row
+    return Input(id_, None if state is None else State(state), *rest)
 
 
 def claimed(row: tuple[Any, ...]) -> Claimed:

@@ -48,6 +48,7 @@ class Controls:
         values = {"id": job_id, "now": now}
 
         def work(connection: apsw.Connection) -> bool:
+            resolving.call(connection, job_id, now)  # by an end that nobody has followed yet
             took = connection.execute(statement("retry"), values).fetchone() is not None
             if took:
                 resolving.reopen(connection, job_id)
@@ -55,11 +56,12 @@ class Controls:
 
         return self._session.write(work)
 
-    def delete(self, job_id: bytes) -> bool:
+    def delete(self, job_id: bytes, now: Millis) -> bool:
         """Whether the job was final, and is gone with its attempts and notes; ``StoreRefused`` while one
         that is live takes its output."""
 
         def work(connection: apsw.Connection) -> bool:
+            resolving.call(connection, job_id, now)  # by an end that nobody has followed yet
             took = connection.execute(statement("delete"), {"id": job_id}).fetchone() is not None
             if took:
                 child = resolving.needed_by(connection, job_id)

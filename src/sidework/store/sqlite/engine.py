@@ -150,7 +150,7 @@ class SqliteStore:
         """Remove a final job and its attempts; False when it is not final."""
         storable.check_id(job_id)
         self._transactions.outside()
-        return self._controls.delete(job_id)
+        return self._controls.delete(job_id, _at(None))
 
     # Transactions -------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from ...state import State
 from ..flows import MOST_EDGES
 from . import inserting
 from .connection import statement
-from .rows import edge_row, insert_parameters
+from .rows import edge_row, input_of, insert_parameters
 
 
 class Followed(NamedTuple):
@@ -98,9 +98,10 @@ def walk(
 def inputs(connection: apsw.Connection, child: bytes) -> tuple[Input, ...]:
     """How the inputs of a job ended: with all their results, or none when they are too much."""
     found, size = list[Input](), 0
-    for id_, state, result, failure in connection.execute(statement("inputs"), {"child": child}):
-        size += len(result or b"")
-        found.append(Input(id_, State(state), result if size <= MAX_BYTES else None, failure))
+    for row in connection.execute(statement("inputs"), {"child": child}):
+        one = input_of(row)
+        size += len(one.result or b"")
+        found.append(one if size <= MAX_BYTES else replace(one, result=None))
     if size > MAX_BYTES:
         found = [replace(one, result=None) for one in found]
     return tuple(found)

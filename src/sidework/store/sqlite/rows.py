@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import apsw
 import msgspec
 
 from ...clock import Millis
-from ...job import AttemptRow, Claimed, Edge, JobRow, NewJob
+from ...job import AttemptRow, Claimed, Edge, Input, JobRow, NewJob
 from ...state import State
 
 JOB_COLUMNS = (
@@ -51,6 +52,12 @@ def edge_row(row: tuple[Any, ...]) -> Edge:
     """A row of ``EDGE_COLUMNS``."""
     parent, child, policy, done = row
     return Edge(parent, child, policy, bool(done))
+
+
+def input_of(row: Sequence[Any]) -> Input:
+    """A row of ``inputs.sql``."""
+    id_, state, *rest = row
+    return Input(id_, None if state is None else State(state), *rest)
 
 
 def claimed(row: tuple[Any, ...]) -> Claimed:
