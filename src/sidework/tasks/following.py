@@ -75,6 +75,8 @@ def parents_of(inputs: Sequence[Any], url: str) -> tuple[bytes, ...]:
 
 def check_policy(policy: object) -> OnInputFailure:
     """The policy as given, or ``BadValue``."""
-    if policy == "cancel" or policy == "continue":
-        return policy
+    if policy == "cancel":
+        return "cancel"
+    if policy == "continue":
+        return "continue"
     raise BadValue(f"on_input_failure={policy!r}: expected 'cancel' or 'continue'")
