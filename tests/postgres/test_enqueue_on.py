@@ -95,3 +95,43 @@ def test_a_connection_to_where_no_jobs_are(kind: str, server: Database) -> None:
     with SYNC[kind](server) as (connection, _), refused:
         store.insert_on(connection, jobs(), NOW)
     store.close()
+
+
+def flow(store: PostgresStore) -> list[NewJob]:
+    """A job that waits for one that is stored and for one beside it, and has callbacks."""
+    stored, beside = (NewJob(new_id(), "m:f", b"\x01{}") for _ in range(2))
+    store.insert([stored], NOW)
+    child = NewJob(new_id(), "m:g", b"\x01{}", parents=(stored.id, beside.id), callbacks=b"[]")
+    return [child, beside]
+
+
+def waits(store: PostgresStore, job: NewJob) -> tuple[int, int]:
+    (row,) = store.get([job.id])
+    assert row is not None
+    return row.pending, len(store.flows.edges([job.id]))
+
+
+@pytest.mark.parametrize("kind", SYNC)
+def test_what_a_job_waits_for_is_of_the_callers_transaction(
+    kind: str, server: Database, store: PostgresStore
+) -> None:
+    jobs = flow(store)
+    with SYNC[kind](server) as (connection, ends):
+        assert {one.verdict for one in store.insert_on(connection, jobs, NOW)} == {"stored"}
+        ends.commit()
+    assert waits(store, jobs[0]) == (2, 3)
+
+
+@pytest.mark.parametrize("kind", ASYNC)
+def test_what_a_coroutines_job_waits_for_too(
+    kind: str, server: Database, store: PostgresStore
+) -> None:
+    jobs = flow(store)
+
+    async def scenario() -> None:
+        async with ASYNC[kind](server) as (connection, ends):
+            assert len(await store.ainsert_on(connection, jobs, NOW)) == 2
+            await ends.commit()
+
+    asyncio.run(scenario())
+    assert waits(store, jobs[0]) == (2, 3)
