@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -105,7 +106,7 @@ class Beside:
                 with self.places.fresh(rival.peer.place) as url:
                     rival.run(url, "install")
                     told |= measure(rival, url)
-            except (Failed, TimeoutError) as why:
+            except (Failed, TimeoutError, subprocess.TimeoutExpired) as why:
                 self.failures[f"{label}: {measure.__name__}"] = str(why)
         return told
 
