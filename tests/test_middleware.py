@@ -188,7 +188,7 @@ def test_what_is_no_middleware_is_refused_and_so_is_one_that_yields_never_or_twi
             with pytest.raises(JobFailed, match=said):
                 task.enqueue().result(timeout=10)
     app.use(Awaiting())
-    with pytest.raises(SideworkError, match="Awaiting.enqueue is no generator"):
+    with pytest.raises(SideworkError, match=r"Awaiting\.enqueue is no generator"):
         twice.enqueue()
 
 
