@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 import pytest
 
+from conftest import until
 from sidework.callbacks import Callback, encode_callbacks
 from sidework.errors import BadValue, JobConflict, JobNotFound, StoreRefused
 from sidework.ids import id_text, new_id
@@ -335,6 +336,17 @@ def test_callbacks_are_stored_with_the_end(bench: Bench, kind: str, told: dict[s
         assert told[one.task.removeprefix("m:")] in one.args
         assert (one.priority, one.max_attempts, one.context) == (5, 3, "{}")
         assert bench.row(one.id).tags == ("a",)
+
+
+def test_who_waits_for_work_is_rung_for_a_callback(bench: Bench) -> None:
+    """I10: else it starts when a worker looks by itself, up to a second later."""
+    job = bench.running(callbacks=calls("m:told"))
+    bell = bench.open().listen("work")
+    bench.store.ring_work()
+    until(bell.read, "the bell for what was there before")
+    bench.record(outcome(job, "completed"))
+    until(bell.read, "the bell for the callback")
+    bell.close()
 
 
 def test_one_end_calls_once_and_a_new_end_again(bench: Bench) -> None:

@@ -19,8 +19,8 @@ from .rows import edge_row, input_of
 
 
 class Followed(NamedTuple):
-    """What came of it: jobs that may run now, jobs that were cancelled, and what is to be followed next:
-    their ends, and those that more waits for. ``counted``: whether anything was done."""
+    """What came of it: jobs that may run now, callbacks among them, jobs that were cancelled, and what is
+    to be followed next: their ends, and those that more waits for. ``counted``: whether anything was done."""
 
     freed: list[bytes]
     cancelled: list[bytes]
@@ -44,8 +44,7 @@ def follow(
     called = [parent for parent, _, policy in found if policy == CALL]
     # Where it was cut off nobody knows which have more.
     left = dict.fromkeys(parents if len(found) == MOST_EDGES else ())
-    if called:
-        call(connection, schema, called, now)
+    callbacks = call(connection, schema, called, now) if called else []
     states: dict[bytes, str | None] = {}
     if waits:
         sql = statement("resolve", schema)
@@ -58,14 +57,16 @@ def follow(
         counted = {(parent, child) for parent, child, _ in told}
         left |= dict.fromkeys(parent for parent, child in waits if (parent, child) not in counted)
     cancelled = sorted(child for child, state in states.items() if state == State.CANCELLED)
-    freed = [
+    freed = callbacks + [
         child for child, state in states.items() if state in (State.AVAILABLE, State.SCHEDULED)
     ]
     return Followed(freed, cancelled, [*cancelled, *left], bool(states or called))
 
 
-def call(connection: Connection, schema: str, job_ids: Sequence[bytes], now: Millis | None) -> None:
-    """Enqueue what jobs that have ended call."""
+def call(
+    connection: Connection, schema: str, job_ids: Sequence[bytes], now: Millis | None
+) -> list[bytes]:
+    """Enqueue what jobs that have ended call; which."""
     sql = statement("calls", schema)
     found = rows(connection, sql, sql.values({"id": Uuids(job_ids)}))
     jobs = [
@@ -76,6 +77,7 @@ def call(connection: Connection, schema: str, job_ids: Sequence[bytes], now: Mil
     ]
     if jobs:
         inserting.insert_rows(lambda sql, values: rows(connection, sql, values), schema, jobs, now)
+    return [job.id for job in jobs]
 
 
 def walk(

@@ -22,8 +22,8 @@ from .rows import edge_row, input_of, insert_parameters
 
 
 class Followed(NamedTuple):
-    """What came of it: jobs that may run now, jobs that were cancelled, and what is to be followed next:
-    their ends, and those that more waits for."""
+    """What came of it: jobs that may run now, callbacks among them, jobs that were cancelled, and what is
+    to be followed next: their ends, and those that more waits for."""
 
     freed: list[bytes]
     cancelled: list[bytes]
@@ -52,17 +52,18 @@ def follow(connection: apsw.Connection, ended: Iterable[bytes], now: Millis) -> 
 def _resolve(
     connection: apsw.Connection, found: Sequence[Any], left: list[bytes], now: Millis
 ) -> Followed:
+    freed: list[bytes] = []
     waited: dict[bytes, list[str | None]] = {}
     for parent, child, policy, state in found:
         if policy == CALL:
-            call(connection, parent, now)
+            freed += call(connection, parent, now)
             continue
         failed = policy == "cancel" and state != State.COMPLETED
         connection.execute(
             "UPDATE edges SET done = 1 WHERE parent = ? AND child = ?", (parent, child)
         )
         waited.setdefault(child, []).append(f"{id_text(parent)} was {state}" if failed else None)
-    freed, cancelled = list[bytes](), list[bytes]()
+    cancelled: list[bytes] = []
     for child, ends in sorted(waited.items()):
         why = min((one for one in ends if one is not None), default=None)
         values = {"child": child, "ended": len(ends), "failed": why, "now": now}
@@ -74,14 +75,17 @@ def _resolve(
     return Followed(freed, cancelled, [*cancelled, *left])
 
 
-def call(connection: apsw.Connection, job_id: bytes, now: Millis) -> None:
-    """Enqueue what a job that has ended calls."""
+def call(connection: apsw.Connection, job_id: bytes, now: Millis) -> list[bytes]:
+    """Enqueue what a job that has ended calls; which."""
     connection.execute(statement("calls"), {"id": job_id})
-    if connection.changes():
-        row: Any = connection.execute(statement("called"), {"id": job_id}).fetchone()
-        if row is not None:
-            jobs = jobs_of(Ended(row[0], row[1], State(row[2]), *row[3:]))
-            inserting.insert(connection, [insert_parameters(job, now) for job in jobs])
+    if not connection.changes():
+        return []
+    row: Any = connection.execute(statement("called"), {"id": job_id}).fetchone()
+    if row is None:
+        return []
+    jobs = jobs_of(Ended(row[0], row[1], State(row[2]), *row[3:]))
+    inserting.insert(connection, [insert_parameters(job, now) for job in jobs])
+    return [job.id for job in jobs]
 
 
 def walk(
