@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ Figures = dict[str, float]
 Told = dict[str, dict[str, list[float]]]
 LOAD = 100
 """Jobs of 100 ms, of which some run when a worker is killed."""
-CAP = 90
+CAP = 130
 """Seconds that a killed worker's jobs are waited for."""
 AGAIN = 30
 """Seconds after a kill in which jobs that had ended may be run once more."""
@@ -105,7 +106,7 @@ class Beside:
                 with self.places.fresh(rival.peer.place) as url:
                     rival.run(url, "install")
                     told |= measure(rival, url)
-            except (Failed, TimeoutError) as why:
+            except (Failed, TimeoutError, subprocess.TimeoutExpired) as why:
                 self.failures[f"{label}: {measure.__name__}"] = str(why)
         return told
 

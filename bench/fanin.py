@@ -1,5 +1,5 @@
-"""What it costs that jobs wait for jobs: so many plain ones, one that takes the outputs of as many, and as many that
-wait for one. From the start of the first to the end of the last, by the store's own times.
+"""What it costs that jobs wait for jobs: so many plain ones, one that takes the outputs of as many, and as
+many that wait for one. From the start of the first to the end of the last, by the store's own times.
 
     python bench/fanin.py [--width N] [--rounds N]
 

@@ -94,7 +94,8 @@ ON_VALKEY = (
     Peer(
         "celery", "Valkey", ("celery[redis]>=5.5", "gevent", "uvloop"), 3_000,
         "processes, prefetch of 128 a process; gevent for the sleeps; no gossip, no mingle",
-        "`acks_late`, `reject_on_worker_lost`, prefetch of 1, visibility timeout 10 s (an hour)",
+        "`acks_late`, `reject_on_worker_lost`, prefetch of 1, visibility timeout 10 s (3,600), "
+        "which it looks for every 100 s",
         "keeps the result for a day",
         results=True, forks=True,
     ),

@@ -47,7 +47,8 @@ class Place:
 
     @property
     def env(self) -> dict[str, str]:
-        env = {**os.environ, "SIDEWORK_URL": self.url, "PYTHONUNBUFFERED": "1", **self.extra}
+        here = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+        env = {**here, "SIDEWORK_URL": self.url, "PYTHONUNBUFFERED": "1", **self.extra}
         if self.without_url:
             del env["SIDEWORK_URL"]
         return env

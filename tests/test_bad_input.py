@@ -24,6 +24,7 @@ from sidework import (
     StoreDamaged,
     StoreRefused,
     WaitTimeout,
+    as_completed,
 )
 
 
@@ -523,6 +524,50 @@ def test_what_is_not_bound_cannot_be_stored_in_bulk(app: Sidework) -> None:
     one_line(told.value)
     app.enqueue_many([task.bind("a")])
     assert len(list(app.jobs())) == 1
+
+
+async def waiting(_: Any) -> None: ...
+
+
+WRONG_KINDS: dict[str, Any] = {
+    r"task=<task .*>: expected a name": lambda app, task, far: app.events(task=task),
+    r"queue=5: expected a name": lambda app, task, far: app.events(queue=5),
+    r"state=5: expected a name": lambda app, task, far: list(app.jobs(state=5)),
+    r"tag=5: expected a text": lambda app, task, far: list(app.jobs(tag=5)),
+    r"since=5: expected a datetime": lambda app, task, far: app.events(since=5),
+    r"switch\(5\): expected a task": lambda app, task, far: app.switch(5),
+    r"is of .*far\.db, not of .*jobs\.db$": lambda app, task, far: app.switch(far),
+    r"far\.db, not of .*hand its jobs": lambda app, task, far: app.enqueue_many([far.bind("a")]),
+    r"^5: expected a text": lambda app, task, far: app.switch(task).pause(5),
+    r"6: expected a text": lambda app, task, far: app.queue("q").pause("", 6),
+    r"periodic=7: expected a text": lambda app, task, far: app.periodic_entry(7),
+    r"5: enqueue_many takes several": lambda app, task, far: app.enqueue_many(5),
+    r"enqueue_many takes several of": lambda app, task, far: app.enqueue_many(task.bind("a")),
+    r"on\('ended'\): 5 is no function": lambda app, task, far: app.on("ended")(5),
+    r"which nobody would await": lambda app, task, far: app.on("ended")(waiting),
+    r"callback: None is no function": lambda app, task, far: task.enqueue("a").add_done_callback(
+        None
+    ),
+    r"as_completed.*several handles": lambda app, task, far: as_completed(task.enqueue("a")),
+    r"threads=0: expected a whole": lambda app, task, far: app.worker(threads=0),
+    r"concurrency='x': expected": lambda app, task, far: app.worker(concurrency="x"),
+    r"queues=5: expected a name": lambda app, task, far: app.worker(queues=[5]),
+    r"timeout=0: expected at least 1ms": lambda app, task, far: task.options(timeout=0).enqueue(
+        "a"
+    ),
+    r"name=5: expected a printable": lambda app, task, far: app.task(name=5)(named),
+    r"Sidework\(5\): expected a URL": lambda app, task, far: Sidework(5),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("said", WRONG_KINDS)
+def test_a_value_of_a_wrong_kind_is_refused_where_it_is_given(
+    app: Sidework, tmp_path: Path, said: str
+) -> None:
+    far = Sidework(str(tmp_path / "far.db"))
+    with pytest.raises((BadValue, BadTask), match=said) as told:
+        WRONG_KINDS[said](app, app.task(named), far.task(named))
+    one_line(told.value)
 
 
 def test_an_unknown_argument_is_named(app: Sidework) -> None:

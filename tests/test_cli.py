@@ -295,7 +295,7 @@ def test_no_help_is_cut(shop: Place, words: tuple[str, ...]) -> None:
 
 def test_the_shell_completes_commands_and_states(shop: Place) -> None:
     for typed, completed in (
-        ("sidework wor", {"worker", "workers"}),
+        ("sidework wor", {"worker", "workers", "workflows"}),
         ("sidework jobs list --state available,dis", {"available,discarded"}),
     ):
         shop.extra = {

@@ -9,7 +9,16 @@ from typing import Any
 
 import pytest
 
-from sidework import BadValue, JobFailed, Middleware, Retry, Sidework, Signal, current_job
+from sidework import (
+    BadValue,
+    JobFailed,
+    Middleware,
+    Retry,
+    Sidework,
+    SideworkError,
+    Signal,
+    current_job,
+)
 from sidework.tasks.middleware import Handover, Steps
 
 
@@ -170,10 +179,17 @@ def test_what_is_no_middleware_is_refused_and_so_is_one_that_yields_never_or_twi
     @app.task(name="never")
     def never() -> None: ...
 
+    class Awaiting(Middleware):
+        async def enqueue(self, handover: Handover) -> Any:  # type: ignore[override]
+            yield
+
     with app.worker():
         for task, said in ((twice, "yielded twice"), (never, "did not yield")):
             with pytest.raises(JobFailed, match=said):
                 task.enqueue().result(timeout=10)
+    app.use(Awaiting())
+    with pytest.raises(SideworkError, match=r"Awaiting\.enqueue is no generator"):
+        twice.enqueue()
 
 
 def test_observers_look_on_and_never_disturb(

@@ -130,7 +130,7 @@ class StoreRefused(StoreError):
 
 
 class StoreMissing(StoreRefused):
-    """There is no database yet: the app makes it at its first enqueue; workers and tools never do."""
+    """There is no database yet: the app makes it at its first enqueue, a worker for ``@app.periodic``."""
 
 
 class StoreDamaged(StoreError):

@@ -89,11 +89,11 @@ class JobHandle(Protocol[R_co]):
         when not all of that is kept any more."""
         ...
 
-    def future(self) -> Future[Any]:
+    def future(self: JobHandle[R]) -> Future[R]:
         """A future of its result, for whatever takes one. To cancel it does not cancel the job."""
         ...
 
-    def add_done_callback(self, callback: Callable[[JobHandle[Any]], object]) -> None:
+    def add_done_callback(self: JobHandle[R], callback: Callable[[JobHandle[R]], object]) -> None:
         """Call it with this handle once the job is final, in this process, on a thread that the app has for
         that. An error of it is logged. What has to outlive this process is a job's
         ``on_final``."""

@@ -60,13 +60,16 @@ def check_queue(name: object) -> str:
     return name
 
 
+def check_whole(number: object, name: str, least: int, most: int, hint: str = "") -> int:
+    """A whole number as given, or ``BadValue``."""
+    if isinstance(number, bool) or not isinstance(number, int) or not least <= number <= most:
+        raise BadValue(f"{name}={number!r}: expected a whole number from {least} to {most}{hint}")
+    return number
+
+
 def check_limit(limit: object, name: str = "limit") -> int:
     """How many jobs may run at a time, as given, or ``BadValue``."""
-    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MOST_LIMIT:
-        raise BadValue(
-            f"{name}={limit!r}: expected a whole number from 1 to {MOST_LIMIT} (to run none, pause the queue)"
-        )
-    return limit
+    return check_whole(limit, name, 1, MOST_LIMIT, " (to run none, pause the queue)")
 
 
 def parse_queues(queues: Iterable[str]) -> tuple[tuple[str, ...], dict[str, int]]:

@@ -25,7 +25,9 @@ def test_from_the_code_to_the_job_and_out_of_the_code(place: Place) -> None:
     place.python("-c", "import shop; shop.app.store")
     (new, _) = read(place, "periodic", "list", "--app", "shop")
     assert (new["name"], new["state"]) == ("beat", "no worker yet")
-    worker = place.worker("shop", "--children", "1")
+    for path in place.folder.glob("*.db*"):
+        path.unlink() if path.is_file() else path.rmdir()
+    worker = place.worker("shop", "--children", "1")  # which makes the database: nobody else would
     done = "import shop; print(next(i.result for i in shop.app.jobs(state='completed')))"
     until(lambda: place.python("-c", done).stdout == "7\n", "a tick")
     ok(place, "periodic", "pause", "beat", "--why", "audit", "--by", "ann", "--app", "shop")

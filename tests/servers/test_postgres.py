@@ -46,7 +46,7 @@ def test_a_database_comes_quickly_and_goes_with_its_connections(server: Server) 
         server.drop_database(url)
         with pytest.raises(psycopg.OperationalError):
             connection.execute("SELECT 1")
-    assert took < 1.0  # 0.03 s by itself; the machine may be busy
+    assert took < 5.0  # 0.03 s by itself; the machine may be busy
 
 
 def test_a_database_can_be_a_copy(server: Server) -> None:

@@ -1,9 +1,19 @@
 """Users' code that type checkers must accept, and what they must find its types to be."""
 
 from collections.abc import AsyncIterator, Coroutine, Iterator
+from concurrent.futures import Future
 from typing import Annotated, Any, assert_type
 
-from sidework import InputFailed, JobEnd, JobHandle, Resource, Sidework, State, injected
+from sidework import (
+    InputFailed,
+    JobEnd,
+    JobHandle,
+    Resource,
+    Sidework,
+    State,
+    as_completed,
+    injected,
+)
 from sidework.tasks.task import Bound
 
 app = Sidework()
@@ -73,6 +83,11 @@ assert_type(add.bind(1).output, int)
 joined.enqueue([add.enqueue(1).output, add.bind(2).output, 3])
 risky.options(after=[add.enqueue(1), add.bind(1)], on_final=None).enqueue(add.enqueue(1).output)
 add.enqueue(add.enqueue(1).output, add.enqueue(2).output)
+
+
+assert_type(add.enqueue(1).future(), Future[int])
+assert_type([job.result() for job in as_completed([add.enqueue(1), add.enqueue(2)])], list[int])
+welcome.enqueue("a").add_done_callback(lambda job: assert_type(job, JobHandle[list[str]]))
 
 
 async def main() -> None:

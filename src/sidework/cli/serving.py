@@ -106,8 +106,9 @@ def worker(
         each_at = logging.DEBUG if dev is None else logging.INFO
         beacon = Beacon(ready_file, os.environ)
         working = Worker(
-            crew, opens, lanes, grace, ready, each_at=each_at, widths=widths, beacon=beacon
-        )
+            crew, opens, lanes, grace, ready,
+            each_at=each_at, widths=widths, beacon=beacon, makes=open_store,
+        )  # fmt: skip
         signal.signal(
             signal.SIGCHLD, signal.SIG_DFL
         )  # who starts us may have ignored it, and that is inherited
@@ -127,7 +128,7 @@ def worker(
 
 
 def _open_existing(url: str) -> Store:
-    """A worker never makes the database: it waits until the app has."""
+    """A worker does not make the database where a path may be wrong: it waits until the app has."""
     return open_store(url, create=False)
 
 

@@ -96,7 +96,11 @@ def frame(url: str, before: Look | None, now: Look) -> RenderableType:
     for row in now.queues:
         jobs.update(row.counts)
     told = ", ".join(f"{jobs[state]:,} {state}" for state in State if jobs[state]) or "no jobs"
-    head = Text(f"{shown(url)}  {to_datetime(now_ms()).astimezone():%H:%M:%S}\n{told}\n")
+    head = Text(
+        f"{to_datetime(now_ms()).astimezone():%H:%M:%S}  {shown(url)}\n{told}\n",
+        no_wrap=True,
+        overflow="ellipsis",
+    )
     return Group(head, _queues(before, now), _running(now, jobs[State.RUNNING]), _workers(now))
 
 

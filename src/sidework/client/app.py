@@ -19,6 +19,7 @@ from ..job import (
     OnPartition,
     Runner,
     UniqueUntil,
+    check_whole,
     parse_queues,
 )
 from ..retry import Backoff
@@ -29,7 +30,7 @@ from ..tasks.following import Callee
 from ..tasks.middleware import Around, Middleware
 from ..tasks.naming import module_name
 from ..tasks.registry import AppLike, Registry
-from ..tasks.signals import Observer, SignalKind
+from ..tasks.signals import Observer, SignalKind, plain_function
 from ..tasks.task import Bound, Exceptions, Task, checked_options
 from ..tasks.unique import UniqueBy
 from .asking import Asking, several
@@ -76,6 +77,8 @@ class Sidework(Asking, AppLike):
         self.file = None if file is None else os.path.abspath(file)
         folder = os.getcwd() if self.file is None else os.path.dirname(self.file)
         stem = "app" if self.file is None else os.path.splitext(os.path.basename(self.file))[0]
+        if url is not None and not isinstance(url, str):
+            raise BadValue(f"Sidework({url!r}): expected a URL or a path, as text")
         self.url = absolute(url or os.environ.get("SIDEWORK_URL") or f"{stem}.sidework.db", folder)
         self.registry = Registry()
         self.hooks = TypeHooks()
@@ -243,9 +246,10 @@ class Sidework(Asking, AppLike):
         ``"started"`` and ``"ended"``. It gets a ``Signal``; an error of its own is logged."""
 
         observers = self.around.signals.of(kind)
+        what = f"on({kind!r})"
 
         def declare(observer: Observer) -> Observer:
-            observers.append(observer)
+            observers.append(plain_function(observer, what))
             return observer
 
         return declare
@@ -286,5 +290,7 @@ class Sidework(Asking, AppLike):
         """
         from .embedded import EmbeddedWorker
 
-        lanes, widths = parse_queues(several(queues))
+        check_whole(threads, "threads", 1, 1_000)
+        check_whole(concurrency, "concurrency", 1, 10_000)
+        lanes, widths = parse_queues(several(queues, "queues"))
         return EmbeddedWorker(self, lanes, threads, concurrency, widths)

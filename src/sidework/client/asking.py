@@ -58,10 +58,12 @@ class Asking(Switches):
         """Jobs that fit, by falling id: newest first, since ids are made in the order of time (one that
         was given by hand stands where it sorts). Read in pages, stable while others enqueue."""
         try:
-            states = tuple(State(one) for one in several(state))
+            states = tuple(State(one) for one in several(state, "state"))
         except ValueError as wrong:
             raise BadValue(f"{wrong}; states are: {', '.join(State)}") from None
-        want = JobFilter(states=states, lanes=several(queue), tasks=several(task), tag=tag)
+        want = JobFilter(
+            states=states, lanes=several(queue, "queue"), tasks=several(task, "task"), tag=tag
+        )
         before: bytes | None = None
         while True:
             page = self.store.page(want, before, _PAGE)
@@ -83,7 +85,11 @@ class Asking(Switches):
         from .feed import AppEvents
 
         return AppEvents(
-            cast("Sidework", self), several(task), several(queue), several(kinds), since
+            cast("Sidework", self),
+            several(task, "task"),
+            several(queue, "queue"),
+            several(kinds, "kinds"),
+            since,
         )
 
     def periodics(self) -> list[PeriodicEntry]:
@@ -102,6 +108,10 @@ class Asking(Switches):
         return PeriodicEntry(cast("Sidework", self), row)
 
 
-def several(given: str | Iterable[str]) -> tuple[str, ...]:
-    """One text or several, as several."""
-    return (given,) if isinstance(given, str) else tuple(given)
+def several(given: str | Iterable[str], name: str) -> tuple[str, ...]:
+    """One text or several, as several; ``BadValue`` for anything else."""
+    texts = (given,) if isinstance(given, str) or not isinstance(given, Iterable) else tuple(given)
+    for one in texts:
+        if not isinstance(one, str):
+            raise BadValue(f"{name}={one!r}: expected a name, or several")
+    return texts

@@ -10,18 +10,29 @@ from ..errors import BadValue, JobConflict
 from ..ids import id_text
 from ..job import Inserted, NewJob
 from ..tasks.task import Bound
+from ..url import shown
 
 _CHUNK = 500
 
 
-def in_chunks(bound: Iterable[Bound[Any]]) -> Iterator[tuple[list[NewJob], Any]]:
-    """Jobs in the order given, as many as go into one transaction, each with their connection."""
+def in_chunks(bound: Iterable[Bound[Any]], url: str) -> Iterator[tuple[list[NewJob], Any]]:
+    """Jobs in the order given, as many as go into one transaction, each with their connection. ``BadValue``
+    for one of a task whose app has another store than ``url``: no worker would know it there."""
+    if isinstance(bound, str | Bound) or not isinstance(bound, Iterable):
+        raise BadValue(
+            f"{bound!r}: enqueue_many takes several of task.bind(...), in a list or as they come"
+        )
     chunk: list[NewJob] = []
     connection: Any = None
     for one in bound:
         if not isinstance(one, Bound):
             raise BadValue(
                 f"{one!r} is not bound: enqueue_many takes task.bind(...), which stores nothing yet"
+            )
+        if one.task.app.url != url:
+            raise BadValue(
+                f"{one.task!r} is of {shown(one.task.app.url)}, not of {shown(url)}: "
+                "hand its jobs over by its own app"
             )
         if chunk and (len(chunk) == _CHUNK or one.connection is not connection):
             yield chunk, connection

@@ -6,7 +6,7 @@ import queue
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import Future
 from functools import partial
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from ..clock import monotonic
 from ..duration import Duration, seconds, text_of
@@ -19,12 +19,14 @@ from .calling import on_loop
 from .handle import Handle
 from .waiter import Waiter
 
+R = TypeVar("R")
+
 _LOOK_SECONDS = 0.25
 
 Done = tuple[Handle[Any], Future[JobRow | None]]
 
 
-class as_completed:
+class as_completed(Generic[R]):
     """The handles as their jobs end, for ``for`` and ``async for``; those that are final come first.
     One given twice comes twice.
 
@@ -32,15 +34,19 @@ class as_completed:
     ended: ask ``handle.result()``.
     """
 
-    def __init__(self, handles: Iterable[JobHandle[Any]], timeout: Duration | None = None) -> None:
+    def __init__(self, handles: Iterable[JobHandle[R]], timeout: Duration | None = None) -> None:
         self._handles: list[Handle[Any]] = []
+        if isinstance(handles, Handle):
+            raise BadValue(
+                f"as_completed({handles!r}): expected several handles, in a list or the like"
+            )
         for one in handles:
             if not isinstance(one, Handle):
                 raise BadValue(f"as_completed: {one!r} is not the handle of a job")
             self._handles.append(one)
         self._limit = None if timeout is None else seconds(timeout, "timeout")
 
-    def __iter__(self) -> Iterator[JobHandle[Any]]:
+    def __iter__(self) -> Iterator[JobHandle[R]]:
         done: queue.SimpleQueue[Done] = queue.SimpleQueue()
         with _Registered(self._handles, done.put):
             end = None if self._limit is None else monotonic() + self._limit
@@ -59,7 +65,7 @@ class as_completed:
                                 raise self._late(left) from None
                 yield _ended(one)
 
-    async def __aiter__(self) -> AsyncIterator[JobHandle[Any]]:
+    async def __aiter__(self) -> AsyncIterator[JobHandle[R]]:
         import asyncio
 
         loop = asyncio.get_running_loop()

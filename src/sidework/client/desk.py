@@ -45,7 +45,7 @@ class Desk:
     def many(self, bound: Iterable[Bound[Any]]) -> int:
         """Store many jobs in chunks; how many."""
         stored = 0
-        for chunk, connection in in_chunks(bound):
+        for chunk, connection in in_chunks(bound, self.app.url):
             with telling(stored):
                 stored += counted(self._insert(chunk, connection))
         return stored
@@ -53,7 +53,7 @@ class Desk:
     async def amany(self, bound: Iterable[Bound[Any]]) -> int:
         """``many`` for coroutines."""
         stored = 0
-        for chunk, connection in in_chunks(bound):
+        for chunk, connection in in_chunks(bound, self.app.url):
             with telling(stored):
                 stored += counted(await self._ainsert(chunk, connection))
         return stored

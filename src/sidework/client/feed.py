@@ -174,7 +174,7 @@ def _after(since: datetime | str) -> Key:
     try:
         at, job_id, place = since.split("/")
         return int(at), UUID(job_id).bytes, place_of(place)
-    except ValueError:
+    except (ValueError, AttributeError):
         raise BadValue(
             f"since={since!r}: expected a datetime, or the position of an event of app.events()"
         ) from None

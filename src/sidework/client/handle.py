@@ -19,6 +19,7 @@ from ..outputs import Output
 from ..state import State
 from ..tasks.context import stop_if_asked, waiting
 from ..tasks.importing import refuse_at_import
+from ..tasks.signals import plain_function
 from ..url import shown
 from .follower import JobEvents
 from .story import progress_of
@@ -124,7 +125,7 @@ class Handle(Generic[R]):
         self._when_final(settle)
         return result
 
-    def add_done_callback(self, callback: Callable[[Handle[Any]], object]) -> None:
+    def add_done_callback(self, callback: Callable[[Handle[R]], object]) -> None:
         """Call it with this handle once the job is final, in this process."""
 
         def call(row: Future[JobRow | None]) -> None:
@@ -132,6 +133,7 @@ class Handle(Generic[R]):
             callback(self)
 
         refuse_at_import("waits for a job")
+        plain_function(callback, "add_done_callback")
         self._when_final(call)
 
     def _when_final(self, function: Callable[[Future[JobRow | None]], None]) -> None:

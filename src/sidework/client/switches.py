@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..errors import BadValue
 from ..job import check_limit, check_queue
 from ..tasks.registry import Registry
 from ..tasks.task import Task
+from ..url import shown
 
 if TYPE_CHECKING:
     from ..store.protocol import Store
@@ -16,6 +18,7 @@ class Switches:
     """The part of ``Sidework`` that is about queues and tasks, not jobs."""
 
     registry: Registry
+    url: str
 
     @property
     def store(self) -> Store:
@@ -33,7 +36,13 @@ class Switches:
 
     def switch(self, task: Task[Any, Any, Any] | str) -> TaskSwitch:
         """A task's switch, to pause it; by the task or its whole name."""
-        return TaskSwitch(self, task if isinstance(task, str) else task.name)
+        if isinstance(task, Task):
+            if task.app.url != self.url:
+                raise BadValue(f"{task!r} is of {shown(task.app.url)}, not of {shown(self.url)}")
+            return TaskSwitch(self, task.name)
+        if not isinstance(task, str):
+            raise BadValue(f"switch({task!r}): expected a task, or its whole name")
+        return TaskSwitch(self, task)
 
 
 class QueueSwitch:

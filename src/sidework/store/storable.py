@@ -189,6 +189,8 @@ def check_name(text: str, name: str) -> None:
 
 def check_text(text: str, name: str) -> None:
     """``BadValue`` for a NUL or a lone surrogate: no place in a text of PostgreSQL's, none in UTF-8."""
+    if not isinstance(text, str):
+        raise BadValue(f"{name}={text!r}: expected a text")
     if not _holds(text):
         raise BadValue(f"{name}={text[:200]!r}: a NUL or a lone surrogate in it cannot be stored")
 
@@ -233,6 +235,8 @@ def check_retention(retention: dict[str, int]) -> None:
 
 def readable(text: str) -> str:
     """A text for people, made storable."""
+    if not isinstance(text, str):
+        raise BadValue(f"{text!r}: expected a text")
     return text if _holds(text) else clean(text, len(text) * 10)
 
 

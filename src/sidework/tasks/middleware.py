@@ -145,6 +145,10 @@ class _Layers(Generic[T]):
         """Up to every yield; an error of one is told to those outside it, then raised."""
         for name, steps in self._layers:
             try:
+                if not isinstance(steps, Generator):
+                    raise SideworkError(
+                        f"{name} is no generator: it has to be a plain def with one yield"
+                    )
                 next(steps)
             except StopIteration:
                 self._unwind(SideworkError(f"{name} did not yield: there it has to, once"))

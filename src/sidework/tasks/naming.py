@@ -37,6 +37,13 @@ def name_of_file(path: str) -> tuple[str, str]:
     return folder, ".".join(parts)
 
 
+def checked_name(name: object) -> str:
+    """A name that is given, as given; ``BadTask`` for what is no printable text."""
+    if not isinstance(name, str) or not name.strip() or not name.isprintable():
+        raise BadTask(f"name={name!r}: expected a printable text")
+    return name
+
+
 def task_name(function: Callable[..., Any]) -> str:
     """The name of the function as a task; ``BadTask`` when a worker could not find it by a name."""
     qualname = getattr(function, "__qualname__", None)

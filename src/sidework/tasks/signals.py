@@ -3,9 +3,10 @@ say, and an error of theirs is logged."""
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 from msgspec import Struct
 
@@ -33,6 +34,18 @@ class Signal(Struct, frozen=True):
 
 
 Observer = Callable[[Signal], object]
+
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+def plain_function(function: F, what: str) -> F:
+    """As given; ``BadValue`` for what cannot be called here, or would have to be awaited."""
+    if not callable(function):
+        raise BadValue(f"{what}: {function!r} is no function")
+    if inspect.iscoroutinefunction(function):
+        raise BadValue(f"{what}: {function!r} is a coroutine function, which nobody would await")
+    return function
 
 
 class Signals:

@@ -31,12 +31,13 @@ from ..job import (
     Runner,
     UniqueUntil,
     check_queue,
+    check_whole,
 )
 from ..outputs import Output
 from ..retry import Backoff, check_backoff
 from .following import FOR_ONE_JOB, Callee, callbacks_of, check_policy, parents_of
 from .middleware import Around
-from .naming import task_name
+from .naming import checked_name, task_name
 from .signature import Signature
 from .unique import Unique, UniqueBy
 
@@ -125,7 +126,7 @@ class Task(Generic[P, R, C], Callee):
         around: Around,
     ) -> None:
         self.function = function
-        self.name = task_name(function) if name is None else name
+        self.name = task_name(function) if name is None else checked_name(name)
         self.task_options = options
         self.is_coroutine = inspect.iscoroutinefunction(function)
         self.signature = Signature(function, self.name, hooks)
@@ -222,7 +223,7 @@ class Task(Generic[P, R, C], Callee):
             delay=_millis(options.get("delay", 0), "delay"),
             max_attempts=retries + 1,
             backoff=None if backoff is None else _millis(backoff, "backoff"),
-            timeout=None if timeout is None else _millis(timeout, "timeout"),
+            timeout=None if timeout is None else _millis_of_an_attempt(timeout),
             expires_at=_moment(expires, "expires") if isinstance(expires, datetime) else None,
             expires_in=None
             if expires is None or isinstance(expires, datetime)
@@ -288,17 +289,12 @@ class Enqueue(Generic[P, R], Callee):
 
 def check_retries(retries: object) -> int:
     """The number as given, or ``BadValue``."""
-    if isinstance(retries, bool) or not isinstance(retries, int) or not 0 <= retries <= MAX_RETRIES:
-        raise BadValue(f"retries={retries!r}: expected a whole number from 0 to {MAX_RETRIES}")
-    return retries
+    return check_whole(retries, "retries", 0, MAX_RETRIES)
 
 
 def check_priority(priority: object) -> int:
     """The number as given, or ``BadValue``."""
-    low, high = LOWEST_PRIORITY, HIGHEST_PRIORITY
-    if isinstance(priority, bool) or not isinstance(priority, int) or not low <= priority <= high:
-        raise BadValue(f"priority={priority!r}: expected a whole number from {low} to {high}")
-    return priority
+    return check_whole(priority, "priority", LOWEST_PRIORITY, HIGHEST_PRIORITY)
 
 
 def check_exceptions(given: object, name: str) -> Exceptions:
@@ -337,7 +333,7 @@ def checked_options(function: Callable[..., Any], **given: Any) -> TaskOptions:
         priority=check_priority(given.pop("priority")),
         retries=check_retries(given.pop("retries")),
         backoff=check_backoff(given.pop("backoff")),
-        timeout=None if timeout is None else seconds(timeout, "timeout"),
+        timeout=None if timeout is None else _millis_of_an_attempt(timeout) / 1000,
         runner=runner_of(function, given.pop("runner")),
         retry_on=check_exceptions(given.pop("retry_on"), "retry_on"),
         discard_on=check_exceptions(given.pop("discard_on"), "discard_on"),
@@ -348,6 +344,13 @@ def checked_options(function: Callable[..., Any], **given: Any) -> TaskOptions:
         raise BadTask(f"on_partition={given['on_partition']!r}: expected 'run' or 'stop'")
     check_policy(given["on_input_failure"])
     return replace(options, **given)
+
+
+def _millis_of_an_attempt(timeout: Duration) -> int:
+    millis = _millis(timeout, "timeout")
+    if not millis:
+        raise BadValue(f"timeout={timeout!r}: expected at least 1ms, or None for no end")
+    return millis
 
 
 def _millis(duration: Duration, name: str) -> int:

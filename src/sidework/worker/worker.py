@@ -66,9 +66,13 @@ class Worker:
         widths: Mapping[str, int] | None = None,
         each_at: int = logging.DEBUG,
         beacon: Beacon | None = None,
+        makes: Callable[[str], Store] | None = None,
     ) -> None:
         self._crew = crew
         self._open_store = open_store
+        self._makes = (
+            makes or open_store
+        )  # for an app of whose jobs the clock may enqueue the first
         self._lanes = lanes
         self._grace = grace
         self._on_ready = on_ready
@@ -277,7 +281,7 @@ class Worker:
             return
         store: Store | None = None
         try:
-            store = self._open_store(hello.url)
+            store = (self._makes if hello.declares.entries else self._open_store)(hello.url)
             self._enrol(store)
             declare(store, hello)
             periodics = Periodics(lambda: self._worker, hello.declares)

@@ -78,8 +78,9 @@ CREATE INDEX periodics_look ON sidework.periodics (look_at) WHERE paused_at IS N
 -- Which periodics a worker's code declares, JSON: name to digest.
 ALTER TABLE sidework.workers ADD COLUMN declares text;
 
--- What a monitor counts without reading the table.
-CREATE INDEX jobs_blocked ON sidework.jobs (lane) WHERE state = 'blocked';
+-- What a monitor counts without reading the table. A lane is never below '': the term keeps statements that look
+-- up a blocked job by its id from being planned through this index.
+CREATE INDEX jobs_blocked ON sidework.jobs (lane) WHERE state = 'blocked' AND lane >= '';
 -- For whoever follows all jobs: what has moved since a moment. Jobs that succeed at once are in neither.
 CREATE INDEX attempts_finished ON sidework.attempts (finished_at);
 CREATE INDEX notes_at ON sidework.notes (at);

@@ -14,5 +14,5 @@ SELECT lane, 'discarded', count(*) FROM
 GROUP BY lane
 UNION ALL
 SELECT lane, 'blocked', count(*) FROM
-    (SELECT lane FROM sidework.jobs WHERE state = 'blocked' LIMIT :most::bigint) AS few
+    (SELECT lane FROM sidework.jobs WHERE state = 'blocked' AND lane >= '' LIMIT :most::bigint) AS few
 GROUP BY lane

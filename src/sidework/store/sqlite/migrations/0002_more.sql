@@ -75,8 +75,9 @@ CREATE INDEX periodics_look ON periodics (look_at) WHERE paused_at IS NULL AND r
 -- Which periodics a worker's code declares, JSON: name to digest.
 ALTER TABLE workers ADD COLUMN declares TEXT;
 
--- What a monitor counts without reading the table.
-CREATE INDEX jobs_blocked ON jobs (lane) WHERE state = 'blocked';
+-- What a monitor counts without reading the table. A lane is never below '': the term keeps statements that look
+-- up a blocked job by its id from being planned through this index.
+CREATE INDEX jobs_blocked ON jobs (lane) WHERE state = 'blocked' AND lane >= '';
 -- For whoever follows all jobs: what has moved since a moment. Jobs that succeed at once are in neither.
 CREATE INDEX attempts_finished ON attempts (finished_at);
 CREATE INDEX notes_at ON notes (at);

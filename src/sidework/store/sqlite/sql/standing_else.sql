@@ -14,5 +14,5 @@ SELECT lane, 'discarded', count(*) FROM
 GROUP BY lane
 UNION ALL
 SELECT lane, 'blocked', count(*) FROM
-    (SELECT lane FROM jobs INDEXED BY jobs_blocked WHERE state = 'blocked' LIMIT :most) AS few
+    (SELECT lane FROM jobs INDEXED BY jobs_blocked WHERE state = 'blocked' AND lane >= '' LIMIT :most) AS few
 GROUP BY lane
