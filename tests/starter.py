@@ -73,7 +73,8 @@ def main() -> None:
     import sidework.cli
 
     for module in pkgutil.iter_modules(sidework.cli.__path__, "sidework.cli."):
-        import_module(module.name)
+        if not module.name.endswith("_app"):  # an app finds its store as it is imported
+            import_module(module.name)
     for engine in ("sqlite", "postgres"):
         import_module(f"sidework.store.{engine}.engine")
     gc.freeze()  # else each process looks through all that was imported as it ends, copying its pages
