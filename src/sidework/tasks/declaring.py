@@ -55,10 +55,8 @@ class Clock:
         if name is not None and not (isinstance(name, str) and name.strip() and name.isprintable()):
             raise BadValue(f"name={name!r}: expected a printable text")
         self._name = name
-        self._misfire, self._overlap = (
-            options.get("misfire", "once"),
-            options.get("overlap", "allow"),
-        )
+        self._misfire: Misfire = options.get("misfire", "once")
+        self._overlap: Overlap = options.get("overlap", "allow")
         if self._misfire not in MISFIRES:
             raise BadValue(f"misfire={self._misfire!r}: expected one of {', '.join(MISFIRES)}")
         if self._overlap not in OVERLAPS:
