@@ -98,6 +98,7 @@ class Machine(RuleBasedStateMachine):
         self.limits: dict[str, int | None] = {}
         self.deleted = 0
         """Callbacks of jobs that are gone."""
+        self.steps = 0
 
     def teardown(self) -> None:
         self.store.close()
@@ -354,9 +355,11 @@ class Machine(RuleBasedStateMachine):
         while self.store.flows.reconcile(1000, self.now):
             pass
         self._follow()
-        called = {one.name: one.counts for one in self.store.queues()}.get("calls", {})
-        made = sum(job.called for job in self.jobs.values()) + self.deleted
-        assert sum(called.values()) == made
+        self.steps += 1
+        if self.steps % 8 == 0:  # on PostgreSQL a look at all queues is a connection of its own
+            called = {one.name: one.counts for one in self.store.queues()}.get("calls", {})
+            made = sum(job.called for job in self.jobs.values()) + self.deleted
+            assert sum(called.values()) == made
         rows = self.store.get(list(self.jobs))
         for row, job in zip(rows, self.jobs.values(), strict=True):
             assert row is not None
