@@ -57,7 +57,7 @@ BUGS = [
     Bug("a pause closes nothing", "store/lanes.py", "if any_ and lane not in paused", "if any_"),
     Bug("final jobs can be cancelled", SQL + "cancel.sql", "'retryable', 'running')", "'retryable', 'running', 'completed')"),
     Bug("a poison job is never quarantined", SQL + "settle.sql", "OR (:alone AND crashes + 1 >= :max_crashes))\n            THEN", ")\n            THEN"),
-    Bug("a taken id is overwritten", SQL + "insert.sql", "ON CONFLICT (id) DO NOTHING", "ON CONFLICT (id) DO UPDATE SET args = excluded.args"),
+    Bug("a taken id is overwritten", SQL + "insert.sql", "ON CONFLICT DO NOTHING", "ON CONFLICT (id) DO UPDATE SET args = excluded.args"),
     Bug("acknowledged before the commit", "store/sqlite/session.py", 'connection.execute("COMMIT")', 'connection.execute("ROLLBACK")'),
     Bug("living workers are rescued from", "store/sqlite/roster.py", "if not one.alive", "if True"),
     Bug("a cancel leaves the fence", SQL + "cancel.sql", "ELSE fence + 1 END", "ELSE fence END"),

@@ -36,8 +36,8 @@ def test_a_power_cut_finds_a_disk_that_only_says_synced(tmp_path: Path) -> None:
 def _opened_with(synchronous: str) -> Callable[..., apsw.Connection]:
     real = session.open_connection
 
-    def opened(path: str, *, create: bool) -> apsw.Connection:
-        connection = real(path, create=create)
+    def opened(path: str, *, create: bool, durable: bool) -> apsw.Connection:
+        connection = real(path, create=create, durable=durable)
         connection.pragma("synchronous", synchronous)
         return connection
 
