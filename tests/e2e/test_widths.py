@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import accumulate
@@ -36,7 +37,12 @@ APP = """
 def shop(place: Place) -> Iterator[Any]:
     """The app as the test's own program sees it."""
     path = place.write("shop.py", APP)
-    app: Any = find_app(str(path))
+    other = sys.modules.pop("shop", None)  # of a test before, whose worker goes on
+    try:
+        app: Any = find_app(str(path))
+    finally:
+        if other is not None:
+            sys.modules["shop"] = other
     app.url = f"sqlite:///{place.url}" if place.url.startswith("/") else place.url
     app.store.migrate()
     try:
