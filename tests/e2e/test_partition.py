@@ -27,6 +27,8 @@ from sidework.worker.worker import Worker
 LEASE = STOP_SECONDS + 1.0
 BESIDE = frozenset({"trust", "listen", "hurry", "close", "url", "ring_work", "ring_done"})
 """What an engine does without asking its server."""
+NOUNS = frozenset({"flows", "journal", "periodics", "limits", "copies", "gauges"})
+"""The engine's parts, each with verbs of its own."""
 
 
 class Link:
@@ -50,15 +52,29 @@ class Link:
         self.restored.set()
 
 
+class Noun:
+    """A part of a real store behind its link."""
+
+    def __init__(self, behind: Linked, noun: Any) -> None:
+        self._behind, self._noun = behind, noun
+
+    def __getattr__(self, name: str) -> Any:
+        return self._behind.linked(getattr(self._noun, name), name)
+
+
 class Linked:
     """The real store behind the link."""
 
     def __init__(self, url: str, link: Link) -> None:
         self._store: Any = open_store(url)
         self._link = link
+        for noun in NOUNS:
+            setattr(self, noun, Noun(self, getattr(self._store, noun)))
 
     def __getattr__(self, name: str) -> Any:
-        verb = getattr(self._store, name)
+        return self.linked(getattr(self._store, name), name)
+
+    def linked(self, verb: Any, name: str) -> Any:
         return verb if name in BESIDE else lambda *given: self._pass(verb, given)
 
     def _pass(self, verb: Any, given: tuple[Any, ...]) -> Any:
