@@ -123,5 +123,3 @@ def test_the_command_line_limits_pauses_and_explains(place: Place) -> None:
         resumed = place.sidework("tasks", "resume", "other", "--url", place.url)
         assert resumed.stdout == "shop:other open\n", resumed.stderr
         assert held.result(timeout="30s") == 7
-        running.cancel()
-        worker.stop()

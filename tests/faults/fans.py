@@ -15,6 +15,7 @@ from sidework.state import FINAL, State
 from .field import Field, Figures, pause, quantile, until
 from .ground import Engine, Ground
 
+LOAD = Path(__file__).parent / "fan_load.py"
 WIDE, NARROW = 10_000, 300
 """Inputs of one; fewer in a short run."""
 ENGINES: tuple[Engine, ...] = ("sqlite", "postgres")
@@ -32,7 +33,7 @@ def fans(folder: Path, size: int, seed: int) -> Figures:
         engine = ENGINES[number % 2]
         place = folder / str(number)
         place.mkdir()
-        with Ground(engine) as ground, Field(place, url=ground.store(place)) as field:
+        with Ground(engine) as ground, Field(place, LOAD, ground.store(place)) as field:
             found, seconds, landed, starts = _fan(field, draw, width)
         bad += [f"fan {number} on {engine}: {one}" for one in found]
         took.append(seconds)

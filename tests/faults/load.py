@@ -13,7 +13,7 @@ from typing import Any
 
 import apsw
 
-from sidework import JobEnd, Sidework, current_job
+from sidework import Sidework, current_job
 
 app = Sidework()
 HERE = Path(__file__).parent
@@ -230,18 +230,3 @@ def hang_thread() -> None:
     while not current_job().should_stop:
         never.wait(0.005)
     wrote("end")
-
-
-# Row 36: a wide fan and what it leads to.
-
-
-@app.task
-def told(end: JobEnd) -> str:
-    return f"{end.state} {end.result}"
-
-
-@app.task(on_final=told)
-def gathered(parts: list[int]) -> int:
-    wrote("start")
-    wrote("end")
-    return len(parts)
