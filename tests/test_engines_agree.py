@@ -392,8 +392,8 @@ class Pair(RuleBasedStateMachine):
         self.both(lambda store, _, __: store.limits.bring_back(limit))
 
     @rule(name=st.one_of(st.just("prune"), TEXT), every=ordinary(st.just(10), NUMBER))
-    def take_turn(self, name: str, every: int) -> None:
-        self.both(lambda store, _, __: store.take_turn(name, every, self.now))
+    def take_turns(self, name: str, every: int) -> None:
+        self.both(lambda store, _, __: store.take_turns({name: every}, self.now))
 
     @rule(limit=LIMIT)
     def promote_and_expire(self, limit: int) -> None:

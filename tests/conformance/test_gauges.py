@@ -86,7 +86,7 @@ def test_many_ends_are_told_for_the_time_they_took() -> None:
 
 def test_pauses_and_chores_are_told(bench: Bench) -> None:
     bench.store.pause("a", "me", "why", NOW)
-    bench.store.take_turn("prune", 100, NOW)
+    bench.store.take_turns({"prune": 100}, NOW)
     read = bench.store.gauges.read(NOW + 50)
     assert (read.paused, read.overdue) == (["a"], {"prune": 0})
     assert bench.store.gauges.read(NOW + 150).overdue == {"prune": 50}

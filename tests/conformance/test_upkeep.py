@@ -45,13 +45,17 @@ def test_a_queues_switch_is_told_without_counting(bench: Bench) -> None:
 
 def test_a_turn_at_a_chore_is_given_once(bench: Bench) -> None:
     others = [bench.open() for _ in range(3)]
-    assert [store.take_turn("prune", 100, NOW) for store in (bench.store, *others)].count(True) == 1
-    assert bench.store.take_turn("prune", 100, NOW + 99) is False
-    assert bench.store.take_turn("other", 100, NOW + 99) is True
-    assert others[0].take_turn("prune", 100, NOW + 100) is True
+    every = {"prune": 100}
+    assert [store.take_turns(every, NOW) for store in (bench.store, *others)].count({"prune"}) == 1
+    assert bench.store.take_turns(every, NOW + 99) == set()
+    assert bench.store.take_turns({**every, "other": 100, "more": 50}, NOW + 99) == {
+        "other",
+        "more",
+    }
+    assert others[0].take_turns({"more": 50, **every}, NOW + 100) == {"prune"}
     # The clock was put back: the turn does not wait until the old time comes again.
-    assert others[0].take_turn("prune", 100, NOW - 3_600_000) is True
-    assert others[0].take_turn("prune", 100, NOW - 3_600_000) is False
+    assert others[0].take_turns(every, NOW - 3_600_000) == {"prune"}
+    assert others[0].take_turns(every, NOW - 3_600_000) == set()
 
 
 def test_promote_is_bounded_and_in_order(bench: Bench) -> None:

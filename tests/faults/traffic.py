@@ -98,7 +98,7 @@ class Traffic:
             (2, lambda: Step("pause", (self.draw.choice(LANES), "me", "because", self.now))),
             (4, lambda: Step("resume", (self.draw.choice(LANES),))),
             (4, lambda: Step("promote", (1000, self.now))),
-            (2, lambda: Step("take_turn", ("prune", 1000, self.now))),
+            (2, lambda: Step("take_turns", ({"prune": 1000}, self.now))),
             (5, lambda: Step("prune", (RETENTION, 1000, self.now))),
             (6, lambda: Step("checkpoint", quiet=True)),
             (3, lambda: Step("vacuum", quiet=True)),

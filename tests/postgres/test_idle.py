@@ -23,10 +23,10 @@ from sidework.store.protocol import Demand
 BEATS = 3
 """Heartbeats during which is counted, a second apart with the shortest lease."""
 STEADY, PER_SECOND = 12, {"straight": 28, "behind a pooler": 75}
-"""Statements of an idle worker: what may fall into the window besides, and in a second. Its chores ask five
-questions twice a second; its loop asks for news once a second, for jobs (seven statements) as often and
-after each change, for what it holds every five; its heart beats. Behind a pooler news are asked for twice
-a second, and what is one statement elsewhere is a transaction of four."""
+"""Statements of an idle worker: what may fall into the window besides, and in a second. Its chores ask three
+questions twice a second and five once a second; its loop asks for news once a second, for jobs (seven
+statements) as often and after each change, for what it holds every five; its heart beats. Behind a pooler
+news are asked for twice a second, and what is one statement elsewhere is a transaction of four."""
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ engine's own clock counts. Errors are ``StoreError``s, and ``BadValue`` for what
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -170,7 +170,7 @@ class Queues(Protocol):
 class Chores(Protocol):
     """Housekeeping; any worker may take a turn."""
 
-    def take_turn(self, name: str, every: Millis, now: Millis | None = None) -> bool: ...
+    def take_turns(self, every: Mapping[str, Millis], now: Millis | None = None) -> set[str]: ...
     def promote(self, limit: int, now: Millis | None = None) -> int: ...
     def expire(self, limit: int, now: Millis | None = None) -> int: ...
     def prune(self, retention: dict[str, int], limit: int, now: Millis | None = None) -> int: ...

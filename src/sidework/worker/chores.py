@@ -17,13 +17,11 @@ log = logging.getLogger("sidework.worker")
 LOOK_SECONDS = 0.5
 """Every worker looks for deaths this often: half of what promise I7 leaves for it."""
 AGAIN_SECONDS = 0.05
-PRUNE_MS = 30_000
+EVERY = {"promote": 5_000, "reconcile": 1_000, "checkpoint": 5_000, "prune": 30_000}
+"""Of all workers one takes the turn at each of these, so many milliseconds after the last."""
 PRUNE_LIMIT = 5_000
-CHECKPOINT_MS = 5_000
-PROMOTE_MS = 5_000
 PROMOTE_LIMIT = 500
 EXPIRE_LIMIT = 500
-RECONCILE_MS = 1_000
 RECONCILE_LIMIT = 5_000
 BACK_LIMIT = 5_000
 
@@ -38,7 +36,7 @@ class Chores:
         self._retention = retention
         self._periodics = periodics
         self._store: Store | None = None
-        self._prunes = False
+        self._turns: set[str] = set()  # taken, and their work not yet done
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sidework-chores", daemon=True)
 
@@ -76,17 +74,24 @@ class Chores:
         rescued = store.rescue(now)
         if rescued:
             log.warning("brought back %d jobs of a worker that died", rescued)
-        if store.take_turn("promote", PROMOTE_MS, now):
+        # A turn that was taken stays ours until its work is done: an error in one chore takes from no
+        # other what it had.
+        self._turns |= store.take_turns(EVERY, now)
+        if "promote" in self._turns:
             store.promote(PROMOTE_LIMIT, now)  # where nothing is claimed: every queue is paused
-        if store.take_turn("reconcile", RECONCILE_MS, now):
+            self._turns.remove("promote")
+        if "reconcile" in self._turns:
             store.flows.reconcile(RECONCILE_LIMIT, now)
             store.limits.bring_back(BACK_LIMIT)  # where whoever resumed a task did not get that far
-        if store.take_turn("checkpoint", CHECKPOINT_MS, now):
+            self._turns.remove("reconcile")
+        if "checkpoint" in self._turns:
             store.checkpoint()
-        if self._prunes or store.take_turn("prune", PRUNE_MS, now):
+            self._turns.remove("checkpoint")
+        if "prune" in self._turns:
             # What a step leaves, the next takes at once: whoever has the turn sees it through.
-            self._prunes = store.prune(self._retention, PRUNE_LIMIT, now) >= PRUNE_LIMIT
-            self._prunes = store.expire(EXPIRE_LIMIT, now) >= EXPIRE_LIMIT or self._prunes
+            left = store.prune(self._retention, PRUNE_LIMIT, now) >= PRUNE_LIMIT
+            if not (store.expire(EXPIRE_LIMIT, now) >= EXPIRE_LIMIT or left):
+                self._turns.remove("prune")
         # Last: in a step that stops here, what brings back and clears away was done.
         wait = self._periodics.tick(store, now)
-        return min(wait, AGAIN_SECONDS if self._prunes else LOOK_SECONDS)
+        return min(wait, AGAIN_SECONDS if "prune" in self._turns else LOOK_SECONDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ...clock import Millis
@@ -22,19 +23,20 @@ class Chores:
         self._flows = flows
         self._schema = session.place.schema
 
-    def take_turn(self, name: str, every: Millis, now: Millis | None) -> bool:
-        """Whether the turn is ours; the next is ``every`` milliseconds from now."""
+    def take_turns(self, every: Mapping[str, Millis], now: Millis | None) -> set[str]:
+        """At which the turn is ours; the next is so many milliseconds from now."""
         # Looked at first: an idle worker writes nothing to learn that nothing is due.
-        sql = numbered(
-            "SELECT next_at <= :now OR next_at > :now + :every::bigint "
-            "FROM sidework.chores WHERE name = :name",
-            self._schema,
-        )
-        values = {"name": name, "now": now, "every": every}
-        due = self._session.one(sql, sql.values(values), again=True)
-        if due and not due[0][0]:
-            return False
-        return bool(self._rows("turn", **values))
+        sql = numbered("SELECT name, next_at, :now FROM sidework.chores", self._schema)
+        known: dict[str, tuple[Millis, Millis]] = {
+            name: (next_at, at)
+            for name, next_at, at in self._session.one(sql, sql.values({"now": now}), again=True)
+        }
+        return {
+            name
+            for name, pause in every.items()
+            if not (name in known and known[name][1] < known[name][0] <= known[name][1] + pause)
+            and self._rows("turn", name=name, every=pause, now=now)
+        }
 
     def promote(self, limit: int, now: Millis | None) -> int:
         """Make what is due available; how many."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import apsw
@@ -23,15 +24,18 @@ class Chores:
         self._flows = flows
         self._long = long
 
-    def take_turn(self, name: str, every: Millis, now: Millis) -> bool:
-        """Whether the turn is ours; the next is ``every`` milliseconds from now."""
+    def take_turns(self, every: Mapping[str, Millis], now: Millis) -> set[str]:
+        """At which the turn is ours; the next is so many milliseconds from now."""
         # Looked at first: an idle worker takes no write lock to learn that nothing is due.
-        due: Any = self._session.read(
-            lambda c: c.execute("SELECT next_at FROM chores WHERE name = ?", (name,)).get
+        known = dict(
+            self._session.read(lambda c: list(c.execute("SELECT name, next_at FROM chores")))
         )
-        if due is not None and now < due <= now + every:
-            return False
-        return bool(self._rows("turn", name=name, every=every, now=now))
+        return {
+            name
+            for name, pause in every.items()
+            if not now < known.get(name, now) <= now + pause
+            and self._rows("turn", name=name, every=pause, now=now)
+        }
 
     def promote(self, limit: int, now: Millis) -> int:
         """Make what is due available; how many."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -278,12 +278,13 @@ class SqliteStore:
 
     # Chores -------------------------------------------------------------------------------------
 
-    def take_turn(self, name: str, every: Millis, now: Millis | None = None) -> bool:
-        """Whether the turn at this chore is ours; the next is ``every`` milliseconds from now."""
-        storable.check_name(name, "chore")
-        storable.check_moment(every, "every")
+    def take_turns(self, every: Mapping[str, Millis], now: Millis | None = None) -> set[str]:
+        """At which of these chores the turn is ours; the next is so many milliseconds from now."""
+        for name, pause in every.items():
+            storable.check_name(name, "chore")
+            storable.check_moment(pause, "every")
         self._transactions.outside()
-        return self._chores.take_turn(name, every, _at(now))
+        return self._chores.take_turns(every, _at(now))
 
     def promote(self, limit: int, now: Millis | None = None) -> int:
         """Make what is due available."""
