@@ -24,13 +24,14 @@ PAGE = ROOT / "docs" / "reliability.md"
 _ROUND = {
     1: 50, 2: 32, 3: 34, 4: 50, 5: 1000, 6: 10, 7: 100, 8: 10, 9: 40, 10: 60, 11: 40, 12: 10, 13: 40,
     14: 10, 16: 6, 17: 60, 18: 500, 19: 250, 20: 50, 21: 10_000_000, 22: 600, 23: 100, 24: 1000, 25: 50,
-    27: 100, 31: 200, 32: 4, 34: 50, 35: 25,
+    26: 10_000, 27: 100, 28: 2000, 29: 50, 31: 200, 32: 4, 34: 50, 35: 25, 36: 5,
 }  # fmt: skip
 """Size of one round: after each the figures are kept, so that a cut run goes on."""
 
 _COUNTED = {
     5: "jobs", 12: "poison jobs", 17: "seconds", 21: "jobs", 22: "seconds", 23: "jobs each",
-    24: "jobs", 25: "zones", 27: "examples",
+    24: "jobs", 25: "zones", 26: "jobs each",
+    27: "examples", 36: "fans",
 }  # fmt: skip
 """What a row's size counts, where it is not the faults that landed."""
 
@@ -141,7 +142,11 @@ def _sum(rounds: list[dict[str, Any]]) -> str:
         values = [one[name] for one in rounds if name in one]
         if name == "seed":
             continue
-        if name.startswith("min/"):
+        if isinstance(values[0], list):  # one for each of several: the worst of each
+            told.append(
+                f"{name} {' and '.join(f'{max(each):g}' for each in zip(*values, strict=True))}"
+            )
+        elif name.startswith("min/"):
             told.append(f"{name} {min(values)}")
         elif "p50" in name:
             told.append(f"{name} {round(median(values), 3):g}")

@@ -13,6 +13,7 @@ from .blocked import blocked_children
 from .clocks import clock_jumps
 from .conflicts import conflicts
 from .crashes import crash_points
+from .crowds import crowds
 from .cuts import partitions
 from .damage import damaged_files
 from .drains import drains
@@ -102,6 +103,12 @@ ROWS: dict[int, tuple[Callable[[Path, int, int], Figures], int, int, str]] = {
     ),
     24: (conflicts, 400, 50_000, "50,000 jobs, 1 % of all statements: 0 surface"),
     25: (ticks, 2, 599, "all zones, 2020 to 2035, five schedulers: 0 double, 0 missed"),
+    26: (
+        crowds,
+        1000,
+        10_000,
+        "10,000 failures at once, both engines: the busiest moment ≤ 2 × the mean",
+    ),
     27: (hostile_values, 25, 2000, "2,000 examples: identical or a typed refusal, no process dies"),
     28: (
         floods,

@@ -12,6 +12,7 @@ from sidework.job import JobRow
 from sidework.state import State
 
 from .checker import Death, Run, acknowledged, runs, violations
+from .crowds import peak
 from .finishing import not_one
 
 ROW = JobRow(
@@ -172,3 +173,9 @@ def test_effects_and_ends_are_one(
     effects: list[tuple[str, int]], state: State, found: list[str]
 ) -> None:
     assert list(not_one(effects, {"a": replace(ROW, state=state)})) == found
+
+
+def test_a_crowd_is_told_from_a_spread() -> None:
+    """Row 26: what comes evenly has a peak of one, what comes together a high one."""
+    assert peak(range(0, 100_000, 10)) == 1.0
+    assert peak([*range(0, 100_000, 50), *[70_000] * 8_000]) > 2

@@ -1,0 +1,36 @@
+"""The app of row 26: calls to a service that keeps everybody waiting, and then refuses all at once."""
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+from sidework import Sidework, current_job
+
+app = Sidework()
+HERE = Path(__file__).parent
+LOG = HERE / "runs.log"
+ATTEMPTS = 3
+
+
+def wrote(what: str) -> None:
+    """One line, written whole (O_APPEND): what, job, fence, process, its worker, monotonic ns."""
+    job = current_job()
+    at = time.monotonic_ns()
+    fd = os.open(LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.write(fd, f"{what} {job.id} {job.fence} {os.getpid()} {os.getppid()} {at}\n".encode())
+    os.close(fd)
+
+
+@app.task(retries=ATTEMPTS - 1)
+async def call() -> str:
+    """Answered at the last attempt that it has."""
+    wrote("start")
+    try:
+        if current_job().attempt == ATTEMPTS:
+            return "answered"
+        while not (HERE / "refused").exists():
+            await asyncio.sleep(0.05)
+        raise ConnectionResetError("refused")
+    finally:
+        wrote("end")
