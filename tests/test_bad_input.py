@@ -100,6 +100,34 @@ def test_a_wrong_call(app: Sidework) -> None:
     assert list(app.jobs()) == []
 
 
+def test_a_handle_or_a_bound_call_instead_of_its_output(app: Sidework) -> None:
+    task = app.task(anything)
+    for value in (task.enqueue(1), task.bind(1), [task.bind(1)]):
+        with pytest.raises(
+            BadValue, match=r"cannot be stored; the job's result goes in by its \.output"
+        ):
+            task.enqueue(value)
+    assert len(list(app.jobs())) == 1
+
+
+def test_options_that_are_not_there_or_cannot_be(app: Sidework) -> None:
+    """Each is told by the word that it was given under."""
+    task: Any = app.task(named)
+    for attempt, said in (
+        (
+            lambda: app.task(named, retrys=3),
+            r"'retrys' of a task; did you mean retries\? there are: ",
+        ),
+        (lambda: app.task(named, queue="a b"), r"^queue='a b': expected"),
+        (lambda: task.options(queue="a"), r"'queue' of .*:named; did you mean queue_name\?"),
+        (lambda: task.options(queue_name="a b").enqueue("x"), r"^queue_name='a b': expected"),
+        (lambda: app.periodic("0 3 * * *", zone="UTC")(task), "'zone' of a periodic; there are: "),
+    ):
+        with pytest.raises(BadValue, match=said) as told:
+            attempt()
+        one_line(told.value)
+
+
 def test_two_tasks_of_one_name(app: Sidework) -> None:
     app.task(named, name="same")
     with pytest.raises(BadTask, match="two tasks are called 'same'"):

@@ -61,6 +61,13 @@ class TypeHooks:
         if hasattr(type(value), "__pydantic_core_schema__"):
             # As it reads back: under its aliases, without what it computes (extra="forbid").
             return value.model_dump(mode="json", by_alias=True, round_trip=True)
+        # Of a handle, and of a call that is bound; no other code of the value's is run to say what is wrong.
+        if isinstance(getattr(type(value), "output", None), property) and isinstance(
+            value.output, Output
+        ):
+            raise BadValue(
+                f"a {type(value).__qualname__} cannot be stored; the job's result goes in by its .output"
+            )
         raise BadValue(
             f"a {type(value).__qualname__} cannot be stored; pass plain data, a dataclass or a "
             "msgspec.Struct, or teach the app with app.register_type(...)"

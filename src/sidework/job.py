@@ -47,14 +47,15 @@ MAX_CRASHES = 3
 _QUEUE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,63}")
 
 
-def check_queue(name: object) -> str:
+def check_queue(name: object, given: str = "queue") -> str:
     """The queue's name as given, or ``BadValue``: letters, digits, ``_ . -``, at most 64.
 
-    A lane is a queue, or a queue and a key joined by ``/``: hence no slash in a queue's name.
+    ``given``: the word it came under. A lane is a queue, or a queue and a key joined by ``/``: hence no
+    slash in a queue's name.
     """
     if not isinstance(name, str) or not _QUEUE.fullmatch(name):
         raise BadValue(
-            f"queue_name={name!r}: expected 1 to 64 letters, digits, '_', '.' or '-', "
+            f"{given}={name!r}: expected 1 to 64 letters, digits, '_', '.' or '-', "
             "beginning with a letter, digit or '_'"
         )
     return name

@@ -28,7 +28,7 @@ from ..store.protocol import RETENTION
 from ..tasks.declaring import Clock, PeriodicOptions
 from ..tasks.following import Callee
 from ..tasks.middleware import Around, Middleware
-from ..tasks.naming import module_name
+from ..tasks.naming import check_options, module_name
 from ..tasks.registry import AppLike, Registry
 from ..tasks.signals import Observer, SignalKind, plain_function
 from ..tasks.task import Bound, Exceptions, Task, checked_options
@@ -185,10 +185,7 @@ class Sidework(Asking, AppLike):
         or True for all. While one is there, enqueue gives its handle (``handle.existing``).
         ``unique_until``: ``"final"`` (the default), or ``"started"``: another may be enqueued from then on.
         """
-        unknown = set(options) - set(TASK_DEFAULTS)
-        if unknown:
-            known = ", ".join(sorted({*TASK_DEFAULTS, "name"}))
-            raise BadValue(f"unknown option {sorted(unknown)[0]!r} of a task; there are: {known}")
+        check_options(options, {*TASK_DEFAULTS, "name"}, "a task")
 
         def declare(function: Callable[..., Any]) -> Task[Any, Any, Any]:
             made: Task[Any, Any, Any] = Task(

@@ -13,6 +13,7 @@ from ..duration import Duration, seconds
 from ..errors import BadTask, BadValue
 from ..periodic import MISFIRES, OVERLAPS, Misfire, Overlap, Periodic
 from ..schedule import Schedule, schedule_of
+from .naming import check_options
 from .task import Task
 
 
@@ -36,10 +37,7 @@ class Clock:
     app."""
 
     def __init__(self, app: str, cron: str | None, options: PeriodicOptions) -> None:
-        unknown = sorted(set(options) - set(PeriodicOptions.__annotations__))
-        if unknown:
-            known = ", ".join(sorted(PeriodicOptions.__annotations__))
-            raise BadValue(f"unknown option {unknown[0]!r} of a periodic; there are: {known}")
+        check_options(options, PeriodicOptions.__annotations__, "a periodic")
         every, tz, name = options.get("every"), options.get("tz"), options.get("name")
         args, kwargs = options.get("args", ()), options.get("kwargs", {})
         if isinstance(args, str) or not isinstance(args, Sequence):

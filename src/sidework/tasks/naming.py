@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..errors import BadTask
+from ..errors import BadTask, BadValue
 
 
 def module_name(module: str) -> str:
@@ -60,3 +60,14 @@ def task_name(function: Callable[..., Any]) -> str:
             "find it; move it to the top of its module"
         )
     return f"{module_name(function.__module__)}:{qualname}"
+
+
+def check_options(given: Iterable[str], known: Iterable[str], of: str) -> None:
+    """``BadValue`` for the first option that ``of`` does not have."""
+    there = sorted(known)
+    for name in sorted({*given} - {*there}):
+        import difflib
+
+        close = difflib.get_close_matches(name, there, 1)
+        perhaps = f"did you mean {close[0]}? " if close else ""
+        raise BadValue(f"unknown option {name!r} of {of}; {perhaps}there are: {', '.join(there)}")

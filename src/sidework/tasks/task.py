@@ -37,7 +37,7 @@ from ..outputs import Output
 from ..retry import Backoff, check_backoff
 from .following import FOR_ONE_JOB, Callee, callbacks_of, check_policy, parents_of
 from .middleware import Around
-from .naming import checked_name, task_name
+from .naming import check_options, checked_name, task_name
 from .signature import Signature
 from .unique import Unique, UniqueBy
 
@@ -169,12 +169,7 @@ class Task(Generic[P, R, C], Callee):
         """This task with options for one job: ``delay, run_after, priority, queue_name, retries,
         backoff, timeout, expires, id, tags, unique, unique_until, connection, after, on_input_failure,
         on_success, on_failure, on_final`` (``EnqueueOptions``)."""
-        unknown = set(options) - set(EnqueueOptions.__annotations__)
-        if unknown:
-            known = ", ".join(sorted(EnqueueOptions.__annotations__))
-            raise BadValue(
-                f"unknown option {sorted(unknown)[0]!r} of {self.name}; there are: {known}"
-            )
+        check_options(options, EnqueueOptions.__annotations__, self.name)
         return Enqueue(self, options)
 
     def callback(self, when: When) -> Callback:
@@ -216,7 +211,7 @@ class Task(Generic[P, R, C], Callee):
             id=parse_id(options["id"]) if "id" in options else b"",
             task=self.name,
             args=b"",
-            lane=check_queue(options.get("queue_name", own.queue)),
+            lane=check_queue(options.get("queue_name", own.queue), "queue_name"),
             runner=own.runner,
             priority=check_priority(options.get("priority", own.priority)),
             due_at=None if due is None else _moment(due, "run_after"),

@@ -88,7 +88,7 @@ class SideworkBackend(BaseTaskBackend):
         worker knows those of the modules that it has imported."""
         super().validate_task(task)
         try:
-            check_queue(task.queue_name)
+            check_queue(task.queue_name, "queue_name")
             if self.app.registry.find(task.module_path) is None:
                 self.app.task(name=task.module_path, **self._options)(runs(task))
         except (BadValue, BadTask) as wrong:
