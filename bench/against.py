@@ -1,6 +1,6 @@
-"""Whether SQLite became slower: another revision and this one, in alternation, and the ratios.
+"""Whether it became slower: another revision and this one, in alternation, and the ratios.
 
-    python bench/against.py REVISION [--pairs N]
+    python bench/against.py REVISION [--engine sqlite|postgres] [--pairs N]
 
 Each sample is a process of its own with the code and the bench of its revision. A busy or moody machine is
 the same for both of a pair, and which goes first changes with every pair. Processor time minds it least.
@@ -16,7 +16,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+
+from server import Databases, databases
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = """
@@ -73,12 +76,69 @@ print(json.dumps(told))
 """
 
 
-def sample(tree: Path) -> dict[str, float]:
+ON_POSTGRES = """
+import json, os, resource, statistics, subprocess, sys, time
+import psycopg
+sys.path.insert(0, sys.argv[1])
+import work
+from sidework.store.postgres.place import place_of
+app, told = work.app, {}
+app.store.migrate()
+database = psycopg.connect(place_of(os.environ["SIDEWORK_URL"]).conninfo, autocommit=True)
+def asked(what):
+    return database.execute("SELECT " + what + " FROM sidework.jobs").fetchone()
+def rate(count, what):
+    began = time.perf_counter()
+    what()
+    return count / (time.perf_counter() - began)
+def spent():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+def worker():
+    words = [sys.executable, "-m", "sidework", "worker", "work", "--children", "1"]
+    return subprocess.Popen(words, cwd=sys.argv[1], stderr=subprocess.DEVNULL)
+def one():
+    for n in range(500):
+        work.noop.enqueue(n)
+def done():
+    return asked("count(*) FILTER (WHERE finished_at IS NOT NULL)")[0]
+one()
+told["one by one"] = rate(500, one)
+told["bulk"] = rate(15000, lambda: app.enqueue_many(work.noop.bind(n) for n in range(15000)))
+database.execute("ANALYZE sidework.jobs")
+before, running = spent(), worker()
+while done() < 16000:
+    time.sleep(0.1)
+first, last = asked("min(finished_at), max(finished_at)")
+told["drain"] = 16000 * 1000 / (last - first)
+running.terminate()
+running.wait()
+told["drain, by the worker's processor time"] = 16000 / (spent() - before)
+trips, running = [], worker()
+work.stamp.enqueue().result(timeout=30)
+for _ in range(100):
+    began = time.perf_counter()
+    work.stamp.enqueue().result(timeout=10)
+    trips.append(time.perf_counter() - began)
+told["round trips"] = 1 / statistics.median(trips)
+running.terminate()
+running.wait()
+app.close()
+print(json.dumps(told))
+"""
+
+
+def sample(tree: Path, databases: Databases | None) -> dict[str, float]:
     env = {**os.environ, "PYTHONPATH": str(tree / "src")}
-    with tempfile.TemporaryDirectory() as folder:
+    with ExitStack() as stack:
+        env["TMPDIR"] = stack.enter_context(tempfile.TemporaryDirectory())
+        if databases is not None:
+            databases.settle()
+            env["SIDEWORK_URL"] = stack.enter_context(databases.fresh())
+        program = SAMPLE if databases is None else ON_POSTGRES
         done = subprocess.run(
-            [sys.executable, "-c", SAMPLE, str(tree / "bench")],
-            env={**env, "TMPDIR": folder}, capture_output=True, text=True, check=True,
+            [sys.executable, "-c", program, str(tree / "bench")],
+            env=env, stdout=subprocess.PIPE, text=True, check=True,
         )  # fmt: skip
     found: dict[str, float] = json.loads(done.stdout)
     return found
@@ -87,9 +147,14 @@ def sample(tree: Path) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("revision")
+    parser.add_argument("--engine", choices=("sqlite", "postgres"), default="sqlite")
     parser.add_argument("--pairs", type=int, default=10)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="sidework-against-") as folder:
+    if given.pairs < 2:
+        parser.error("--pairs: at least 2, for a spread")
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="sidework-against-"))
+        server = stack.enter_context(databases()) if given.engine == "postgres" else None
         other = Path(folder) / "other"
         git: Callable[..., object] = lambda *words: subprocess.run(  # noqa: E731
             ["git", "-C", ROOT, *words], check=True, capture_output=True
@@ -99,7 +164,7 @@ def main() -> None:
             ratios: dict[str, list[float]] = {}
             for turn in range(given.pairs):
                 order = (ROOT, other) if turn % 2 else (other, ROOT)
-                found = {tree: sample(tree) for tree in order}
+                found = {tree: sample(tree, server) for tree in order}
                 for what, value in found[ROOT].items():
                     ratios.setdefault(what, []).append(value / found[other][what])
                 print(turn + 1, {w: round(r[-1], 2) for w, r in ratios.items()}, flush=True)
@@ -109,7 +174,7 @@ def main() -> None:
     for what, values in ratios.items():
         low, _, high = statistics.quantiles(values, n=4)
         print(
-            f"{what:30} median {statistics.median(values):.3f}, middle half {low:.2f} – {high:.2f}"
+            f"{what:38} median {statistics.median(values):.3f}, middle half {low:.2f} – {high:.2f}"
         )
 
 
