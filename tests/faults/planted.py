@@ -87,6 +87,28 @@ BUGS = [
     Bug("PostgreSQL: a lost insert is told", PG + "inserts.py", "return self._session.one(sql, values, again=True)\n\n    def _copy", "return self._session.one(sql, values)\n\n    def _copy", (LOST,)),
     Bug("PostgreSQL: what the server undid is told", PG + "session.py", "error.sqlstate in AGAIN or (broken", "(broken", (LOST,)),
     Bug("PostgreSQL: a pulse listens once in its life", PG + "pulse.py", "self._listens.clear()\n            if opened.pooled", "if opened.pooled", (LOST,)),
+    # What follows from an end.
+    Bug("an end is followed by nobody", "store/sqlite/resolving.py", "            room = MOST_EDGES - len(found)\n", "            room = 0 if found or True else MOST_EDGES\n"),
+    Bug("an end is counted each time that it is followed", "store/sqlite/resolving.py", "UPDATE edges SET done = 1 WHERE", "UPDATE edges SET done = 0 WHERE"),
+    Bug("a child goes on whatever became of its input", "store/sqlite/resolving.py", 'failed = policy == "cancel" and', "failed = False and"),
+    Bug("a cancelled child leads to no more", "store/sqlite/resolving.py", "[*cancelled, *left])", "left)"),
+    Bug("only so many children are freed", "store/sqlite/resolving.py", "left.append(parent)  #", "pass  #"),
+    Bug("a callback is of another id each time", "callbacks.py", "said = b\"%b %d %d\" % (ended.id, ended.fence, place)", "import os; said = os.urandom(16)"),
+    Bug("a failure calls what a success should", "callbacks.py", '("failure" if completed else "success")', '("success" if completed else "failure")'),
+    Bug("PostgreSQL: an end is counted each time that it is followed", PG + "sql/resolve.sql", "AND edge.child = asked.child AND NOT edge.done", "AND edge.child = asked.child"),
+    Bug("PostgreSQL: children are waited for", PG + "sql/resolve.sql", "FOR UPDATE SKIP LOCKED", "FOR UPDATE"),
+    Bug("PostgreSQL: nobody looks for ends that were missed", PG + "resolving.py", "if over]", "if over and not found]"),
+    Bug("PostgreSQL: who stores a job does not look once more", PG + "flows.py", "return told, resolving.follow(connection, self._schema, parents, now)", "return told, resolving.NOTHING"),
+    # What is the only one, what is narrow, what is paused, what comes by the clock.
+    Bug("an end keeps its unique key", SQL + "complete.sql", "unique_key = NULL", "unique_key = unique_key"),
+    Bug("a failed attempt lets its unique key go", SQL + "settle.sql", "THEN unique_key END", "THEN NULL END"),
+    Bug("PostgreSQL: a start keeps its unique key", PG + "sql/claim.sql", "WHEN 'started' THEN NULL", "WHEN 'begun' THEN NULL"),
+    Bug("a narrow queue is one wider", "store/sqlite/claiming.py", "return int(most_of[lane] - running)", "return int(most_of[lane] - running) + 1"),
+    Bug("PostgreSQL: nobody waits for who counts a narrow queue", PG + "sql/room.sql", " FOR NO KEY UPDATE SKIP LOCKED", ""),
+    Bug("a paused task is claimed", SQL + "claim.sql", "AND (:open OR task NOT IN (SELECT name FROM paused_tasks))", "AND (:open OR 1)"),
+    Bug("a tick has another id with each who fires it", "periodic.py", "id_ = derived_id(max(0, tick), self.name)", "from .ids import new_id; id_ = new_id()", by=("tests/conformance/test_periodics.py", "tests/test_schedule.py")),
+    Bug("a periodic fires whatever its version", SQL + "periodic_fire.sql", "AND version = :version", ""),
+    Bug("notes are taken of whoever tells them", SQL + "note.sql", "FROM jobs WHERE id = :id AND fence = :fence", "FROM jobs WHERE id = :id"),
 ]  # fmt: skip
 
 
