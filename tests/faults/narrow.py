@@ -22,7 +22,8 @@ POSTGRES = 5
 
 
 def narrow_queues(folder: Path, size: int, seed: int) -> Figures:
-    """Row 29. ``size`` kills must land, on both engines."""
+    """Row 29: SIGKILL of workers and their children while queues are narrow and jobs unique, both engines.
+    ``size`` kills must land."""
     told: Figures = {"landed": 0, "jobs": 0, "not stored, as one was there": 0, "bad": []}
     engines: dict[Engine, int] = {"sqlite": size - size // POSTGRES, "postgres": size // POSTGRES}
     for engine, kills in engines.items():
