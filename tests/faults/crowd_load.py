@@ -5,12 +5,11 @@ import os
 import time
 from pathlib import Path
 
-from sidework import Sidework, current_job
+from sidework import Retry, Sidework, current_job
 
 app = Sidework()
 HERE = Path(__file__).parent
 LOG = HERE / "runs.log"
-ATTEMPTS = 3
 
 
 def wrote(what: str) -> None:
@@ -22,12 +21,15 @@ def wrote(what: str) -> None:
     os.close(fd)
 
 
-@app.task(retries=ATTEMPTS - 1)
-async def call() -> str:
-    """Answered at the last attempt that it has."""
+@app.task(retries=10)
+async def call(refused_at: int) -> str:
+    """The service keeps it waiting at this attempt and then refuses, and answers at the next."""
+    attempt = current_job().attempt
+    if attempt < refused_at:
+        raise Retry(after="1ms")
     wrote("start")
     try:
-        if current_job().attempt == ATTEMPTS:
+        if attempt > refused_at:
             return "answered"
         while not (HERE / "refused").exists():
             await asyncio.sleep(0.05)

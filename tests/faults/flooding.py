@@ -26,9 +26,9 @@ MORE_MIB = 24
 
 
 def floods(folder: Path, size: int, seed: int) -> Figures:
-    """Row 28: jobs that flood with progress, log records and values. ``size`` of them, in waves; what is kept of each is bounded and the newest, the last
-    word of each is there with its end, and neither the worker's processes nor the files grow from wave to
-    wave."""
+    """Row 28: jobs that flood with progress, log records and values. ``size`` of them, in waves; what is kept
+    of each is bounded and the newest, the last word of each is there with its end, and neither the worker's
+    processes nor the files grow from wave to wave."""
     bad: list[str] = []
     memory, files, notes = list[float](), list[float](), 0
     with Field(folder, LOAD) as field:

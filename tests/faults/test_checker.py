@@ -177,5 +177,8 @@ def test_effects_and_ends_are_one(
 
 def test_a_crowd_is_told_from_a_spread() -> None:
     """Row 26: what comes evenly has a peak of one, what comes together a high one."""
-    assert peak(range(0, 100_000, 10)) == 1.0
-    assert peak([*range(0, 100_000, 50), *[70_000] * 8_000]) > 2
+    second = 10**9
+    even = range(0, 4 * second, second // 1000)
+    assert peak(even, 4) == 1.0
+    assert peak([*even, *[3 * second] * 300], 4) > 2
+    assert peak(range(0, second, 10**6), 4) == 4.0  # a drain at full speed: nobody has waited
