@@ -21,6 +21,21 @@ def wrote(what: str) -> None:
     os.close(fd)
 
 
+watching: list["asyncio.Future[None]"] = []
+
+
+async def refusal() -> None:
+    """One of a process looks, for all of its calls."""
+    if not watching:
+        watching.append(asyncio.ensure_future(look()))
+    await asyncio.wait(watching)
+
+
+async def look() -> None:
+    while not (HERE / "refused").exists():
+        await asyncio.sleep(0.05)
+
+
 @app.task(retries=10)
 async def call(refused_at: int) -> str:
     """The service keeps it waiting at this attempt and then refuses, and answers at the next."""
@@ -31,8 +46,7 @@ async def call(refused_at: int) -> str:
     try:
         if attempt > refused_at:
             return "answered"
-        while not (HERE / "refused").exists():
-            await asyncio.sleep(0.05)
+        await refusal()
         raise ConnectionResetError("refused")
     finally:
         wrote("end")

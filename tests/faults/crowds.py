@@ -18,7 +18,7 @@ ENGINES: tuple[Engine, ...] = ("sqlite", "postgres")
 LATE, EARLY, MANY = 4, 2, 5_000
 """Which attempt fails: of a large crowd a later one, whose backoff draws from 16 s. It takes some seconds to
 record so many failures, and that alone would spread what comes after 2."""
-MOMENT = 0.25
+MOMENT = 1.0
 MOST = 2.0
 """The busiest moment of a service that is called again, to the mean of an even spread over that backoff."""
 

@@ -107,7 +107,7 @@ ROWS: dict[int, tuple[Callable[[Path, int, int], Figures], int, int, str]] = {
         crowds,
         1000,
         10_000,
-        "10,000 failures at once: the busiest quarter of a second ≤ 2 × an even spread",
+        "10,000 failures at once: the busiest second ≤ 2 × an even spread",
     ),
     27: (hostile_values, 25, 2000, "2,000 examples: identical or a typed refusal, no process dies"),
     28: (
