@@ -16,6 +16,7 @@ from sidework.periodic import AFRESH_MS, MOST_MADE_UP, Declaration, Periodic, fi
 from sidework.schedule import Schedule, schedule_of
 from sidework.state import State
 from sidework.store.protocol import Store
+from sidework.worker import periodics as worker_periodics
 from sidework.worker.periodics import Periodics
 
 from .conftest import NOW, Bench, outcome
@@ -104,6 +105,24 @@ def test_one_that_cannot_be_fired_keeps_no_other_from_its_time(
     assert jobs(bench) == [first]
     assert periodics.tick(bench.store, first) > 0, "it is not looked at without end"
     assert [one.getMessage()[:30] for one in caplog.records] == ["periodic bad cannot be fired b"]
+
+
+def test_many_that_cannot_be_fired_keep_no_other_from_its_time(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as are looked at together, and longer due: they are looked past."""
+    monkeypatch.setattr(worker_periodics, "DUE_LIMIT", 2)
+    first = started(bench, entry("good"))
+    cron = replace(schedule_of("* * * * *", None, "Europe/Berlin", None, None), tz="Mars/Base")
+    bad = [entry(f"bad{n}", schedule=cron) for n in range(4)]
+    declare(bench, entry("good"), *bad)
+    unfit: list[str] = []
+    due = worker_periodics.fire_due(bench.store, first, lambda row, _: unfit.append(row.name))
+    assert [row.name for row in due.rows] == ["good"]
+    assert jobs(bench) == [first]
+    assert unfit == [one.name for one in bad]
+    due = worker_periodics.fire_due(bench.store, first, lambda *_: None)
+    assert (due.rows, due.due_in) == ([], None), "it is not looked at without end"
 
 
 def test_of_many_who_fire_one_does(bench: Bench) -> None:

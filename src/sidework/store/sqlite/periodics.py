@@ -13,7 +13,7 @@ from ...crashpoint import reach
 from ...job import WorkerRow
 from ...periodic import Change, Declaration, Due, Firing, PeriodicRow, Standing, settle
 from .. import storable
-from ..periodics import MOST_CHANGES
+from ..periodics import BEGINNING, MOST_CHANGES, Mark
 from . import related
 from .connection import statement
 from .session import Session
@@ -82,8 +82,8 @@ class Periodics:
                 return done + waits
             done += self._session.write(write)
 
-    def due(self, limit: int, now: Millis | None = None) -> Due:
-        """Periodics to be looked at now; when the next ones are."""
+    def due(self, limit: int, now: Millis | None = None, after: Mark = BEGINNING) -> Due:
+        """Periodics to be looked at now, those behind a mark; when the next ones are."""
         storable.check_limit(limit)
         moment = now_ms() if now is None else now
 
@@ -91,7 +91,7 @@ class Periodics:
             first: Any = connection.execute(statement("periodic_look")).get
             if first is None or first > moment:
                 return Due(moment, [], None if first is None else first - moment)
-            values = {"now": moment, "limit": limit}
+            values = {"now": moment, "limit": limit, "after_at": after[0], "after": after[1]}
             found = connection.execute(statement("periodic_due"), values)
             return Due(moment, [_row(row) for row in found], 0)
 
