@@ -179,6 +179,8 @@ def _come(entry: Periodic, first: Millis, moment: Millis, held: bool) -> list[Mi
 AFRESH_MS = 3_600_000
 """One that was retired for less goes on where it was, as if its workers had been away: it may only have
 been missed between two of them."""
+FORGOTTEN_MS = 30 * 86_400_000
+"""One that was retired for longer is deleted."""
 
 What = Literal["new", "changed", "again", "retired", "clock", "waits"]
 """``again``: it had been retired. ``clock``: the clock was put back. ``waits``: nothing is changed, since

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from sidework.callbacks import Callback, encode_callbacks
 from sidework.errors import BadValue, StoreRefused
 from sidework.job import NewJob
-from sidework.periodic import AFRESH_MS, MOST_MADE_UP, Declaration, Periodic, fire
+from sidework.periodic import AFRESH_MS, FORGOTTEN_MS, MOST_MADE_UP, Declaration, Periodic, fire
 from sidework.schedule import Schedule, schedule_of
 from sidework.state import State
 from sidework.store.protocol import Store
@@ -320,6 +320,14 @@ def test_one_that_was_only_missed_for_a_while_goes_on(bench: Bench) -> None:
     bench.now += AFRESH_MS
     assert declare(bench, entry(misfire="all")) == [("again", "p")]
     assert turn(bench, bench.now) == []
+
+
+def test_one_that_was_retired_for_long_is_forgotten(bench: Bench) -> None:
+    declare(bench, entry("p"), entry("q"))
+    declare(bench, entry("q"))
+    assert bench.store.periodics.forget(bench.now + FORGOTTEN_MS) == 0
+    assert bench.store.periodics.forget(bench.now + FORGOTTEN_MS + 1) == 1
+    assert [row.name for row in bench.store.periodics.all()] == ["q"]
 
 
 def test_a_worker_that_is_not_known_declares_nothing(bench: Bench) -> None:

@@ -227,6 +227,7 @@ NO_TABLE = {
     "pause_task",
     "periodic_declare",
     "periodic_fire",
+    "periodic_forget",
     "periodic_pause",
     "periodic_resume",
     "periodic_retire",

@@ -89,6 +89,7 @@ class Chores:
             self._turns.remove("checkpoint")
         if "prune" in self._turns:
             # What a step leaves, the next takes at once: whoever has the turn sees it through.
+            store.periodics.forget(now)
             left = store.prune(self._retention, PRUNE_LIMIT, now) >= PRUNE_LIMIT
             if not (store.expire(EXPIRE_LIMIT, now) >= EXPIRE_LIMIT or left):
                 self._turns.remove("prune")

@@ -12,7 +12,16 @@ from ...clock import Millis
 from ...crashpoint import reach
 from ...errors import StoreUnavailable
 from ...job import WorkerRow
-from ...periodic import Change, Declaration, Due, Firing, PeriodicRow, Standing, settle
+from ...periodic import (
+    FORGOTTEN_MS,
+    Change,
+    Declaration,
+    Due,
+    Firing,
+    PeriodicRow,
+    Standing,
+    settle,
+)
 from .. import storable
 from ..periodics import BEGINNING, MOST_CHANGES, Blocked, Mark
 from . import related
@@ -159,6 +168,11 @@ class Periodics:
     def resume(self, name: str, now: Millis | None = None) -> bool:
         """Let it fire again, from its next tick on; False when it was not paused."""
         return self._one("periodic_resume", name, now=now)
+
+    def forget(self, now: Millis | None = None) -> int:
+        """Delete what has been retired for long; how many."""
+        sql = statement("periodic_forget", self._schema)
+        return len(self._session.one(sql, sql.values({"now": now, "age": FORGOTTEN_MS})))
 
     def adopt(self, rows: Sequence[PeriodicRow]) -> int:
         """Take over what stood in another store."""

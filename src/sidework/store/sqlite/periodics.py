@@ -11,7 +11,16 @@ import msgspec
 from ...clock import Millis, now_ms
 from ...crashpoint import reach
 from ...job import WorkerRow
-from ...periodic import Change, Declaration, Due, Firing, PeriodicRow, Standing, settle
+from ...periodic import (
+    FORGOTTEN_MS,
+    Change,
+    Declaration,
+    Due,
+    Firing,
+    PeriodicRow,
+    Standing,
+    settle,
+)
 from .. import storable
 from ..periodics import BEGINNING, MOST_CHANGES, Mark
 from . import related
@@ -151,6 +160,15 @@ class Periodics:
     def resume(self, name: str, now: Millis | None = None) -> bool:
         """Let it fire again, from its next tick on; False when it was not paused."""
         return self._one("periodic_resume", name, now)
+
+    def forget(self, now: Millis | None = None) -> int:
+        """Delete what has been retired for long; how many."""
+        given = {"before": (now_ms() if now is None else now) - FORGOTTEN_MS}
+
+        def work(connection: apsw.Connection) -> int:
+            return len(connection.execute(statement("periodic_forget"), given).fetchall())
+
+        return self._session.write(work)
 
     def adopt(self, rows: Sequence[PeriodicRow]) -> int:
         """Take over what stood in another store."""
