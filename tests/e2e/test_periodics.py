@@ -25,12 +25,15 @@ def test_from_the_code_to_the_job_and_out_of_the_code(place: Place) -> None:
     place.python("-c", "import shop; shop.app.store")
     (new, _) = read(place, "periodic", "list", "--app", "shop")
     assert (new["name"], new["state"]) == ("beat", "no worker yet")
+    begun = "periodic beat is declared, but no worker has begun with it: start one"
+    assert begun in refused(place, "periodic", "pause", "beat", "--app", "shop")
     for path in place.folder.glob("*.db*"):
         path.unlink() if path.is_file() else path.rmdir()
     worker = place.worker("shop", "--children", "1")  # which makes the database: nobody else would
     done = "import shop; print(next(i.result for i in shop.app.jobs(state='completed')))"
     until(lambda: place.python("-c", done).stdout == "7\n", "a tick")
     ok(place, "periodic", "pause", "beat", "--why", "audit", "--by", "ann", "--app", "shop")
+    ok(place, "periodic", "pause", "beat", "--by", "ann", "--app", "shop")  # the reason stays
     beat, nightly = read(place, "periodic", "list", "--app", "shop")
     assert (beat["state"], beat["paused_by"], beat["paused_why"]) == ("paused", "ann", "audit")
     assert (nightly["schedule"], nightly["zone"]) == ("0 3 * * mon-fri", "Europe/Berlin")
@@ -53,6 +56,10 @@ def test_from_the_code_to_the_job_and_out_of_the_code(place: Place) -> None:
         "retired",
         "active",
     ]
+    gone = "periodic beat is retired"
+    assert gone in refused(place, "periodic", "run", "beat", "--app", "shop")
+    said = place.sidework("periodic", "next", "beat", "--app", "shop")
+    assert said.stderr == "sidework: it is retired: none of these will come\n"
     done = place.python(
         "-c",
         "import json, shop; e = shop.app.periodic_entry('beat'); "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from msgspec.structs import replace
 
-from ..client.periodics import next_ticks, not_found
+from ..client.periodics import next_ticks, not_found, refuse_retired
 from ..clock import now_ms
 from ..errors import PeriodicNotFound, SideworkError
 from ..ids import id_text, new_id
@@ -88,31 +88,40 @@ def next_(app: str | None, url: str | None, name: str, count: int, as_json: bool
         click.echo(f"{shown}  {ago(stamp)}")
     if not ticks:
         click.echo("no more ticks: it has ended", err=True)
+    elif row.retired_at is not None:
+        click.echo("sidework: it is retired: none of these will come", err=True)
     elif row.paused_at is not None:
         click.echo(f"sidework: it is paused: {_why(row)}", err=True)
 
 
 @periodic.command(short_help="Enqueue one job of a periodic now.")
-@on_store
+@which_store
 @click.argument("name")
-def run(store: Store, name: str) -> None:
+def run(app: str | None, url: str | None, name: str) -> None:
     """Enqueue one job of NAME now, whatever the clock shows; its ticks go on as they are."""
-    row = _meant(store.periodics.all(), name, store.url)
-    job = replace(row.entry.job, id=new_id())
-    store.insert([job])
-    click.echo(id_text(job.id))
+    store, row = _begun(app, url, name)
+    try:
+        refuse_retired(row)
+        job = replace(row.entry.job, id=new_id())
+        store.insert([job])
+        click.echo(id_text(job.id))
+    finally:
+        store.close()
 
 
 @periodic.command(short_help="Let no tick of a periodic fire.")
-@on_store
+@which_store
 @click.argument("name")
-@click.option("--why", default="", help="Told to whoever asks why it does not come.")
+@click.option("--why", help="Told to whoever asks why it does not come; else an earlier reason stays.")
 @click.option("--by", help="Who pauses it; your user name by default.")
-def pause(store: Store, name: str, why: str, by: str | None) -> None:
+def pause(app: str | None, url: str | None, name: str, why: str | None, by: str | None) -> None:
     """Let no tick of NAME fire until it is resumed, also over restarts and new versions of the code."""
-    row = _meant(store.periodics.all(), name, store.url)
-    store.periodics.pause(row.name, by or user(), why)
-    click.echo(f"{row.name} paused")
+    store, row = _begun(app, url, name)
+    try:
+        store.periodics.pause(row.name, by or user(), row.paused_why or "" if why is None else why)
+        click.echo(f"{row.name} paused")
+    finally:
+        store.close()
 
 
 @periodic.command(short_help="Let a paused periodic fire again.")
@@ -133,6 +142,21 @@ def _rows(store: Store, found: AppLike | None) -> list[PeriodicRow]:
         if entry.name not in rows:
             rows[entry.name] = PeriodicRow(entry.name, entry.spec, -1, None, now_ms())
     return [rows[name] for name in sorted(rows)]
+
+
+def _begun(app: str | None, url: str | None, name: str) -> tuple[Store, PeriodicRow]:
+    """The store, and the one meant; refused when it is in the app's code alone."""
+    store, found = chosen(app, url)
+    try:
+        row = _meant(_rows(store, found), name, store.url)
+        if row.version < 0:
+            raise SideworkError(
+                f"periodic {row.name} is declared, but no worker has begun with it: start one"
+            )
+    except BaseException:
+        store.close()
+        raise
+    return store, row
 
 
 def _meant(rows: list[PeriodicRow], name: str, url: str) -> PeriodicRow:
