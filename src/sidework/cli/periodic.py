@@ -112,7 +112,9 @@ def run(app: str | None, url: str | None, name: str) -> None:
 @periodic.command(short_help="Let no tick of a periodic fire.")
 @which_store
 @click.argument("name")
-@click.option("--why", help="Told to whoever asks why it does not come; else an earlier reason stays.")
+@click.option(
+    "--why", help="Told to whoever asks why it does not come; else an earlier reason stays."
+)
 @click.option("--by", help="Who pauses it; your user name by default.")
 def pause(app: str | None, url: str | None, name: str, why: str | None, by: str | None) -> None:
     """Let no tick of NAME fire until it is resumed, also over restarts and new versions of the code."""

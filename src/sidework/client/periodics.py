@@ -107,7 +107,9 @@ def next_ticks(entry: Periodic, moment: Millis, count: int) -> list[datetime]:
 def refuse_retired(row: PeriodicRow) -> None:
     """``SideworkError`` for one whose task may not even be there any more."""
     if row.retired_at is not None:
-        raise SideworkError(f"periodic {row.name} is retired: no worker's code declares it any more")
+        raise SideworkError(
+            f"periodic {row.name} is retired: no worker's code declares it any more"
+        )
 
 
 def not_found(name: str, url: str) -> PeriodicNotFound:

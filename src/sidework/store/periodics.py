@@ -28,9 +28,9 @@ class Periodics(Protocol):
     declare (``periodic.settle``); what came of it. ``due`` looks, from behind a mark on; ``fire`` moves on
     what still stands as it was looked at, and stores its jobs in the same transaction (promise I8); which
     it did. It waits for no stranger's transaction: ``Blocked`` says that one was in the way. ``pause`` and
-    ``resume`` answer whether there was anything to be changed. ``forget`` deletes those retired before a span (``FORGOTTEN_MS``);
-    how many. ``adopt`` takes over rows of another store,
-    where there is none of that name; how many."""
+    ``resume`` answer whether there was anything to be changed. ``forget`` deletes those retired before a
+    span (``FORGOTTEN_MS``); how many. ``adopt`` takes over rows of another store, where there is none of
+    that name; how many."""
 
     def declare(
         self, worker: int, mine: Declaration, now: Millis | None = None

@@ -36,7 +36,7 @@ _COLUMNS = (
 _ALL = f"SELECT {_COLUMNS} FROM sidework.periodics"
 
 _PATIENCE = b"SET LOCAL lock_timeout = '100ms'"
-"""Of a stranger's transaction that holds the unique key of a tick's job: whoever fires also looks for deaths."""
+"""For a stranger's transaction that holds the unique key of a tick's job: who fires also looks for deaths."""
 
 
 class Periodics:
