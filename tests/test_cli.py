@@ -82,6 +82,16 @@ def test_a_queue_that_nothing_uses_is_paused_with_a_warning(shop: Place) -> None
     assert done.stderr == "sidework: no job or task uses queue miall; there are: default, mail\n"
 
 
+def test_a_task_that_was_not_paused(shop: Place) -> None:
+    ok(shop, "run", "shop:add", "1")
+    ok(shop, "tasks", "pause", "add", "--app", "shop")
+    ok(shop, "tasks", "resume", "add", "--app", "shop")
+    told = refused(shop, "tasks", "resume", "add", "--app", "shop")
+    assert told == "sidework: task shop:add was not paused"
+    told = refused(shop, "tasks", "resume", "dad", "--app", "shop")
+    assert "no task 'dad' is known here; there are: shop:add" in told
+
+
 def test_db_info_check_backup_vacuum(shop: Place) -> None:
     ok(shop, "run", "shop:add", "1")
     assert read(shop, "db", "info")["jobs"] == {"available": 1}
