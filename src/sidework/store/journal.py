@@ -47,8 +47,8 @@ class Chapter(Struct, frozen=True):
 
 
 class Moved(Struct, frozen=True):
-    """Which jobs have moved, and when, oldest first; ``upto``: all before this moment are among them, ``None``
-    when all are; ``now``: the store's time, before it looked."""
+    """Which jobs have moved, and when, oldest first; ``upto``: all before this moment are among them,
+    ``None`` when all are; ``now``: the store's time, before it looked."""
 
     jobs: list[tuple[bytes, Millis]]
     upto: Millis | None
@@ -85,7 +85,7 @@ def made_at(job_id: bytes) -> Millis:
 class Journal(Protocol):
     """``read`` gives a chapter for each job, ``None`` for one that is not there: nothing in it is newer than
     its state. ``progress`` is the newest of each job, ``cut`` the place up to which its notes may be gone.
-    ``moved``: which jobs were made, begun, settled or heard of since a moment, each source up to ``limit``."""
+    ``moved``: which jobs were made, begun, settled or heard of since a moment, at most ``limit`` of each."""
 
     def read(self, since: Sequence[Since]) -> list[Chapter | None]: ...
     def progress(self, ids: Sequence[bytes]) -> list[NoteRow | None]: ...
