@@ -558,8 +558,12 @@ async def waiting(_: Any) -> None: ...
 
 
 WRONG_KINDS: dict[str, Any] = {
-    r"task=<task .*>: expected a name": lambda app, task, far: app.events(task=task),
+    r"task=6: expected a name": lambda app, task, far: app.events(task=[task, 6]),
+    r"<task .*> is of .*far\.db, not": lambda app, task, far: app.events(task=far),
     r"queue=5: expected a name": lambda app, task, far: app.events(queue=5),
+    r"queue='a b': expected 1 to 64": lambda app, task, far: app.events(queue="a b"),
+    r"queue='a/b': expected 1 to 64": lambda app, task, far: list(app.jobs(queue="a/b")),
+    r"no task 'nomed' is .*there are: .*:named:": lambda app, task, far: app.switch("nomed"),
     r"state=5: expected a name": lambda app, task, far: list(app.jobs(state=5)),
     r"tag=5: expected a text": lambda app, task, far: list(app.jobs(tag=5)),
     r"since=5: expected a datetime": lambda app, task, far: app.events(since=5),
@@ -602,6 +606,20 @@ def test_an_unknown_argument_is_named(app: Sidework) -> None:
     task = app.task(named)
     with pytest.raises(TypeError, match=r"named\(text: 'str'\).*unexpected argument 'txt'"):
         task.enqueue(txt="a")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"^Sidework\.jobs\(\) got an unexpected .* 'tags'"):
+        app.jobs(tags="x")  # type: ignore[call-arg]
+
+
+def test_a_task_is_named_by_itself_or_without_its_module(app: Sidework) -> None:
+    task = app.task(named)
+    task.enqueue("a")
+    for given in (task, [task], task.name, "named"):
+        assert [info.task for info in app.jobs(task=given)] == [task.name]
+    for same in (task, task.name, "named"):
+        app.switch(same).pause()
+        assert [one.name for one in app.store.limits.paused()] == [task.name]
+        assert app.switch(same).resume()
+    assert app.switch("other.module:task").name == "other.module:task"  # which is not imported here
 
 
 def test_a_result_that_does_not_fit_its_annotation(app: Sidework) -> None:
