@@ -72,8 +72,9 @@ class Journal:
 
         def work(connection: apsw.Connection) -> Moved:
             at = now_ms() if now is None else now
-            made, *found = [connection.execute(sql, values).fetchall() for sql in MOVED]
-            return moved(made, found, limit, at)
+            found: list[Any] = [connection.execute(sql, values).fetchall() for sql in MOVED]
+            made, *others = found
+            return moved(made, others, limit, at)
 
         return self._session.read(work)
 
