@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import apsw
 import pytest
@@ -17,7 +17,9 @@ from conftest import Place, until
 from sidework import (
     BadTask,
     BadValue,
+    JobEnd,
     JobFailed,
+    JobFailure,
     JobNotFound,
     SchemaMismatch,
     Sidework,
@@ -600,6 +602,42 @@ def test_a_value_of_a_wrong_kind_is_refused_where_it_is_given(
     with pytest.raises((BadValue, BadTask), match=said) as told:
         WRONG_KINDS[said](app, app.task(named), far.task(named))
     one_line(told.value)
+
+
+WHENS = ("success", "failure", "final")
+
+
+def told_end(end: JobEnd) -> None: ...
+def told_failure(failure: JobFailure | None) -> JobFailure | None: ...
+def told_text(text: Annotated[str, "what"]) -> str: ...
+def told_either(one: Any) -> Any: ...
+
+
+def test_a_callback_is_annotated_as_what_it_is_given(app: Sidework) -> None:
+    end, failure, text, either = map(app.task, (told_end, told_failure, told_text, told_either))
+    right = [
+        (text, "success", text), (either, "success", end), (text, "final", end),
+        (failure, "success", failure), (text, "failure", failure), *[(text, when, either) for when in WHENS],
+    ]  # fmt: skip
+    for task, when, called in right:
+        task.options(**{f"on_{when}": called})
+    wrong = {
+        (
+            text,
+            "success",
+            end,
+        ): r"with the result of <task \S+:told_text>, and its 'end' is .*JobEnd$",
+        (end, "success", end): "the result of",
+        (text, "failure", end): "with a JobFailure, and its 'end' is annotated .*JobEnd$",
+        (text, "final", failure): "with a JobEnd, and its 'failure' is annotated .*JobFailure",
+        (text, "final", text): "with a JobEnd, and its 'text' is annotated .*str",
+    }
+    for (task, when, called), said in wrong.items():
+        with pytest.raises(BadTask, match=said) as told:
+            task.options(**{f"on_{when}": called.options(priority=1)})
+        assert one_line(told.value).startswith(f"on_{when}=<task ")
+    with pytest.raises(BadTask, match="it is called with the result of"):
+        app.task(on_success=end)(named)
 
 
 def test_an_unknown_argument_is_named(app: Sidework) -> None:
