@@ -6,9 +6,8 @@ import click
 
 from ..errors import SideworkError
 from ..job import PausedTask
-from ..store.protocol import Store
-from ..tasks.naming import whole_name
-from .choosing import as_json, chosen, on_store, which_store
+from ..tasks.naming import fitting, whole_name
+from .choosing import as_json, chosen, which_store
 from .queues import user
 from .showing import ago, show_json, when
 from .table import Column, show_table
@@ -82,11 +81,17 @@ def pause(app: str | None, url: str | None, task: str, why: str | None, by: str 
 
 
 @tasks.command(short_help="Open a paused task again.")
-@on_store
+@which_store
 @click.argument("task")
-def resume(store: Store, task: str) -> None:
+def resume(app: str | None, url: str | None, task: str) -> None:
     """Open TASK again: what was held back is ready, in its order."""
-    name = whole_name(task, [one.name for one in store.limits.paused()])
-    if not store.limits.resume(name):
-        raise SideworkError(f"task {name} was not paused")
-    click.echo(f"{name} open")
+    store, found = chosen(app, url)
+    try:
+        paused = [one.name for one in store.limits.paused()]
+        declared = [] if found is None else found.registry.names()
+        name = whole_name(task, paused if fitting(task, paused) else [*paused, *declared])
+        if not store.limits.resume(name):
+            raise SideworkError(f"task {name} was not paused")
+        click.echo(f"{name} open")
+    finally:
+        store.close()

@@ -62,10 +62,15 @@ def task_name(function: Callable[..., Any]) -> str:
     return f"{module_name(function.__module__)}:{qualname}"
 
 
+def fitting(task: str, known: Iterable[str]) -> list[str]:
+    """The names that may be meant by a whole name or by its part behind the module."""
+    return [name for name in known if name == task or name.endswith(f":{task}")]
+
+
 def whole_name(task: str, known: Collection[str]) -> str:
     """The name of a task that is meant by it, or by its part behind the module; one that is whole and not
     known is taken as it is. ``BadValue`` for what means none, or several."""
-    fits = [name for name in known if name == task or name.endswith(f":{task}")]
+    fits = fitting(task, known)
     if task in fits or not fits:
         if task not in fits and ":" not in task:
             there = f"; there are: {', '.join(known)}" if known else ""
