@@ -20,6 +20,7 @@ from sidework import (
     JobHandle,
     JobInfo,
     JobNotFound,
+    PositionPruned,
     Sidework,
     WaitTimeout,
     progress,
@@ -84,13 +85,17 @@ async def events(
         happens = job.events(after=last_event_id)
     except BadValue as wrong:
         raise HTTPException(400, str(wrong)) from None
-    return StreamingResponse(told(happens), media_type="text/event-stream")
+    return StreamingResponse(told(job, happens), media_type="text/event-stream")
 
 
-async def told(happens: AsyncIterable[Event]) -> AsyncIterator[str]:
-    async for event in happens:
-        data = msgspec.json.encode(event).decode()
-        yield f"id: {event.position}\nevent: {event.kind}\ndata: {data}\n\n"
+async def told(job: JobHandle[Any], happens: AsyncIterable[Event]) -> AsyncIterator[str]:
+    try:
+        async for event in happens:
+            data = msgspec.json.encode(event).decode()
+            yield f"id: {event.position}\nevent: {event.kind}\ndata: {data}\n\n"
+    except PositionPruned:  # not all is kept that came next: what is, from its beginning
+        async for text in told(job, job.events()):
+            yield text
 
 
 async def find(job_id: str) -> tuple[JobHandle[Any], JobInfo]:

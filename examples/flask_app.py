@@ -18,6 +18,7 @@ from sidework import (
     JobHandle,
     JobInfo,
     JobNotFound,
+    PositionPruned,
     Sidework,
     WaitTimeout,
     progress,
@@ -70,13 +71,16 @@ def events(job_id: str) -> Response:
         happens = job.events(after=request.headers.get("Last-Event-ID"))
     except BadValue as wrong:
         abort(400, str(wrong))
-    return Response(told(happens), mimetype="text/event-stream")
+    return Response(told(job, happens), mimetype="text/event-stream")
 
 
-def told(happens: Iterable[Event]) -> Iterator[str]:
-    for event in happens:
-        data = msgspec.json.encode(event).decode()
-        yield f"id: {event.position}\nevent: {event.kind}\ndata: {data}\n\n"
+def told(job: JobHandle[Any], happens: Iterable[Event]) -> Iterator[str]:
+    try:
+        for event in happens:
+            data = msgspec.json.encode(event).decode()
+            yield f"id: {event.position}\nevent: {event.kind}\ndata: {data}\n\n"
+    except PositionPruned:  # not all is kept that came next: what is, from its beginning
+        yield from told(job, job.events())
 
 
 def find(job_id: str) -> tuple[JobHandle[Any], JobInfo]:

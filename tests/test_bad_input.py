@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import apsw
 import pytest
@@ -17,7 +17,9 @@ from conftest import Place, until
 from sidework import (
     BadTask,
     BadValue,
+    JobEnd,
     JobFailed,
+    JobFailure,
     JobNotFound,
     SchemaMismatch,
     Sidework,
@@ -558,8 +560,12 @@ async def waiting(_: Any) -> None: ...
 
 
 WRONG_KINDS: dict[str, Any] = {
-    r"task=<task .*>: expected a name": lambda app, task, far: app.events(task=task),
+    r"task=6: expected a name": lambda app, task, far: app.events(task=[task, 6]),
+    r"<task .*> is of .*far\.db, not": lambda app, task, far: app.events(task=far),
     r"queue=5: expected a name": lambda app, task, far: app.events(queue=5),
+    r"queue='a b': expected 1 to 64": lambda app, task, far: app.events(queue="a b"),
+    r"queue='a/b': expected 1 to 64": lambda app, task, far: list(app.jobs(queue="a/b")),
+    r"no task 'nomed' is .*there are: .*:named:": lambda app, task, far: app.switch("nomed"),
     r"state=5: expected a name": lambda app, task, far: list(app.jobs(state=5)),
     r"tag=5: expected a text": lambda app, task, far: list(app.jobs(tag=5)),
     r"since=5: expected a datetime": lambda app, task, far: app.events(since=5),
@@ -598,10 +604,60 @@ def test_a_value_of_a_wrong_kind_is_refused_where_it_is_given(
     one_line(told.value)
 
 
+WHENS = ("success", "failure", "final")
+
+
+def told_end(end: JobEnd) -> None: ...
+def told_failure(failure: JobFailure | None) -> JobFailure | None: ...
+def told_text(text: Annotated[str, "what"]) -> str: ...
+def told_either(one: Any) -> Any: ...
+
+
+def test_a_callback_is_annotated_as_what_it_is_given(app: Sidework) -> None:
+    end, failure, text, either = map(app.task, (told_end, told_failure, told_text, told_either))
+    right = [
+        (text, "success", text), (either, "success", end), (text, "final", end),
+        (failure, "success", failure), (text, "failure", failure), *[(text, when, either) for when in WHENS],
+    ]  # fmt: skip
+    for task, when, called in right:
+        task.options(**{f"on_{when}": called})
+    wrong = {
+        (
+            text,
+            "success",
+            end,
+        ): r"with the result of <task \S+:told_text>, and its 'end' is .*JobEnd$",
+        (end, "success", end): "the result of",
+        (text, "failure", end): "with a JobFailure, and its 'end' is annotated .*JobEnd$",
+        (text, "final", failure): "with a JobEnd, and its 'failure' is annotated .*JobFailure",
+        (text, "final", text): "with a JobEnd, and its 'text' is annotated .*str",
+    }
+    for (task, when, called), said in wrong.items():
+        with pytest.raises(BadTask, match=said) as told:
+            task.options(**{f"on_{when}": called.options(priority=1)})
+        assert one_line(told.value).startswith(f"on_{when}=<task ")
+    with pytest.raises(BadTask, match="it is called with the result of"):
+        app.task(on_success=end)(named)
+
+
 def test_an_unknown_argument_is_named(app: Sidework) -> None:
     task = app.task(named)
     with pytest.raises(TypeError, match=r"named\(text: 'str'\).*unexpected argument 'txt'"):
         task.enqueue(txt="a")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"^Sidework\.jobs\(\) got an unexpected .* 'tags'"):
+        app.jobs(tags="x")  # type: ignore[call-arg]
+
+
+def test_a_task_is_named_by_itself_or_without_its_module(app: Sidework) -> None:
+    task = app.task(named)
+    task.enqueue("a")
+    for given in (task, [task], task.name, "named"):
+        assert [info.task for info in app.jobs(task=given)] == [task.name]
+    for same in (task, task.name, "named"):
+        app.switch(same).pause()
+        assert [one.name for one in app.store.limits.paused()] == [task.name]
+        assert app.switch(same).resume()
+    assert app.switch("other.module:task").name == "other.module:task"  # which is not imported here
 
 
 def test_a_result_that_does_not_fit_its_annotation(app: Sidework) -> None:

@@ -20,6 +20,9 @@ import pytest
 
 from conftest import Place, until
 from engines import ENGINES
+from sidework.note import Note, Notes
+from sidework.outcome import Outcome
+from sidework.store.protocol import Demand
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -105,6 +108,20 @@ def test_hand_over_ask_wait_and_listen(example: Any) -> None:
     assert web.get(f"{other}/events", headers={"Last-Event-ID": "x"}).status_code == 400
     for nothing in ("/jobs/x", "/jobs/019500aa-0000-7000-8000-000000000000/events"):
         assert web.get(nothing).status_code == 404
+
+
+@pytest.mark.parametrize("engine", sorted(ENGINES))
+def test_who_missed_what_is_not_kept_begins_again(example: Any) -> None:
+    web = Asgi(example.web) if example.__name__ == "fastapi_app" else Flask(example.web)
+    store, runner = example.jobs.store, example.report.task_options.runner
+    address = web.post("/reports?month=7").headers["Location"]
+    (job,) = store.turn([], Demand(store.register("host", 1, ()).id, {runner: 1})).claimed
+    told = Notes(job.id, job.fence, (Note(3, "value", 1, b"\x01{}"),), first=True, cut=2)
+    end = Outcome(job.id, job.fence, job.attempt, "completed", result=b"\x01null")
+    store.turn([end], None, notes=[told])
+    answer = web.get(f"{address}/events", headers={"Last-Event-ID": f"{job.fence}.1"})
+    kinds = [kind for _, kind, _ in EVENT.findall(text(answer))]
+    assert (answer.status_code, kinds) == (200, ["enqueued", "started", "value", "final"])
 
 
 def body(answer: Any) -> Any:

@@ -77,6 +77,8 @@ def test_a_request_its_progress_and_its_mail(written: Place, mails: list[str]) -
         assert asked.status_code == 202
         told = re.findall(r"event: (\w+)\ndata: (.*)\n\n", client.get(asked.json()["events"]).text)
         assert client.get("/reports/x/events").status_code == 404
+        wrong = client.get(asked.json()["events"], headers={"Last-Event-ID": "x"})
+        assert wrong.status_code == 404
     bars = [json.loads(data)["done"] for kind, data in told if kind == "progress"]
     assert bars == sorted(bars)
     assert bars[-1] == 12

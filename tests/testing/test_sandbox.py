@@ -119,12 +119,33 @@ def test_a_wait_that_nobody_would_end_is_refused(sidework: Sandbox) -> None:
     job = shop.mail.enqueue("ann")
     with pytest.raises(SideworkError, match=r"is available, and nobody runs it .*sidework\.drain"):
         job.result(timeout=60)
+    future = job.future()
+    for wait in (future.result, future.exception):
+        with pytest.raises(SideworkError, match="nobody runs it"):
+            wait()
+    with pytest.raises(SideworkError, match=r"app\.events\(\) has no end"):
+        next(iter(shop.app.events()))
+    with pytest.raises(SideworkError, match="nothing to do in a sandbox"), shop.app.worker():
+        pass
+    with pytest.raises(TypeError, match=r"^'x' is no handle of a job"):
+        sidework.run("x")  # type: ignore[arg-type]
+    sidework.run(job)
+    assert future.result(timeout=20) == job.result()
 
 
 def test_a_drain_that_does_not_end_is_refused(sidework: Sandbox) -> None:
     shop.again.enqueue()
-    with pytest.raises(SideworkError, match=rf"ran 20 jobs .*\({shop.again.name} 20 times\)"):
+    with pytest.raises(
+        SideworkError, match=rf"ran 20 jobs \({shop.again.name} 20 times\).* 1 wait"
+    ):
         sidework.drain(limit=20)
+
+
+def test_a_drain_that_ends_with_its_limit_has_ended(sidework: Sandbox) -> None:
+    shop.app.enqueue_many(shop.mail.bind("ann") for _ in range(5))
+    with pytest.raises(SideworkError, match=r"ran 3 jobs .* and 2 wait still: say limit="):
+        sidework.drain(limit=3)
+    assert len(sidework.drain(limit=2)) == 2
 
 
 def test_what_was_enqueued(sidework: Sandbox) -> None:

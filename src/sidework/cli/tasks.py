@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
-from ..errors import BadValue, SideworkError
+from ..errors import SideworkError
 from ..job import PausedTask
+from ..tasks.naming import fitting, whole_name
 from .choosing import as_json, chosen, which_store
 from .queues import user
 from .showing import ago, show_json, when
@@ -70,7 +71,7 @@ def pause(app: str | None, url: str | None, task: str, why: str | None, by: str 
     store, found = chosen(app, url)
     try:
         paused = {one.name: one for one in store.limits.paused()}
-        name = _named(task, [] if found is None else found.registry.names())
+        name = whole_name(task, [] if found is None else found.registry.names())
         if why is None and name in paused:
             why = paused[name].why
         store.limits.pause(name, by or user(), why or "")
@@ -88,28 +89,9 @@ def resume(app: str | None, url: str | None, task: str) -> None:
     try:
         paused = [one.name for one in store.limits.paused()]
         declared = [] if found is None else found.registry.names()
-        name = _named(task, paused if _fitting(task, paused) else [*paused, *declared])
+        name = whole_name(task, paused if fitting(task, paused) else [*paused, *declared])
         if not store.limits.resume(name):
             raise SideworkError(f"task {name} was not paused")
         click.echo(f"{name} open")
     finally:
         store.close()
-
-
-def _fitting(task: str, known: list[str]) -> list[str]:
-    return [name for name in known if name == task or name.endswith(f":{task}")]
-
-
-def _named(task: str, known: list[str]) -> str:
-    """The whole name of a task; one that is not known is taken as it is."""
-    fits = _fitting(task, known)
-    if task in fits or not fits:
-        if ":" not in task:
-            there = f"; there are: {', '.join(known)}" if known else ""
-            raise BadValue(
-                f"no task {task!r} is known here{there}: give its whole name, module:name"
-            )
-        return task
-    if len(fits) > 1:
-        raise BadValue(f"{task!r} may be {' or '.join(fits)}: give the whole name")
-    return fits[0]

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AbstractContextManager
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
 from ..codec import TypeHooks
@@ -291,3 +292,10 @@ class Sidework(Asking, AppLike):
         check_whole(concurrency, "concurrency", 1, 10_000)
         lanes, widths = parse_queues(several(queues, "queues"))
         return EmbeddedWorker(self, lanes, threads, concurrency, widths)
+
+
+for _part in Sidework.__mro__[1:-1]:
+    for _name, _method in vars(_part).items():
+        if isinstance(_method, FunctionType) and not _name.startswith("_"):
+            # Python tells a wrong argument by this name: users know the app alone, not the parts of it.
+            _method.__qualname__ = f"{Sidework.__name__}.{_name}"

@@ -11,8 +11,9 @@ from ..errors import BadValue, JobNotFound
 from ..handle import Events, JobHandle
 from ..ids import id_text, parse_id
 from ..info import JobInfo
-from ..job import JobFilter
+from ..job import JobFilter, check_queue
 from ..state import State
+from ..tasks.task import Task
 from ..url import shown
 from .handle import Handle
 from .switches import Switches
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from .workflow import Workflow
 
 _PAGE = 200
+
+TaskName = Task[Any, Any, Any] | str
 
 
 class Asking(Switches):
@@ -52,7 +55,7 @@ class Asking(Switches):
         *,
         state: State | str | Iterable[State | str] = (),
         queue: str | Iterable[str] = (),
-        task: str | Iterable[str] = (),
+        task: TaskName | Iterable[TaskName] = (),
         tag: str | None = None,
     ) -> Iterator[JobInfo]:
         """Jobs that fit, by falling id: newest first, since ids are made in the order of time (one that
@@ -61,9 +64,7 @@ class Asking(Switches):
             states = tuple(State(one) for one in several(state, "state"))
         except ValueError as wrong:
             raise BadValue(f"{wrong}; states are: {', '.join(State)}") from None
-        want = JobFilter(
-            states=states, lanes=several(queue, "queue"), tasks=several(task, "task"), tag=tag
-        )
+        want = JobFilter(states=states, lanes=_queues(queue), tasks=self._tasks(task), tag=tag)
         before: bytes | None = None
         while True:
             page = self.store.page(want, before, _PAGE)
@@ -75,7 +76,7 @@ class Asking(Switches):
     def events(
         self,
         *,
-        task: str | Iterable[str] = (),
+        task: TaskName | Iterable[TaskName] = (),
         queue: str | Iterable[str] = (),
         kinds: str | Iterable[str] = (),
         since: datetime | str | None = None,
@@ -86,8 +87,8 @@ class Asking(Switches):
 
         return AppEvents(
             cast("Sidework", self),
-            several(task, "task"),
-            several(queue, "queue"),
+            self._tasks(task),
+            _queues(queue),
             several(kinds, "kinds"),
             since,
         )
@@ -106,6 +107,20 @@ class Asking(Switches):
         if row is None:
             raise not_found(name, self.url)
         return PeriodicEntry(cast("Sidework", self), row)
+
+    def _tasks(self, given: TaskName | Iterable[TaskName]) -> tuple[str, ...]:
+        """The names of tasks, however they are given."""
+        tasks = (given,) if isinstance(given, Task) or not isinstance(given, Iterable) else given
+        if isinstance(tasks, str):
+            return (tasks,)
+        return several(
+            [self._own(one).name if isinstance(one, Task) else one for one in tasks], "task"
+        )
+
+
+def _queues(given: str | Iterable[str]) -> tuple[str, ...]:
+    """Names that queues may have, or ``BadValue``."""
+    return tuple(check_queue(one) for one in several(given, "queue"))
 
 
 def several(given: str | Iterable[str], name: str) -> tuple[str, ...]:

@@ -50,6 +50,11 @@ class EmbeddedWorker:
         refuse_at_import("starts a worker")
         if self._worker is not None:
             raise SideworkError("this worker was started already; app.worker() makes another")
+        if self._app._opens is not open_store:
+            raise SideworkError(
+                "app.worker() has nothing to do in a sandbox: there jobs run when the test says so, by "
+                "sidework.drain() or sidework.run(job)"
+            )
         self._app.store  # noqa: B018 - opened here, so that what is wrong is told here
         crew = Crew(_specs(self._app), 0, 1, self._concurrency, self._threads)
         ours, theirs = socket.socketpair()

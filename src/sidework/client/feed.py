@@ -14,7 +14,7 @@ from ..clock import Millis, now_ms, to_millis
 from ..errors import BadValue
 from ..event import BEFORE, EVENT_KINDS, Event, Place, place_of, place_text
 from ..ids import id_text
-from ..store.journal import Since
+from ..store.journal import Moved, Since
 from ..tasks.context import stop_if_asked, waiting
 from ..tasks.importing import refuse_at_import
 from .calling import on_loop
@@ -113,9 +113,9 @@ class _Look:
     def __init__(self, source: Source, after: Key) -> None:
         self._source = source
         self._after = after
-        self._since = after[0]
+        self._from = after[0] - OVERLAP_MS
         self._most = MOST
-        self._seen: dict[tuple[bytes, Millis], None] = {}
+        self._seen: set[tuple[bytes, Millis]] = set()
         self._places: dict[bytes, tuple[Place, Millis]] = {}
         self.more = False
         """Whether the next look finds something at once."""
@@ -123,23 +123,19 @@ class _Look:
     def turn(self) -> list[Event]:
         """What has come since the last time, each job's events in order."""
         journal = self._source.store.journal
-        found = journal.moved(self._since - OVERLAP_MS, self._most)
+        found = journal.moved(self._from, self._most)
         fresh = [row for row in found.jobs if row not in self._seen]
-        # A moment that is fuller than a look would be looked at for ever.
-        stuck = found.upto is not None and found.upto <= self._since - OVERLAP_MS
-        self._most = self._most * 2 if stuck else MOST
-        self.more = found.upto is not None
-        if found.jobs:
-            last = found.jobs[-1][1] + (OVERLAP_MS if self.more else 0)
-            self._since = max(self._since, min(last, now_ms() + OVERLAP_MS))
+        # Seen again is what was found now, if anything: all else is before the next look, or behind its cut.
+        self._seen = set(found.jobs)
+        self._go_on(found)
         events: list[tuple[Key, Event]] = []
         ids = list(dict.fromkeys(job_id for job_id, _ in fresh))
-        wanted = [Since(job_id, *self._places.get(job_id, (BEFORE, 0))[0]) for job_id in ids]
-        for since, chapter in zip(wanted, journal.read(wanted), strict=True):
+        places = [self._places.get(job_id, (BEFORE, 0)) for job_id in ids]
+        wanted = [Since(job_id, *place) for job_id, (place, _) in zip(ids, places, strict=True)]
+        for (since, at), chapter in zip(places, journal.read(wanted), strict=True):
             if chapter is None:
                 continue
-            at: Millis = 0
-            for place, event in events_of(chapter, (since.fence, since.number)):
+            for place, event in events_of(chapter, since):
                 # Of one job in order, also where a machine's clock and the store's differ.
                 at = max(at, to_millis(event.at))
                 key = (at, chapter.id, place)
@@ -147,15 +143,28 @@ class _Look:
                     position = f"{at}/{id_text(chapter.id)}/{place_text(place)}"
                     events.append((key, replace(event, position=position)))
                 self._places[chapter.id] = (place, at)
-        self._seen.update(dict.fromkeys(fresh))
         self._forget()
         return [event for _, event in sorted(events, key=lambda pair: pair[0])]
 
+    def _go_on(self, found: Moved) -> None:
+        """From where on the next look is: what is committed late is found as long as its moment is looked at,
+        so that a moment is left behind only when it is whole and ``OVERLAP_MS`` ago."""
+        # What lies ahead of the store's time is by an id of another clock, or by none: the moments before it
+        # are whole. With a cut there is nothing to look for at once; those behind it are found as time goes
+        # on, or when they begin.
+        upto = None if found.upto is None or found.upto > found.now else found.upto
+        line = found.now - OVERLAP_MS
+        self.more = upto is not None
+        if upto is None:
+            self._most = max(MOST, self._most // 2)
+        elif not self._from < upto <= line:
+            # What is looked at again and again is more than a look: it would never get beyond.
+            self._most *= 2
+        self._from = max(self._from, line if upto is None else min(line, upto))
+
     def _forget(self) -> None:
         """What is too old to be found again."""
-        line = self._since - 2 * OVERLAP_MS
-        if len(self._seen) > MOST:
-            self._seen = {row: None for row in self._seen if row[1] >= line}
+        line = self._from - OVERLAP_MS
         if len(self._places) > MOST:
             gone = [id_ for id_, (_, at) in self._places.items() if at < line]
             for id_ in gone:

@@ -113,7 +113,7 @@ class Handle(Generic[R]):
     def future(self) -> Future[R]:
         """A future of its result; it takes no thread."""
         refuse_at_import("waits for a job")
-        result: Future[R] = Future()
+        result: Future[R] = self._app.waiter.promise(self.raw)
 
         def settle(row: Future[JobRow | None]) -> None:
             if result.set_running_or_notify_cancel():

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import BadValue
 from ..job import check_limit, check_queue
+from ..tasks.naming import whole_name
 from ..tasks.registry import Registry
 from ..tasks.task import Task
 from ..url import shown
@@ -35,14 +36,19 @@ class Switches:
         return QueueSwitch(self, name)
 
     def switch(self, task: Task[Any, Any, Any] | str) -> TaskSwitch:
-        """A task's switch, to pause it; by the task or its whole name."""
+        """A task's switch, to pause it; by the task or its name, one of this app's also without the module.
+        ``BadValue`` for what means none, or several."""
         if isinstance(task, Task):
-            if task.app.url != self.url:
-                raise BadValue(f"{task!r} is of {shown(task.app.url)}, not of {shown(self.url)}")
-            return TaskSwitch(self, task.name)
+            return TaskSwitch(self, self._own(task).name)
         if not isinstance(task, str):
-            raise BadValue(f"switch({task!r}): expected a task, or its whole name")
-        return TaskSwitch(self, task)
+            raise BadValue(f"switch({task!r}): expected a task, or its name")
+        return TaskSwitch(self, whole_name(task, self.registry.names()))
+
+    def _own(self, task: Task[Any, Any, Any]) -> Task[Any, Any, Any]:
+        """The task, as long as its jobs are in the app's store."""
+        if task.app.url != self.url:
+            raise BadValue(f"{task!r} is of {shown(task.app.url)}, not of {shown(self.url)}")
+        return task
 
 
 class QueueSwitch:

@@ -9,7 +9,7 @@ import select
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..clock import monotonic
 from ..errors import StoreError, StoreUnavailable
@@ -86,6 +86,10 @@ class Waiter:
         """Stop; harmless when it was never begun."""
         with self._lock:
             _leave(self._followed, follower.job_id, follower)
+
+    def promise(self, job_id: bytes) -> Future[Any]:
+        """The future that ``job.future()`` gives, open yet."""
+        return Future()
 
     def watch(self, news: Callable[[], None]) -> None:
         """Call it whenever anything in the store may have moved."""

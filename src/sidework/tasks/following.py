@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import types
+import typing
 from collections.abc import Iterable, Mapping, Sequence
+from inspect import formatannotation
 from typing import Any
 
-from ..callbacks import CALLED, Callback, When
-from ..errors import BadValue
+from ..callbacks import CALLED, Callback, JobEnd, JobFailure, When
+from ..errors import BadTask, BadValue
 from ..handle import Enqueuer
 from ..job import OnInputFailure
 from ..outputs import Output
@@ -20,6 +23,12 @@ FOR_ONE_JOB = frozenset(
 )  # fmt: skip
 """Options that a callback cannot have."""
 
+_TOLD: tuple[Any, ...] = (JobFailure, JobEnd)
+_NO_OBJECT: tuple[Any, ...] = (
+    bool, int, float, str, bytes, list, tuple, set, frozenset, types.NoneType,
+)  # fmt: skip
+"""What neither of them is ever read as."""
+
 
 class Callee:
     """What a callback may be: a task, or one with options (``task.options(...)``)."""
@@ -31,9 +40,47 @@ class Callee:
         """The app that declared it."""
         return self.desk.app
 
-    def callback(self, when: When) -> Callback:
-        """What is enqueued of it when another job ends; ``BadValue`` for options that are for one job."""
+    @property
+    def returns(self) -> Any:
+        """The annotated type of the result, as far as it can be read yet; ``None``: without one."""
         raise NotImplementedError
+
+    def callback(self, when: When, of: Callee) -> Callback:
+        """What is enqueued of it when a job of another task ends; ``BadValue`` for options that are for one
+        job, ``BadTask`` when it cannot take what it would be given."""
+        raise NotImplementedError
+
+
+def check_given(one: Callee, about: str, kind: Any, when: When, of: Callee) -> None:
+    """``BadTask`` when the parameter of a callback is annotated as what it is never given: what else it may
+    be read as nobody can say before."""
+    kinds = _members(kind)
+    if when == "success":
+        if any(some not in _TOLD for some in kinds):
+            return
+        returned = _members(of.returns)
+        if any(some is Any or some in kinds for some in returned):
+            return
+        given = f"the result of {of!r}"
+    else:
+        fit = JobFailure if when == "failure" else JobEnd
+        if any(some is fit or some not in (*_TOLD, *_NO_OBJECT) for some in kinds):
+            return
+        given = f"a {fit.__name__}"
+    raise BadTask(
+        f"on_{when}={one!r}: it is called with {given}, and its {about} is annotated "
+        f"{formatannotation(kind)}"
+    )
+
+
+def _members(kind: Any) -> list[Any]:
+    """Of which types a value may be by an annotation, without what they hold."""
+    origin = typing.get_origin(kind)
+    if origin is typing.Annotated:
+        return _members(kind.__origin__)
+    if origin in (typing.Union, types.UnionType):
+        return [one for some in typing.get_args(kind) for one in _members(some)]
+    return [origin or kind]
 
 
 def callbacks_of(task: Callee, own: object, options: Mapping[str, Any]) -> list[Callback]:
@@ -51,7 +98,7 @@ def callbacks_of(task: Callee, own: object, options: Mapping[str, Any]) -> list[
                 f"{name}={one!r} is of {shown(one.app.url)}, and {task!r} of {shown(task.app.url)}: a "
                 "callback is stored together with the end of its job"
             )
-        found.append(one.callback(when))
+        found.append(one.callback(when, task))
     return found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from ..errors import BadTask, BadValue
@@ -60,6 +60,27 @@ def task_name(function: Callable[..., Any]) -> str:
             "find it; move it to the top of its module"
         )
     return f"{module_name(function.__module__)}:{qualname}"
+
+
+def fitting(task: str, known: Iterable[str]) -> list[str]:
+    """The names that may be meant by a whole name or by its part behind the module."""
+    return [name for name in known if name == task or name.endswith(f":{task}")]
+
+
+def whole_name(task: str, known: Collection[str]) -> str:
+    """The name of a task that is meant by it, or by its part behind the module; one that is whole and not
+    known is taken as it is. ``BadValue`` for what means none, or several."""
+    fits = fitting(task, known)
+    if task in fits or not fits:
+        if task not in fits and ":" not in task:
+            there = f"; there are: {', '.join(known)}" if known else ""
+            raise BadValue(
+                f"no task {task!r} is known here{there}: give its whole name, module:name"
+            )
+        return task
+    if len(fits) > 1:
+        raise BadValue(f"{task!r} may be {' or '.join(fits)}: give the whole name")
+    return fits[0]
 
 
 def check_options(given: Iterable[str], known: Iterable[str], of: str) -> None:

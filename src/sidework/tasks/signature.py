@@ -221,6 +221,14 @@ class Signature:
             for name, about in self._signature.parameters.items()
         ]
 
+    def hint(self, name: str, without: Any) -> Any:
+        """One annotation, ``without`` where there is none; ``Any`` while not all can be read: they may name
+        what is defined later."""
+        try:
+            return self._hints().get(name, without)
+        except BadTask:
+            return Any
+
     def fits(self, value: Any, kind: Any) -> bool:
         """Whether an argument annotated ``kind`` may be given as this value."""
         try:

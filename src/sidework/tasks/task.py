@@ -35,7 +35,7 @@ from ..job import (
 )
 from ..outputs import Output
 from ..retry import Backoff, check_backoff
-from .following import FOR_ONE_JOB, Callee, callbacks_of, check_policy, parents_of
+from .following import FOR_ONE_JOB, Callee, callbacks_of, check_given, check_policy, parents_of
 from .middleware import Around
 from .naming import check_options, checked_name, task_name
 from .signature import Signature
@@ -172,9 +172,14 @@ class Task(Generic[P, R, C], Callee):
         check_options(options, EnqueueOptions.__annotations__, self.name)
         return Enqueue(self, options)
 
-    def callback(self, when: When) -> Callback:
-        """What is enqueued of it when another job ends."""
-        return self._plain.callback(when)
+    @property
+    def returns(self) -> Any:
+        """The annotated type of the result, as far as it can be read yet; ``None``: without one."""
+        return self.signature.hint("return", None)
+
+    def callback(self, when: When, of: Callee) -> Callback:
+        """What is enqueued of it when a job of another task ends."""
+        return self._plain.callback(when, of)
 
     def unique(self, options: EnqueueOptions) -> Unique | None:
         """How the jobs get their unique keys; ``BadValue`` for what makes no sense."""
@@ -244,16 +249,25 @@ class Enqueue(Generic[P, R], Callee):
         self._unique = task.unique(options)
         self._rest = astuple(template)[3:]
 
-    def callback(self, when: When) -> Callback:
-        """What is enqueued of it when another job ends; ``BadValue`` for options that are for one job."""
+    @property
+    def returns(self) -> Any:
+        """The annotated type of the result, as far as it can be read yet; ``None``: without one."""
+        return self._task.returns
+
+    def callback(self, when: When, of: Callee) -> Callback:
+        """What is enqueued of it when a job of another task ends; ``BadValue`` for options that are for one
+        job, ``BadTask`` when it cannot take what it would be given."""
         wrong = sorted(FOR_ONE_JOB & set(self._options))
         if wrong:
             raise BadValue(
                 f"on_{when}={self._task!r}: {wrong[0]} is for one job, not for a callback"
             )
         job = self._task.template(self._options, calls=False)
+        only = self._task.signature.only
+        kind = self._task.signature.hint(only, Any)
+        check_given(self._task, repr(only), kind, when, of)
         return Callback(
-            when, self._task.signature.only, job.task, job.lane, job.runner, job.priority, job.delay,
+            when, only, job.task, job.lane, job.runner, job.priority, job.delay,
             job.max_attempts, job.backoff, job.timeout, job.on_crash, job.tags,
         )  # fmt: skip
 

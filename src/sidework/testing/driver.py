@@ -134,8 +134,8 @@ class Driver:
         self._ran = []
         end = self._clock.millis + within
         while True:
-            if len(self._ran) >= limit:
-                self._refuse_endless()
+            if len(self._ran) >= limit and (left := self._left(end)):
+                self._refuse_more(left)
             if not (yield from self.next()):
                 due = self._next_due()
                 if due is None or not self._clock.millis < due <= end:
@@ -151,13 +151,23 @@ class Driver:
         """The job that ran last, as it stood then."""
         return self._ran[-1] if self._ran else None
 
-    def _refuse_endless(self) -> None:
+    def _refuse_more(self, left: int) -> None:
         counted = Counter(info.task for info in self._ran).most_common(3)
         most = ", ".join(f"{task} {times} times" for task, times in counted)
         raise SideworkError(
-            f"drain() ran {len(self._ran)} jobs and does not come to an end ({most}): does one enqueue "
-            "itself, or snooze for no time? Say limit= to let it run more"
+            f"drain() ran {len(self._ran)} jobs ({most}), as many as it may, and {left} wait still: say "
+            "limit= to let it run more, unless one enqueues itself without end, or snoozes for no time"
         )
+
+    def _left(self, end: Millis) -> int:
+        """How many jobs wait that a drain would run, those of the clock as one."""
+        want = JobFilter(states=(State.AVAILABLE, State.SCHEDULED, State.RETRYABLE))
+        left, before = 0, None
+        while page := self._store.page(want, before, _LOOK):
+            left += sum(row.state is State.AVAILABLE or row.due_at <= end for row in page)
+            before = page[-1].id
+        due = self._next_due()
+        return left or int(due is not None and due <= end)
 
     # Which job is next --------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, cast
 
 from ..client.app import Sidework
+from ..client.handle import Handle
 from ..client.waiter import Waiter
 from ..duration import Duration, seconds
 from ..errors import JobNotFound, SideworkError
@@ -119,12 +120,12 @@ class Sandbox:
     def run(self, job: JobHandle[Any]) -> JobInfo:
         """Run what is due, in its order, until this job has ended. ``SideworkError`` when it does not:
         it may be due later, or wait in a paused queue."""
-        self._here(self._driver.until(parse_id(job.id)))
+        self._here(self._driver.until(_asked(job)))
         return self._ended(job)
 
     async def arun(self, job: JobHandle[Any]) -> JobInfo:
         """``run`` for coroutines."""
-        await self._there(self._driver.until(parse_id(job.id)))
+        await self._there(self._driver.until(_asked(job)))
         return self._ended(job)
 
     def drain(self, *, within: Duration = 0, limit: int = MOST_JOBS) -> list[JobInfo]:
@@ -209,3 +210,9 @@ class Sandbox:
     async def _there(self, steps: Steps[T]) -> T:
         with self._driver:
             return await self._driver.there(steps)
+
+
+def _asked(job: object) -> bytes:
+    if not isinstance(job, Handle):
+        raise TypeError(f"{job!r} is no handle of a job: give what enqueue() has returned")
+    return job.raw

@@ -7,8 +7,9 @@ one that would have to run it. Inside a job, what it waits for runs now, in its 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import Future
-from typing import cast
+from typing import Any, NoReturn, cast
 
 from ..client.follower import Follower
 from ..client.waiter import Waiter
@@ -24,6 +25,28 @@ from ..tasks.context import RunningJob, current_job
 from .driver import Driver, on_a_loop
 
 Waited = Future[JobRow | None]
+
+
+class _Promise(Future[Any]):
+    """A job's future: who waits for it is answered as by ``job.result()``."""
+
+    def __init__(self, ask: Callable[[], Waited]) -> None:
+        super().__init__()
+        self._ask = ask
+
+    def result(self, timeout: float | None = None) -> Any:
+        self._refuse()
+        return super().result(timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        self._refuse()
+        return super().exception(timeout)
+
+    def _refuse(self) -> None:
+        if not self.done():
+            asked = self._ask()
+            if asked.done() and (why := asked.exception()) is not None:
+                raise why
 
 
 class Waiting(Waiter):
@@ -58,6 +81,17 @@ class Waiting(Waiter):
                 self._driver.here(self._driver.until(job_id))
             self._answer(job_id, future, waits)
         return future
+
+    def promise(self, job_id: bytes) -> Future[Any]:
+        """The future that ``job.future()`` gives, open yet."""
+        return _Promise(lambda: self.register(job_id))
+
+    def watch(self, news: Callable[[], None]) -> NoReturn:
+        """Refused: whoever follows all jobs waits without an end."""
+        raise SideworkError(
+            "app.events() has no end, and nobody runs jobs while the test follows them: let them run first, "
+            "by sidework.drain(), and ask each by job.events()"
+        )
 
     def forget(self, job_id: bytes, future: Waited) -> None:
         """Stop waiting; harmless when it was answered."""

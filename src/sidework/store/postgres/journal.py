@@ -30,10 +30,7 @@ _NOTES = (
     ":most::bigint[]) AS since (id, least, after, most) JOIN sidework.notes ON job_id = since.id "
     "AND (fence, number) > (least, after) AND fence <= most AND number > 0 ORDER BY job_id, fence, number"
 )
-_MADE = (
-    "SELECT id, greatest(inserted_at, :since::bigint) FROM sidework.jobs WHERE id >= :id::uuid "
-    "ORDER BY id LIMIT :limit::bigint"
-)
+_MADE = "SELECT id FROM sidework.jobs WHERE id >= :id::uuid ORDER BY id LIMIT :limit::bigint"
 _BEGUN = (
     "SELECT id, started_at FROM sidework.jobs WHERE state = 'running' AND worker IS NOT NULL "
     "AND started_at >= :since::bigint ORDER BY started_at LIMIT :limit::bigint"
@@ -89,16 +86,17 @@ class Journal:
         found = self._session.read(lambda c: rows(c, sql, [Id(job_id)]))
         return (found[0][0], int(found[0][1])) if found else None
 
-    def moved(self, since: Millis, limit: int) -> Moved:
+    def moved(self, since: Millis, limit: int, now: Millis | None = None) -> Moved:
         """Which jobs have moved since a moment."""
         storable.check_moment(since, "since")
         storable.check_limit(limit)
-        values = {"since": since, "limit": limit, "id": Id(first_id(since))}
+        values = {"since": since, "limit": limit, "id": Id(first_id(since)), "now": now}
 
         def work(connection: Connection) -> Moved:
-            asked = [numbered(sql, self._schema) for sql in MOVED]
+            asked = [numbered(sql, self._schema) for sql in ("SELECT :now", *MOVED)]
             answers = [ask(connection, sql, sql.values(values)) for sql in asked]
-            return moved([[(id_, at) for id_, at in answer()] for answer in answers], limit)
+            ((at,),), made, *found = [answer() for answer in answers]
+            return moved(made, found, limit, at)
 
         return self._session.read(work)
 

@@ -8,7 +8,7 @@ from typing import Any
 import apsw
 import msgspec
 
-from ...clock import Millis
+from ...clock import Millis, now_ms
 from ...job import AttemptRow
 from ...note import NoteRow, Notes
 from ...state import FINAL
@@ -64,20 +64,22 @@ class Journal:
         row: Any = self._session.read(lambda c: c.execute(sql, (job_id,)).fetchone())
         return None if row is None else (row[0], int(row[1]))
 
-    def moved(self, since: Millis, limit: int) -> Moved:
+    def moved(self, since: Millis, limit: int, now: Millis | None = None) -> Moved:
         """Which jobs have moved since a moment."""
         storable.check_moment(since, "since")
         storable.check_limit(limit)
         values = {"since": since, "limit": limit, "id": first_id(since)}
 
         def work(connection: apsw.Connection) -> Moved:
+            at = now_ms() if now is None else now
             found: list[Any] = [connection.execute(sql, values).fetchall() for sql in MOVED]
-            return moved(found, limit)
+            made, *others = found
+            return moved(made, others, limit, at)
 
         return self._session.read(work)
 
 
-_MADE = "SELECT id, max(inserted_at, :since) FROM jobs WHERE id >= :id ORDER BY id LIMIT :limit"
+_MADE = "SELECT id FROM jobs WHERE id >= :id ORDER BY id LIMIT :limit"
 _BEGUN = (
     "SELECT id, started_at FROM jobs INDEXED BY jobs_running WHERE state = 'running' "
     "AND started_at >= :since ORDER BY started_at LIMIT :limit"
