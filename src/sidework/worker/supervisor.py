@@ -24,8 +24,8 @@ GRACE_AFTER_TERM = 5.0
 STUCK_SECONDS = 0.25
 """A child that starts nothing for so long gives back what waits in it, for another to run."""
 PING_SECONDS = 0.2
-"""A child that has not answered for two of these is told of, after 0.7 s at most: its GIL is held, or it gets no
-processor."""
+"""A child that has not answered for two of these is told of, after 0.7 s at most: its GIL is held, or it
+gets no processor."""
 
 
 class Supervisor:
