@@ -34,6 +34,7 @@ def test_from_the_code_to_the_job_and_out_of_the_code(place: Place) -> None:
     done = "import shop; print(next(i.result for i in shop.app.jobs(state='completed')))"
     until(lambda: place.python("-c", done).stdout == "7\n", "a tick")
     ok(place, "periodic", "pause", "beat", "--why", "audit", "--by", "ann", "--app", "shop")
+    ok(place, "periodic", "pause", "beat", "--by", "ann", "--app", "shop")  # the reason stays
     beat, nightly = read(place, "periodic", "list", "--app", "shop")
     assert (beat["state"], beat["paused_by"], beat["paused_why"]) == ("paused", "ann", "audit")
     assert (nightly["schedule"], nightly["zone"]) == ("0 3 * * mon-fri", "Europe/Berlin")
@@ -56,12 +57,19 @@ def test_from_the_code_to_the_job_and_out_of_the_code(place: Place) -> None:
         "retired",
         "active",
     ]
+    gone = "periodic beat is retired"
+    assert gone in refused(place, "periodic", "run", "beat", "--app", "shop")
+    said = place.sidework("periodic", "next", "beat", "--app", "shop")
+    assert said.stderr == "sidework: it is retired: none of these will come\n"
     done = place.python(
         "-c",
         "import json, shop; e = shop.app.periodic_entry('beat'); "
         "print(json.dumps([e.name, e.task, e.schedule, e.tz, e.state, len(shop.app.periodics())]))",
     )
     assert json.loads(done.stdout) == ["beat", "shop:report", "every 1s", "UTC", "retired", 2]
+    place.write("shop.py", V1.replace('"beat"', '"drum"'))
+    begun = "periodic drum is declared, but no worker has begun with it: start one"
+    assert begun in refused(place, "periodic", "pause", "drum", "--app", "shop")
 
 
 def test_what_cannot_be_declared_ends_the_worker_in_one_line(place: Place) -> None:
