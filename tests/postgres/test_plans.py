@@ -101,6 +101,8 @@ def asked(picks: dict[str, list[tuple[UUID, int]]]) -> dict[str, list[Asked]]:
                 {*WAITED, "queues_pkey"}, 10,
             )
         ],
+        "hold": [Asked({"id": final}, BY_KEY)],
+        "hold_whole": [Asked({"id": final}, BY_KEY)],
         "inputs": [
             Asked({"child": ids("completed"), "most": 10**6}, {*WAITED, "attempts_pkey"}, 15)
         ],

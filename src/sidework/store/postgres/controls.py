@@ -41,6 +41,8 @@ class Controls:
         """Whether the job was final, and is live again."""
 
         def work(connection: Connection) -> tuple[bool, Followed]:
+            # Before the callbacks are looked at: else it might end in between, and they would be lost.
+            self._ask(connection, "hold", id=Id(job_id))
             # By an end that nobody has followed yet.
             resolving.call(connection, self._schema, [job_id], now)
             if not self._ask(connection, "retry", id=Id(job_id), now=now):
@@ -58,6 +60,7 @@ class Controls:
         live takes its output."""
 
         def work(connection: Connection) -> bool:
+            self._ask(connection, "hold_whole", id=Id(job_id))  # as for a retry
             # By an end that nobody has followed yet.
             resolving.call(connection, self._schema, [job_id], None)
             if not self._ask(connection, "delete", id=Id(job_id)):

@@ -44,7 +44,8 @@ def follow(
     called = [parent for parent, _, policy in found if policy == CALL]
     # Where it was cut off nobody knows which have more.
     left = dict.fromkeys(parents if len(found) == MOST_EDGES else ())
-    callbacks = call(connection, schema, called, now) if called else []
+    callbacks, answered = call(connection, schema, called, now)
+    left |= dict.fromkeys(one for one in called if one not in answered)
     states: dict[bytes, str | None] = {}
     if waits:
         sql = statement("resolve", schema)
@@ -60,13 +61,15 @@ def follow(
     freed = callbacks + [
         child for child, state in states.items() if state in (State.AVAILABLE, State.SCHEDULED)
     ]
-    return Followed(freed, cancelled, [*cancelled, *left], bool(states or called))
+    return Followed(freed, cancelled, [*cancelled, *left], bool(states or answered))
 
 
 def call(
     connection: Connection, schema: str, job_ids: Sequence[bytes], now: Millis | None
-) -> list[bytes]:
-    """Enqueue what jobs that have ended call; which."""
+) -> tuple[list[bytes], set[bytes]]:
+    """Enqueue what jobs that have ended call; which, and of whom. Others have the rest in hand."""
+    if not job_ids:
+        return [], set()
     sql = statement("calls", schema)
     found = rows(connection, sql, sql.values({"id": Uuids(job_ids)}))
     jobs = [
@@ -77,7 +80,7 @@ def call(
     ]
     if jobs:
         inserting.insert_rows(lambda sql, values: rows(connection, sql, values), schema, jobs, now)
-    return [job.id for job in jobs]
+    return [job.id for job in jobs], {row[0] for row in found}
 
 
 def walk(
