@@ -19,6 +19,7 @@ from sidework.inputs import with_inputs
 from sidework.job import Claimed, Edge, Inserted, OnInputFailure
 from sidework.outputs import Output
 from sidework.state import State
+from sidework.store import calling
 from sidework.store.flows import MOST_EDGES
 from sidework.store.protocol import RETENTION
 
@@ -378,6 +379,53 @@ def test_a_retry_that_is_left_calls_nothing(bench: Bench) -> None:
     job = bench.running(callbacks=calls("m:told"), max_attempts=2)
     bench.record(outcome(job, "retry"))
     assert called(bench) == []
+
+
+@pytest.fixture
+def unread(monkeypatch: pytest.MonkeyPatch) -> bytes:
+    """Callbacks as a later version may write them."""
+    monkeypatch.setattr(calling, "_said", [])
+    blob = calls("m:told")
+    assert blob is not None
+    return blob.replace(b'"rescue"', b'"refreeze"')
+
+
+def test_callbacks_that_cannot_be_read_keep_nobody_up(
+    bench: Bench, unread: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """I3, I4: it ends as any other does, and so do those that end with it; who can read them calls them."""
+    strange, other = bench.put(callbacks=unread), bench.put(callbacks=calls("m:told"))
+    child = bench.put(parents=(strange,))
+    assert bench.record(*(outcome(one, "completed") for one in bench.claim())) == [True, True]
+    bench.store.flows.reconcile(100, bench.now)
+    bench.store.flows.reconcile(100, bench.now)
+    assert states(bench, strange, other, child) == ["completed", "completed", "available"]
+    assert len(called(bench)) == 1
+    assert Edge(strange, strange, "call", done=False) in bench.store.flows.edges([strange])
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert f"job {id_text(strange)} (m:f) cannot be read" in caplog.text
+
+
+def test_a_job_whose_callbacks_cannot_be_read_is_not_retried(bench: Bench, unread: bytes) -> None:
+    """They would be lost. A deletion goes through: else it could never be removed."""
+    job = bench.running(callbacks=unread)
+    bench.record(outcome(job, "completed"))
+    with pytest.raises(StoreRefused, match="cannot be read by this version"):
+        bench.store.retry(job.id, NOW)
+    assert bench.store.delete(job.id)
+
+
+def test_more_of_them_than_a_step_takes(bench: Bench, unread: bytes) -> None:
+    """They must not stand before the ends of others, nor be asked for again without a pause."""
+    many = [new(callbacks=unread) for _ in range(MOST_EDGES + 10)]
+    bench.store.insert([*many, new(callbacks=calls("m:told"))], bench.now)
+    claimed = bench.claim(len(many) + 1)
+    bench.record(*(outcome(one, "completed") for one in claimed))
+    for _ in range(3):
+        due_in = bench.store.turn([], None, bench.now).due_in
+    assert due_in != 0
+    bench.store.flows.reconcile(5000, bench.now)
+    assert len(called(bench)) == 1
 
 
 # What meets what --------------------------------------------------------------------------------

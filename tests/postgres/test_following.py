@@ -59,8 +59,11 @@ class Bench:
             looking.autocommit = True
             running = pool.submit(work)
             until(
-                lambda: running.done()
-                or looking.execute("SELECT FROM pg_locks WHERE NOT granted").fetchone() is not None,
+                lambda: (
+                    running.done()
+                    or looking.execute("SELECT FROM pg_locks WHERE NOT granted").fetchone()
+                    is not None
+                ),
                 "it waits",
             )
             yield running

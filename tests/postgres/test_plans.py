@@ -93,6 +93,7 @@ def asked(picks: dict[str, list[tuple[UUID, int]]]) -> dict[str, list[Asked]]:
     return {
         "block": [Asked({"id": ids("available"), "pending": 1}, BY_KEY, WRITES)],
         "calls": [Asked({"id": ids("completed")}, {*WAITED, "attempts_pkey"}, 20)],
+        "calls_left": [Asked({"id": ids("completed")}, EDGES, WRITES)],
         "edges": [Asked({"id": ids("completed")}, WAITED, 10)],
         "edges_ended": [Asked({"parent": ids("completed"), "limit": MANY}, WAITED, 10)],
         "edges_open": [
