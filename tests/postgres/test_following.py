@@ -14,7 +14,8 @@ import pytest
 
 from conftest import until
 from sidework.callbacks import Callback, encode_callbacks
-from sidework.ids import new_id
+from sidework.errors import StoreRefused
+from sidework.ids import id_text, new_id
 from sidework.job import Claimed, JobFilter, NewJob
 from sidework.outcome import Outcome
 from sidework.store.postgres.engine import PostgresStore
@@ -113,3 +114,37 @@ def test_an_end_that_is_committed_while_a_hand_waits_for_it_calls(
             connection.commit()
             assert changed.result()
     assert bench.told() == 1
+
+
+ALL = {"completed_age": 0, "completed_count": 0, "cancelled_age": 0, "discarded_age": 0}
+
+
+def test_an_input_is_kept_for_what_is_stored_at_that_moment(bench: Bench) -> None:
+    """Nobody sees yet that it is needed, and nobody may take it away. The claim of another is not kept up."""
+    parent, open_parent = bench.put(), bench.put(lane="other")
+    assert bench.end() == parent
+    child = NewJob(new_id(), "m:f", b"\x01{}", parents=(parent, open_parent))
+    with psycopg.connect(bench.database) as connection:
+        bench.store.insert_on(connection, [child])
+        assert bench.store.prune(ALL, 10) == 0
+        demand = Demand(bench.worker, {"thread": 5})
+        assert [one.id for one in bench.store.turn([], demand).claimed] == [open_parent]
+        with bench.meanwhile(lambda: bench.other.delete(parent)) as deleted:
+            connection.commit()
+            with pytest.raises(StoreRefused, match="which is live"):
+                deleted.result()
+    assert bench.store.prune(ALL, 10) == 0
+
+
+def test_who_stores_a_job_learns_that_its_input_is_deleted_at_that_moment(bench: Bench) -> None:
+    parent = bench.put()
+    bench.end()
+    child = NewJob(new_id(), "m:f", b"\x01{}", parents=(parent,))
+    with psycopg.connect(bench.database) as somebody:
+        somebody.execute("DELETE FROM sidework.jobs WHERE id = %s", [UUID(bytes=parent)])
+        with bench.meanwhile(lambda: bench.other.insert([child])) as stored:
+            somebody.commit()
+            stored.result()
+    (row,) = bench.store.get([child.id])
+    assert row is not None
+    assert (row.state, row.note) == ("cancelled", f"its input {id_text(parent)} was gone")
