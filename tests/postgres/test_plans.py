@@ -45,8 +45,8 @@ MODES = {
 @dataclass
 class Asked:
     """What a statement is asked, the indexes that may serve it, and the blocks that it may touch: for
-    each row that comes of it, and besides. ``sorts``: what it has read up to a bound, by lane; ``joins``: with one
-    another the rows that two of its parts have brought."""
+    each row that comes of it, and besides. ``sorts``: what it has read up to a bound, by lane or by job;
+    ``joins``: with one another the rows that two of its parts have brought."""
 
     values: dict[str, Any] = field(default_factory=dict)
     indexes: set[str] = field(default_factory=set)
@@ -123,7 +123,7 @@ def asked(picks: dict[str, list[tuple[UUID, int]]]) -> dict[str, list[Asked]]:
         "resolve": [
             Asked(
                 {"parent": ids("completed"), "child": ids("running"), "now": NOW},
-                WAITED, WRITES, joins=True,
+                WAITED, WRITES, sorts=True, joins=True,
             )
         ],
         "aside": [Asked({}, {"jobs_aside", "paused_tasks_pkey"})],
