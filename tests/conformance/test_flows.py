@@ -19,7 +19,7 @@ from sidework.inputs import with_inputs
 from sidework.job import Claimed, Edge, Inserted, OnInputFailure
 from sidework.outputs import Output
 from sidework.state import State
-from sidework.store import calling
+from sidework.store import calling, flows
 from sidework.store.flows import MOST_EDGES
 from sidework.store.protocol import RETENTION
 
@@ -451,15 +451,20 @@ def test_a_child_that_is_stored_while_its_input_ends_is_found_by_the_chore(bench
     assert states(bench, child.id) == ["available"]
 
 
-def test_the_chore_walks_on_from_where_it_was(bench: Bench) -> None:
+@pytest.mark.parametrize(("steps", "turns"), [(1, 4), (20, 1)], ids=["later", "at once"])
+def test_the_chore_walks_on_from_where_it_was(
+    bench: Bench, steps: int, turns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever waits for good, in small steps: with one that nobody has followed at the end."""
+    monkeypatch.setattr(flows, "WALK_STEPS", steps)
+    monkeypatch.setattr(flows, "WALK_SECONDS", 60.0)
     live = [bench.put(delay=HOUR) for _ in range(5)]
     bench.store.insert([new(parents=(id_,)) for id_ in live], NOW)
     last = bench.running()
     child = bench.put(parents=(last.id,))
     with bench.store.transaction() as connection:
         bench.store.finish_on(connection, outcome(last, "completed"), NOW)
-    assert sum(bench.store.flows.reconcile(2, NOW) for _ in range(4)) == 1
+    assert sum(bench.store.flows.reconcile(2, NOW) for _ in range(turns)) == 1
     assert states(bench, child) == ["available"]
 
 
