@@ -22,11 +22,14 @@ V2 = V1.replace('@app.periodic(every="1s", args=(7,), name="beat")\n', "")
 
 def test_from_the_code_to_the_job_and_out_of_the_code(place: Place) -> None:
     place.write("shop.py", V1)
-    place.python("-c", "import shop; shop.app.store")
-    (new, _) = read(place, "periodic", "list", "--app", "shop")
+    told = place.sidework("periodic", "list", "--app", "shop", "--json")
+    (new, _) = json.loads(told.stdout)
     assert (new["name"], new["state"]) == ("beat", "no worker yet")
-    for path in place.folder.glob("*.db*"):
-        path.unlink() if path.is_file() else path.rmdir()
+    assert "there is no database at" in told.stderr
+    told = place.sidework("periodic", "next", "beat", "-n", "3", "--app", "shop")
+    assert len(told.stdout.splitlines()) == 3
+    assert "or a worker at its start" in refused(place, "periodic", "run", "beat", "--app", "shop")
+    assert not list(place.folder.glob("*.db*"))
     worker = place.worker("shop", "--children", "1")  # which makes the database: nobody else would
     done = "import shop; print(next(i.result for i in shop.app.jobs(state='completed')))"
     until(lambda: place.python("-c", done).stdout == "7\n", "a tick")

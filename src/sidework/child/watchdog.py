@@ -13,6 +13,7 @@ import threading
 import traceback
 
 from ..clock import monotonic
+from ..logs import fields
 from ..outcome import clean
 from ..wire import Blocked, Warn
 from .link import Link
@@ -85,7 +86,7 @@ class Watchdog:
                         f"job {attempt.running.id} ({attempt.job.task}) is past its timeout of "
                         f"{attempt.timeout} s in a thread, which cannot be stopped"
                     )
-                    self._link.send(Warn(line, self._stack(ident)))
+                    self._link.send(Warn(line, self._stack(ident), fields(attempt.running)))
             told &= set(self._threads.running)
 
     def _stack(self, ident: int) -> str:

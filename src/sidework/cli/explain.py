@@ -12,6 +12,7 @@ from ..outcome import decode_failure
 from ..state import FINAL, State
 from ..store.protocol import Store
 from .bulk import job_of
+from . import values
 from .choosing import as_json, on_store
 from .showing import ago, counted, failure_line, first_line, lasted, show_json
 
@@ -20,7 +21,7 @@ _AHEAD = 1000
 
 @click.command(short_help="Say why a job does not run, and what to do.")
 @on_store
-@click.argument("job_id", metavar="ID")
+@click.argument("job_id", metavar="ID", callback=values.job_id)
 @as_json
 def explain(store: Store, job_id: str, as_json: bool) -> None:
     """Say why job ID is not running, and what to do."""

@@ -24,7 +24,8 @@ GRACE_AFTER_TERM = 5.0
 STUCK_SECONDS = 0.25
 """A child that starts nothing for so long gives back what waits in it, for another to run."""
 PING_SECONDS = 0.2
-"""A child that has not answered for two of these is told of: its GIL is held, for 0.7 s at most."""
+"""A child that has not answered for two of these is told of, after 0.7 s at most: its GIL is held, or it gets no
+processor."""
 
 
 class Supervisor:
@@ -131,7 +132,11 @@ class Supervisor:
         elif now - peer.pinged_at >= 2 * PING_SECONDS and not peer.told_silent:
             peer.told_silent = True
             silent = text_of(now - peer.pinged_at)
-            log.warning("%s has not answered for %s: its GIL is held", peer.name, silent)
+            log.warning(
+                "%s has not answered for %s: its GIL is held, or it gets no processor",
+                peer.name,
+                silent,
+            )
 
 
 def _cut_short(job: Claimed, note: str, *, started: bool) -> Outcome:
