@@ -245,7 +245,9 @@ def test_the_events_of_an_app_are_those_of_its_jobs(telling: Any) -> None:
 
 
 def test_control_c_ends_the_watching_not_the_job(place: Place) -> None:
-    place.write("shop.py", "from sidework import Sidework\napp = Sidework()\n@app.task\ndef f(): ...\n")
+    place.write(
+        "shop.py", "from sidework import Sidework\napp = Sidework()\n@app.task\ndef f(): ...\n"
+    )
     job = place.sidework("run", "shop:f").stdout.strip()
     watching = subprocess.Popen(
         [sys.executable, "-m", "sidework", "jobs", "watch", job, "--app", "shop"],

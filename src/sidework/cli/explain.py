@@ -11,8 +11,8 @@ from ..job import JobFilter, JobRow, QueueRow
 from ..outcome import decode_failure
 from ..state import FINAL, State
 from ..store.protocol import Store
-from .bulk import job_of
 from . import values
+from .bulk import job_of
 from .choosing import as_json, on_store
 from .showing import ago, counted, failure_line, first_line, lasted, show_json
 

@@ -11,9 +11,8 @@ import click
 from ..ids import id_text
 from ..job import JobFilter
 from ..store.protocol import Store
-from . import bulk
+from . import bulk, values
 from .bulk import job_of
-from . import values
 from .choosing import as_json, on_store
 from .filters import PAGE, filtered, pages
 from .showing import ago, attempt_json, job_json, roughly, show_json, stored_text

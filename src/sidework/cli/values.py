@@ -1,4 +1,4 @@
-"""Values as they are typed: what cannot be read is a usage error, exit code 2, before any store is looked at."""
+"""Values as they are typed: what cannot be read is a usage error (exit code 2) before a store is opened."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ from ..event import Event, Progress
 from ..ids import id_text
 from ..state import State
 from ..store.protocol import Store
-from .bulk import job_of
 from . import values
+from .bulk import job_of
 from .choosing import as_json, on_store
 from .showing import failure_line
 

@@ -12,8 +12,8 @@ from ..ids import id_text
 from ..job import JobRow
 from ..state import State
 from ..store.protocol import Store
-from .bulk import job_of
 from . import values
+from .bulk import job_of
 from .choosing import as_json, on_store
 from .showing import counted, first_line, job_json, show_json
 
