@@ -27,6 +27,7 @@ from sidework.errors import SideworkError
 from sidework.job import AttemptRow, Copied, JobFilter, JobRow, NewJob, WorkerRow
 from sidework.outcome import Outcome
 from sidework.state import State
+from sidework.store import flows
 from sidework.store.opening import open_store
 from sidework.store.protocol import RETENTION, Demand, Store
 
@@ -127,6 +128,8 @@ class Pair(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
+        # The time of one engine must not end its walk before the other's.
+        self.seconds, flows.WALK_SECONDS = flows.WALK_SECONDS, 3600.0
         self.sides = Sides()
         self.both = self.sides.both
         self.now = NOW
@@ -136,6 +139,7 @@ class Pair(RuleBasedStateMachine):
         self.enrol("host", 1, ["mail"])
 
     def teardown(self) -> None:
+        flows.WALK_SECONDS = self.seconds
         self.same_whole()
         self.sides.close()
 

@@ -19,6 +19,7 @@ from sidework.inputs import with_inputs
 from sidework.job import Claimed, Edge, Inserted, OnInputFailure
 from sidework.outputs import Output
 from sidework.state import State
+from sidework.store import calling, flows
 from sidework.store.flows import MOST_EDGES
 from sidework.store.protocol import RETENTION
 
@@ -380,6 +381,53 @@ def test_a_retry_that_is_left_calls_nothing(bench: Bench) -> None:
     assert called(bench) == []
 
 
+@pytest.fixture
+def unread(monkeypatch: pytest.MonkeyPatch) -> bytes:
+    """Callbacks as a later version may write them."""
+    monkeypatch.setattr(calling, "_said", [])
+    blob = calls("m:told")
+    assert blob is not None
+    return blob.replace(b'"rescue"', b'"refreeze"')
+
+
+def test_callbacks_that_cannot_be_read_keep_nobody_up(
+    bench: Bench, unread: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """I3, I4: it ends as any other does, and so do those that end with it; who can read them calls them."""
+    strange, other = bench.put(callbacks=unread), bench.put(callbacks=calls("m:told"))
+    child = bench.put(parents=(strange,))
+    assert bench.record(*(outcome(one, "completed") for one in bench.claim())) == [True, True]
+    bench.store.flows.reconcile(100, bench.now)
+    bench.store.flows.reconcile(100, bench.now)
+    assert states(bench, strange, other, child) == ["completed", "completed", "available"]
+    assert len(called(bench)) == 1
+    assert Edge(strange, strange, "call", done=False) in bench.store.flows.edges([strange])
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert f"job {id_text(strange)} (m:f) cannot be read" in caplog.text
+
+
+def test_a_job_whose_callbacks_cannot_be_read_is_not_retried(bench: Bench, unread: bytes) -> None:
+    """They would be lost. A deletion goes through: else it could never be removed."""
+    job = bench.running(callbacks=unread)
+    bench.record(outcome(job, "completed"))
+    with pytest.raises(StoreRefused, match="cannot be read by this version"):
+        bench.store.retry(job.id, NOW)
+    assert bench.store.delete(job.id)
+
+
+def test_more_of_them_than_a_step_takes(bench: Bench, unread: bytes) -> None:
+    """They must not stand before the ends of others, nor be asked for again without a pause."""
+    many = [new(callbacks=unread) for _ in range(MOST_EDGES + 10)]
+    bench.store.insert([*many, new(callbacks=calls("m:told"))], bench.now)
+    claimed = bench.claim(len(many) + 1)
+    bench.record(*(outcome(one, "completed") for one in claimed))
+    for _ in range(3):
+        due_in = bench.store.turn([], None, bench.now).due_in
+    assert due_in != 0
+    bench.store.flows.reconcile(5000, bench.now)
+    assert len(called(bench)) == 1
+
+
 # What meets what --------------------------------------------------------------------------------
 
 
@@ -403,15 +451,20 @@ def test_a_child_that_is_stored_while_its_input_ends_is_found_by_the_chore(bench
     assert states(bench, child.id) == ["available"]
 
 
-def test_the_chore_walks_on_from_where_it_was(bench: Bench) -> None:
+@pytest.mark.parametrize(("steps", "turns"), [(1, 4), (20, 1)], ids=["later", "at once"])
+def test_the_chore_walks_on_from_where_it_was(
+    bench: Bench, steps: int, turns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever waits for good, in small steps: with one that nobody has followed at the end."""
+    monkeypatch.setattr(flows, "WALK_STEPS", steps)
+    monkeypatch.setattr(flows, "WALK_SECONDS", 60.0)
     live = [bench.put(delay=HOUR) for _ in range(5)]
     bench.store.insert([new(parents=(id_,)) for id_ in live], NOW)
     last = bench.running()
     child = bench.put(parents=(last.id,))
     with bench.store.transaction() as connection:
         bench.store.finish_on(connection, outcome(last, "completed"), NOW)
-    assert sum(bench.store.flows.reconcile(2, NOW) for _ in range(4)) == 1
+    assert sum(bench.store.flows.reconcile(2, NOW) for _ in range(turns)) == 1
     assert states(bench, child) == ["available"]
 
 

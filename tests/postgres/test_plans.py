@@ -45,13 +45,15 @@ MODES = {
 @dataclass
 class Asked:
     """What a statement is asked, the indexes that may serve it, and the blocks that it may touch: for
-    each row that comes of it, and besides. ``sorts``: what it has read up to a bound, by lane."""
+    each row that comes of it, and besides. ``sorts``: what it has read up to a bound, by lane or by job;
+    ``joins``: with one another the rows that two of its parts have brought."""
 
     values: dict[str, Any] = field(default_factory=dict)
     indexes: set[str] = field(default_factory=set)
     per_row: int = 0
     besides: int = 60
     sorts: bool = False
+    joins: bool = False
 
 
 BY_KEY = {"jobs_pkey"}
@@ -93,6 +95,7 @@ def asked(picks: dict[str, list[tuple[UUID, int]]]) -> dict[str, list[Asked]]:
     return {
         "block": [Asked({"id": ids("available"), "pending": 1}, BY_KEY, WRITES)],
         "calls": [Asked({"id": ids("completed")}, {*WAITED, "attempts_pkey"}, 20)],
+        "calls_left": [Asked({"id": ids("completed")}, EDGES, WRITES)],
         "edges": [Asked({"id": ids("completed")}, WAITED, 10)],
         "edges_ended": [Asked({"parent": ids("completed"), "limit": MANY}, WAITED, 10)],
         "edges_open": [
@@ -101,6 +104,8 @@ def asked(picks: dict[str, list[tuple[UUID, int]]]) -> dict[str, list[Asked]]:
                 {*WAITED, "queues_pkey"}, 10,
             )
         ],
+        "hold": [Asked({"id": final}, BY_KEY)],
+        "hold_whole": [Asked({"id": final}, BY_KEY)],
         "inputs": [
             Asked({"child": ids("completed"), "most": 10**6}, {*WAITED, "attempts_pkey"}, 15)
         ],
@@ -112,11 +117,14 @@ def asked(picks: dict[str, list[tuple[UUID, int]]]) -> dict[str, list[Asked]]:
             )
         ],
         "needed": [Asked({"id": final}, WAITED)],
-        "parents": [Asked({"id": ids("completed")}, BY_KEY, 10)],
+        "parents": [Asked({"id": ids("completed")}, BY_KEY, 20, joins=True)],
         "reopen_inputs": [Asked({"id": final}, WAITED)],
         "reopen_outputs": [Asked({"id": final}, WAITED)],
         "resolve": [
-            Asked({"parent": ids("completed"), "child": ids("running"), "now": NOW}, WAITED, WRITES)
+            Asked(
+                {"parent": ids("completed"), "child": ids("running"), "now": NOW},
+                WAITED, WRITES, sorts=True, joins=True,
+            )
         ],
         "aside": [Asked({}, {"jobs_aside", "paused_tasks_pkey"})],
         "beat": [Asked({"worker": 7, "now": None}, {"workers_pkey"})],
@@ -180,9 +188,11 @@ def asked(picks: dict[str, list[tuple[UUID, int]]]) -> dict[str, list[Asked]]:
         "promote": [Asked(turns, {"jobs_due", *BY_KEY}, WRITES)],
         "prune_age": [
             Asked(
-                {"state": "completed", "before": NOW, "limit": MANY},
-                {"jobs_final", *WAITED, "attempts_pkey", "notes_pkey"}, 40,
+                {"state": "completed", "before": NOW, "limit": MANY}, {"jobs_final", *WAITED}, 30
             )
+        ],
+        "prune_gone": [
+            Asked({"id": ids("completed")}, {*WAITED, "attempts_pkey", "notes_pkey"}, 40)
         ],
         # It reads as many entries as are kept, once for each prune; and their rows, as long as no vacuum
         # has seen them.
@@ -390,7 +400,7 @@ def test_a_statement_reads_only_what_it_asks_for(
         for node in nodes:
             if node.get("Relation Name") in ("jobs", "attempts"):
                 assert node["Node Type"] != "Seq Scan", shown
-            assert node["Node Type"] not in ("Hash Join", "Merge Join"), shown
+            assert one.joins or node["Node Type"] not in ("Hash Join", "Merge Join"), shown
             # What is sorted was given with the statement, not read.
             given = node["Node Type"] != "Sort" or not node["Shared Hit Blocks"]
             assert given or one.sorts, shown

@@ -7,6 +7,7 @@ from typing import Any
 from ...clock import Millis
 from ...errors import StoreRefused
 from ...ids import id_text
+from ..calling import refuse_unread
 from . import resolving
 from .arrays import Id
 from .connection import Connection, rows, statement
@@ -38,11 +39,14 @@ class Controls:
         return state
 
     def retry(self, job_id: bytes, now: Millis | None) -> bool:
-        """Whether the job was final, and is live again."""
+        """Whether the job was final, and is live again; ``StoreRefused`` where its callbacks cannot be
+        read."""
 
         def work(connection: Connection) -> tuple[bool, Followed]:
+            # Before the callbacks are looked at: else it might end in between, and they would be lost.
+            self._ask(connection, "hold", id=Id(job_id))
             # By an end that nobody has followed yet.
-            resolving.call(connection, self._schema, [job_id], now)
+            refuse_unread(resolving.call(connection, self._schema, [job_id], now).unread)
             if not self._ask(connection, "retry", id=Id(job_id), now=now):
                 return False, NOTHING
             parents = resolving.reopen(connection, self._schema, job_id)
@@ -58,6 +62,7 @@ class Controls:
         live takes its output."""
 
         def work(connection: Connection) -> bool:
+            self._ask(connection, "hold_whole", id=Id(job_id))  # as for a retry
             # By an end that nobody has followed yet.
             resolving.call(connection, self._schema, [job_id], None)
             if not self._ask(connection, "delete", id=Id(job_id)):

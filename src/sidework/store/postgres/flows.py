@@ -8,7 +8,7 @@ from ...clock import Millis
 from ...crashpoint import reach
 from ...job import Edge, Inserted, NewJob
 from .. import storable
-from ..flows import MOST_EDGES
+from ..flows import MOST_EDGES, walk_on
 from . import related, resolving
 from .connection import Connection
 from .resolving import Followed
@@ -74,8 +74,12 @@ class Flows:
         self._ring_done(ids)
 
     def reconcile(self, limit: int, now: Millis | None = None) -> int:
-        """Look through the next waits for ends that nobody has followed, and follow them; how many."""
+        """Look through the waits for ends that nobody has followed, and follow them; how many."""
         storable.check_limit(limit)
+        return walk_on(lambda: self._reconcile(limit, now))
+
+    def _reconcile(self, limit: int, now: Millis | None) -> tuple[int, bool]:
+        """The next of them; and whether they were the last."""
         ended, last = self._session.read(
             lambda c: resolving.walk(c, self._schema, self._after, limit)
         )
@@ -83,7 +87,7 @@ class Flows:
         if ended:
             first = Followed([], [], list(dict.fromkeys(ended)), counted=True)
             self.go_on(first, now)
-        return len(set(ended))
+        return len(set(ended)), last is None
 
     def edges(self, ids: Sequence[bytes]) -> list[Edge]:
         """Those of these jobs, by parent and child."""

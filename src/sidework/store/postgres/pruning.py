@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ...clock import Millis
 from ...crashpoint import reach
+from .arrays import Uuids
 from .connection import Connection, numbered, rows, statement
 
 _FINAL = ("completed", "cancelled", "discarded")
@@ -28,10 +29,12 @@ def line(
 def step(connection: Connection, schema: str, before: Line, limit: int) -> int:
     """Delete at most ``limit`` jobs past the line, oldest first, with their attempts; how many."""
     gone = 0
-    sql = statement("prune_age", schema)
+    sql, sql_gone = statement("prune_age", schema), statement("prune_gone", schema)
     for state, moment in before.items():
         if gone < limit:
             values = {"state": state, "before": moment, "limit": limit - gone}
-            gone += len(rows(connection, sql, sql.values(values)))
+            ids = [row[0] for row in rows(connection, sql, sql.values(values))]
+            if ids:
+                gone += len(rows(connection, sql_gone, sql_gone.values({"id": Uuids(ids)})))
     reach("prune: before commit")
     return gone

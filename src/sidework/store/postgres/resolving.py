@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from ...callbacks import Ended, jobs_of
 from ...clock import Millis
 from ...codec import MAX_BYTES
 from ...job import CALL, Edge, Input
 from ...state import State
+from ..calling import called as called_by
 from ..flows import MOST_EDGES
 from . import inserting
 from .arrays import Bools, Id, Texts, Uuids
@@ -28,6 +28,15 @@ class Followed(NamedTuple):
     counted: bool
 
 
+class Calls(NamedTuple):
+    """The callbacks that were enqueued; the jobs whose callbacks cannot be read, and those that others have
+    in hand."""
+
+    made: list[bytes]
+    unread: list[bytes]
+    held: list[bytes]
+
+
 NOTHING = Followed([], [], [], counted=False)
 
 
@@ -42,9 +51,11 @@ def follow(
     found = rows(connection, sql, sql.values({"parent": Uuids(parents), "limit": MOST_EDGES}))
     waits = [(parent, child) for parent, child, policy in found if policy != CALL]
     called = [parent for parent, _, policy in found if policy == CALL]
-    # Where it was cut off nobody knows which have more.
-    left = dict.fromkeys(parents if len(found) == MOST_EDGES else ())
-    callbacks = call(connection, schema, called, now) if called else []
+    calls = call(connection, schema, called, now)
+    # Where it was cut off nobody knows which have more. What cannot be read is found again by the chore only:
+    # else it would fill each step anew.
+    more = set(parents).difference(calls.unread) if len(found) == MOST_EDGES else ()
+    left = dict.fromkeys(sorted([*more, *calls.held]))
     states: dict[bytes, str | None] = {}
     if waits:
         sql = statement("resolve", schema)
@@ -57,27 +68,29 @@ def follow(
         counted = {(parent, child) for parent, child, _ in told}
         left |= dict.fromkeys(parent for parent, child in waits if (parent, child) not in counted)
     cancelled = sorted(child for child, state in states.items() if state == State.CANCELLED)
-    freed = callbacks + [
+    freed = calls.made + [
         child for child, state in states.items() if state in (State.AVAILABLE, State.SCHEDULED)
     ]
-    return Followed(freed, cancelled, [*cancelled, *left], bool(states or called))
+    progress = bool(states) or len(calls.held) < len(called)
+    return Followed(freed, cancelled, [*cancelled, *left], progress)
 
 
 def call(
     connection: Connection, schema: str, job_ids: Sequence[bytes], now: Millis | None
-) -> list[bytes]:
-    """Enqueue what jobs that have ended call; which."""
+) -> Calls:
+    """Enqueue what jobs that have ended call."""
+    if not job_ids:
+        return Calls([], [], [])
     sql = statement("calls", schema)
     found = rows(connection, sql, sql.values({"id": Uuids(job_ids)}))
-    jobs = [
-        job
-        for row in found
-        if row[6] is not None
-        for job in jobs_of(Ended(row[0], row[1], State(row[2]), *row[3:]))
-    ]
+    jobs, unread = called_by(row for row in found if row[6] is not None)
+    if unread:
+        sql = statement("calls_left", schema)
+        rows(connection, sql, sql.values({"id": Uuids(unread)}))
     if jobs:
         inserting.insert_rows(lambda sql, values: rows(connection, sql, values), schema, jobs, now)
-    return [job.id for job in jobs]
+    seen = {row[0] for row in found}
+    return Calls([job.id for job in jobs], unread, [one for one in job_ids if one not in seen])
 
 
 def walk(

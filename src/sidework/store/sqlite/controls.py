@@ -9,6 +9,7 @@ import apsw
 from ...clock import Millis
 from ...errors import StoreRefused
 from ...ids import id_text
+from ..calling import refuse_unread
 from . import resolving
 from .connection import statement
 from .flows import Flows
@@ -44,11 +45,15 @@ class Controls:
         return state
 
     def retry(self, job_id: bytes, now: Millis) -> bool:
-        """Whether the job was final, and is live again."""
+        """Whether the job was final, and is live again; ``StoreRefused`` where its callbacks cannot be
+        read."""
         values = {"id": job_id, "now": now}
 
         def work(connection: apsw.Connection) -> bool:
-            resolving.call(connection, job_id, now)  # by an end that nobody has followed yet
+            _, unread = resolving.call(
+                connection, job_id, now
+            )  # by an end that nobody has followed yet
+            refuse_unread(unread)
             took = connection.execute(statement("retry"), values).fetchone() is not None
             if took:
                 resolving.reopen(connection, job_id)

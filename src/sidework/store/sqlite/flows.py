@@ -10,7 +10,7 @@ from ...clock import Millis, now_ms
 from ...crashpoint import reach
 from ...job import Edge, Inserted, NewJob
 from .. import storable
-from ..flows import MOST_EDGES
+from ..flows import MOST_EDGES, walk_on
 from . import related, resolving
 from .resolving import Followed
 from .session import Session
@@ -70,14 +70,18 @@ class Flows:
         self._ring_done(ids)
 
     def reconcile(self, limit: int, now: Millis | None = None) -> int:
-        """Look through the next waits for ends that nobody has followed, and follow them; how many."""
+        """Look through the waits for ends that nobody has followed, and follow them; how many."""
         storable.check_limit(limit)
         moment = now_ms() if now is None else now
+        return walk_on(lambda: self._reconcile(limit, moment))
+
+    def _reconcile(self, limit: int, moment: Millis) -> tuple[int, bool]:
+        """The next of them; and whether they were the last."""
         ended, last = self._session.read(lambda c: resolving.walk(c, self._after, limit))
         self._after = last or _START
         if ended:
             self.go_on(Followed([], [], list(dict.fromkeys(ended))), moment)
-        return len(set(ended))
+        return len(set(ended)), last is None
 
     def edges(self, ids: Sequence[bytes]) -> list[Edge]:
         """Those of these jobs, by parent and child."""

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import apsw
 from msgspec.structs import replace
 
-from ...callbacks import Ended, jobs_of
 from ...clock import Millis
 from ...codec import MAX_BYTES
 from ...ids import id_text
 from ...job import CALL, Edge, Input
 from ...state import State
+from ..calling import called
 from ..flows import MOST_EDGES
 from . import inserting
 from .connection import statement
@@ -56,7 +56,7 @@ def _resolve(
     waited: dict[bytes, list[str | None]] = {}
     for parent, child, policy, state in found:
         if policy == CALL:
-            freed += call(connection, parent, now)
+            freed += call(connection, parent, now)[0]
             continue
         failed = policy == "cancel" and state != State.COMPLETED
         connection.execute(
@@ -75,17 +75,16 @@ def _resolve(
     return Followed(freed, cancelled, [*cancelled, *left])
 
 
-def call(connection: apsw.Connection, job_id: bytes, now: Millis) -> list[bytes]:
-    """Enqueue what a job that has ended calls; which."""
-    connection.execute(statement("calls"), {"id": job_id})
-    if not connection.changes():
-        return []
-    row: Any = connection.execute(statement("called"), {"id": job_id}).fetchone()
-    if row is None:
-        return []
-    jobs = jobs_of(Ended(row[0], row[1], State(row[2]), *row[3:]))
-    inserting.insert(connection, [insert_parameters(job, now) for job in jobs])
-    return [job.id for job in jobs]
+def call(
+    connection: apsw.Connection, job_id: bytes, now: Millis
+) -> tuple[list[bytes], list[bytes]]:
+    """Enqueue what a job that has ended calls; which, and the job itself where that cannot be read."""
+    rows: list[Any] = connection.execute(statement("called"), {"id": job_id}).fetchall()
+    jobs, unread = called(rows)
+    if rows and not unread:
+        connection.execute(statement("calls"), {"id": job_id})
+        inserting.insert(connection, [insert_parameters(job, now) for job in jobs])
+    return [job.id for job in jobs], unread
 
 
 def walk(

@@ -5,6 +5,8 @@
 -- waits, for whoever comes next; so nobody waits here, and no two for each other. An end that another has
 -- counted meanwhile is not counted again: its row is looked at anew (READ COMMITTED). What is held is compared
 -- with what was asked: with the edges it would be looked up in all that a wide child waits for, for each pair.
+-- What has moved is of what has ended, so that a full join gives what a left one would: a nested loop, which the
+-- planner chooses for rows that it cannot count, took two thirds of the time of 500 pairs, and is none for it.
 WITH held AS MATERIALIZED (
     SELECT id FROM sidework.jobs WHERE id = ANY (:child::uuid[]) FOR UPDATE SKIP LOCKED),
 ended AS (
@@ -32,4 +34,4 @@ moved AS (
     FROM counted
     WHERE job.id = counted.child AND job.state = 'blocked' AND job.pending > 0
     RETURNING job.id, job.state)
-SELECT ended.parent, ended.child, moved.state FROM ended LEFT JOIN moved ON moved.id = ended.child
+SELECT ended.parent, ended.child, moved.state FROM ended FULL JOIN moved ON moved.id = ended.child
