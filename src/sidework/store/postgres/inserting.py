@@ -29,7 +29,7 @@ def insert(
     ask: Ask, copy: Copy, schema: str, jobs: Sequence[NewJob], now: Millis | None
 ) -> list[Inserted]:
     """Store the jobs; an answer for each (promises I9, I12)."""
-    if len(jobs) >= bulk.LEAST and copy(jobs, now):
+    if len(jobs) >= bulk.LEAST and copy([jobs[at] for at in _by_key(jobs)], now):
         return [Inserted(job.id, "stored") for job in jobs]
     if len(jobs) == 1 and is_plain(jobs[0]):
         sql = statement("insert_one", schema)
@@ -75,6 +75,13 @@ def apart(
     return work
 
 
+def _by_key(jobs: Sequence[NewJob]) -> list[int]:
+    """Their places in the order in which they are sent: by unique key. Whoever stores a key of another's open
+    transaction waits for its end; two with keys in common that took them in different orders would each
+    wait for the other, until the server breaks one of them off. Those of one key, or none, stay as they were."""
+    return sorted(range(len(jobs)), key=lambda at: jobs[at].unique_key or "")
+
+
 class _Asks:
     """Jobs, with what became of each: the first of an id that was stored is; any other is the same job
     again, or another one (promise I12), or a job holds its unique key (promise I9). What is in the way of
@@ -83,8 +90,8 @@ class _Asks:
     def __init__(self, jobs: Sequence[NewJob]) -> None:
         self._jobs = jobs
         self._told: dict[int, Inserted] = {}
-        self.left = list(range(len(jobs)))
-        """The places of those that nothing is known of."""
+        self.left = _by_key(jobs)
+        """The places of those that nothing is known of, in the order in which they are sent."""
 
     def columns(self) -> dict[str, list[Any]]:
         """What ``insert.sql`` is asked."""
