@@ -56,6 +56,7 @@ BY_KEY = {
     "note",
     "note_drop",
     "note_forget",
+    "prune",
     "called",
     "needed",
     "parents",
