@@ -45,6 +45,7 @@ INDEX = {
     "standing_else": "jobs_due",
     "strangers": "jobs_running",
     "take_over": "jobs_running",
+    "waits": "edges_child",
 }
 BY_KEY = {
     "block",

@@ -90,6 +90,7 @@ class _Asks:
     def __init__(self, jobs: Sequence[NewJob]) -> None:
         self._jobs = jobs
         self._told: dict[int, Inserted] = {}
+        self._fresh: dict[bytes, str] = {}
         self.left = _by_key(jobs)
         """The places of those that nothing is known of, in the order in which they are sent."""
 
@@ -104,6 +105,7 @@ class _Asks:
             job = self._jobs[at]
             if fresh[job.id]:
                 fresh[job.id] -= 1
+                self._fresh[job.id] = _waits(job)
                 self._told[at] = Inserted(job.id, "stored")
         self._go_on()
 
@@ -113,10 +115,13 @@ class _Asks:
 
     def found(self, rows: Sequence[tuple[Any, ...]]) -> None:
         """What is in the way of each."""
-        for number, same, holder in rows:
+        for number, same, holder, waits in rows:
             at = self.left[number - 1]
+            job = self._jobs[at]
             if same is not None:
-                self._told[at] = Inserted(self._jobs[at].id, "present" if same else "conflict")
+                # The edges of one that is of this call, too, may be stored after it.
+                same = same and _waits(job) == self._fresh.get(job.id, waits or "")
+                self._told[at] = Inserted(job.id, "present" if same else "conflict")
             elif holder is not None:
                 self._told[at] = Inserted(holder, "unique")
         self._go_on()
@@ -127,6 +132,11 @@ class _Asks:
     def answers(self) -> list[Inserted]:
         """One for each job."""
         return [self._told[at] for at in range(len(self._jobs))]
+
+
+def _waits(job: NewJob) -> str:
+    """For whom it waits, as ``same_content.sql`` tells it."""
+    return " ".join(str(UUID(bytes=one)) for one in sorted(set(job.parents)))
 
 
 _SAME = ("id", "task", "lane", "args", "unique_key")
@@ -152,7 +162,12 @@ def errand(
         asks.stored([_id(row[0]) for row in landed])
         if asks.left:
             found = yield guarded("same_content", schema), _with_uuids(asks.taken())
-            asks.found([(*row[:2], None if row[2] is None else _id(row[2])) for row in found])
+            asks.found(
+                [
+                    (n, same, None if holder is None else _id(holder), waits)
+                    for n, same, holder, waits in found
+                ]
+            )
     return asks.answers(), transaction
 
 
