@@ -123,7 +123,8 @@ def test_unique_keys_are_taken_in_one_order(
         *(replace(one, unique_key=f"{n:03}") for n, one in enumerate(given[30:][::-1])),
     ]
     store.insert(distinct, NOW)
-    assert len(keys := laid_down()) == len(distinct) and keys[3:] == sorted(map(str, keys[3:]))
+    assert len(keys := laid_down()) == len(distinct)
+    assert keys[3:] == sorted(map(str, keys[3:]))
     assert [one.id for one in told[0][:31]] == [one.id for one in some[:31]]
     assert told[0] == told[1]
 

@@ -78,7 +78,8 @@ def apart(
 def _by_key(jobs: Sequence[NewJob]) -> list[int]:
     """Their places in the order in which they are sent: by unique key. Whoever stores a key of another's open
     transaction waits for its end; two with keys in common that took them in different orders would each
-    wait for the other, until the server breaks one of them off. Those of one key, or none, stay as they were."""
+    wait for the other, until the server breaks one of them off. Those of one key stay as they were, and
+    those of none."""
     return sorted(range(len(jobs)), key=lambda at: jobs[at].unique_key or "")
 
 
@@ -90,7 +91,7 @@ class _Asks:
     def __init__(self, jobs: Sequence[NewJob]) -> None:
         self._jobs = jobs
         self._told: dict[int, Inserted] = {}
-        self._fresh: dict[bytes, str] = {}
+        self._fresh: dict[bytes, set[str]] = {}
         self.left = _by_key(jobs)
         """The places of those that nothing is known of, in the order in which they are sent."""
 
@@ -120,7 +121,7 @@ class _Asks:
             job = self._jobs[at]
             if same is not None:
                 # The edges of one that is of this call, too, may be stored after it.
-                same = same and _waits(job) == self._fresh.get(job.id, waits or "")
+                same = same and _waits(job) == self._fresh.get(job.id, set((waits or "").split()))
                 self._told[at] = Inserted(job.id, "present" if same else "conflict")
             elif holder is not None:
                 self._told[at] = Inserted(holder, "unique")
@@ -134,9 +135,9 @@ class _Asks:
         return [self._told[at] for at in range(len(self._jobs))]
 
 
-def _waits(job: NewJob) -> str:
+def _waits(job: NewJob) -> set[str]:
     """For whom it waits, as ``same_content.sql`` tells it."""
-    return " ".join(str(UUID(bytes=one)) for one in sorted(set(job.parents)))
+    return {str(UUID(bytes=one)) for one in job.parents}
 
 
 _SAME = ("id", "task", "lane", "args", "unique_key")

@@ -5,7 +5,7 @@ SELECT new.number,
        (SELECT job.task = new.task AND job.lane = new.lane AND job.args = new.args
         FROM sidework.jobs AS job WHERE job.id = new.id),
        (SELECT holder.id FROM sidework.jobs AS holder WHERE holder.unique_key = new.unique_key),
-       (SELECT string_agg(edge.parent::text, ' ' ORDER BY edge.parent)
+       (SELECT string_agg(edge.parent::text, ' ')
         FROM sidework.edges AS edge WHERE edge.child = new.id AND edge.parent <> new.id)
 FROM unnest(:id::uuid[], :task::text[], :lane::text[], :args::bytea[], :unique_key::text[])
      WITH ORDINALITY AS new (id, task, lane, args, unique_key, number)
