@@ -137,8 +137,23 @@ def test_a_graph_runs_in_order_and_a_whole_is_shown_and_retried(place: Place) ->
         shown = place.sidework("workflows", "show", grown, "--url", app.url).stdout
         assert "… 515 more shop:plus: 515 completed" in shown
         assert f"└─ 521 shop:total {grown} completed after 1, 2, 3, 4, 516 more" in shown
+
+        # Which of them failed is told to the last in the line, and a retry of that alone is no help.
+        deep = plus.enqueue(plus.enqueue(gone.output).output)
+        assert deep.wait(timeout=20) == "cancelled"
+        assert place.sidework("explain", deep.id, "--url", app.url).stdout.splitlines()[2:] == [
+            f"- it began with {failed.id} (shop:plus), discarded: ValueError: -1 is below 0",
+            f"- to run it again, and what it needs: sidework workflows retry {deep.id}",
+        ]
+        refused = place.sidework("jobs", "retry", deep.id, "--url", app.url)
+        assert f"sidework workflows retry {deep.id}" in refused.stderr
+        assert deep.state == "cancelled"
+        assert deep.retry()
+        assert deep.wait(timeout=20) == "cancelled"
+        shown = place.sidework("jobs", "show", deep.id, "--url", app.url).stdout.splitlines()
+        assert shown[-1] == "attempt 1: cancelled"
         told = place.sidework("workflows", "retry", gone.id, "--url", app.url).stdout
-        assert told == "4 jobs live again\n"
+        assert told == "6 jobs live again\n"
         assert mute.wait(timeout=20) == "discarded"
 
         # More than a job may be given shows only when it is there.
