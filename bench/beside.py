@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
@@ -100,15 +101,33 @@ class Beside:
 
     def measure(self, label: str) -> Figures:
         """All that is measured of one peer; what fails is told and left out."""
-        rival, told = self.rivals[label], Figures()
-        for measure in (self.drain, self.put, self.wait, self.sleeps, self.killed):
-            try:
-                with self.places.fresh(rival.peer.place) as url:
-                    rival.run(url, "install")
-                    told |= measure(rival, url)
-            except (Failed, TimeoutError, subprocess.TimeoutExpired) as why:
-                self.failures[f"{label}: {measure.__name__}"] = str(why)
+        told = Figures()
+        for measure in (self.drain, self.put, self.wait, self.sleeps):
+            told |= self._one(label, measure)
         return told
+
+    def killed(self, labels: list[str]) -> Iterator[tuple[str, Figures]]:
+        """What becomes of a killed worker's jobs: mostly waiting, so one on each kind of store at a time."""
+        lanes: dict[Place, list[str]] = {}
+        for label in labels:
+            lanes.setdefault(self.rivals[label].peer.place, []).append(label)
+
+        def one_by_one(lane: list[str]) -> list[tuple[str, Figures]]:
+            return [(label, self._one(label, self.kill)) for label in lane]
+
+        with ThreadPoolExecutor(len(lanes)) as pool:
+            for told in pool.map(one_by_one, lanes.values()):
+                yield from told
+
+    def _one(self, label: str, measure: Callable[[Rival, str], Figures]) -> Figures:
+        rival = self.rivals[label]
+        try:
+            with self.places.fresh(rival.peer.place) as url:
+                rival.run(url, "install")
+                return measure(rival, url)
+        except (Failed, TimeoutError, subprocess.TimeoutExpired) as why:
+            self.failures[f"{label}: {measure.__name__}"] = str(why)
+            return {}
 
     def drain(self, rival: Rival, url: str) -> Figures:
         place, jobs = rival.peer.place, max(50, int(rival.peer.jobs * self.size))
@@ -147,7 +166,7 @@ class Beside:
     def sleeps(self, rival: Rival, url: str) -> Figures:
         return {"sleeps": rival.timed(url, "nap", max(20, int(2000 * self.size)), 1000)}
 
-    def killed(self, rival: Rival, url: str) -> Figures:
+    def kill(self, rival: Rival, url: str) -> Figures:
         """SIGKILL to one of two workers in the middle of a load; another takes its place."""
         with rival.workers(url, 2, 10, apart=True, **SAFE) as workers:
             rival.run(url, "fill", "noop", "4", "-1", **SAFE)

@@ -71,6 +71,8 @@ class Engine:
     tables: Callable[[Told], Iterator[str]]
     part: bool = False
     """Too little for a page."""
+    together: Callable[[list[str]], Iterator[tuple[str, dict[str, float]]]] | None = None
+    """What is measured of several at a time, after each turn."""
 
 
 def number(value: float) -> str:
@@ -209,23 +211,43 @@ def peers(given: argparse.Namespace, stack: ExitStack) -> Engine:
         "Beside its peers", DOCS / "benchmarks-peers.md", HERE / "results-peers.json",
         HERE / "notes-peers.md", list(all_of_it.rivals), lambda label, _: all_of_it.measure(label),
         introduction, lambda told: beside.tables(told, all_of_it),
-        given.peers is not None or given.only is not None,
+        given.peers is not None or given.only is not None, all_of_it.killed,
     )  # fmt: skip
 
 
-def measured(engine: Engine, names: list[str], repeat: int) -> Told:
+def measured(engine: Engine, names: list[str], repeat: int) -> Iterator[Told]:
+    """All values so far, after each turn: what is cut off loses no more than its last one."""
     told: Told = {name: {} for name in names}
+
+    def keep(turn: int, name: str, figures: dict[str, float]) -> None:
+        for what, value in figures.items():
+            told[name].setdefault(what, []).append(value)
+            print(f"{turn + 1}/{repeat} {name}: {what}: {number(value)}", flush=True)
+
     for turn in range(repeat):
         for name in names:
             folder = Path(tempfile.mkdtemp(prefix="sidework-bench-"))
             try:
-                for what, value in engine.measure(name, folder).items():
-                    told[name].setdefault(what, []).append(value)
-                    print(f"{turn + 1}/{repeat} {name}: {what}: {number(value)}", flush=True)
+                keep(turn, name, engine.measure(name, folder))
             finally:
                 os.chdir(HERE)
                 shutil.rmtree(folder, ignore_errors=True)
-    return told
+        for name, figures in () if engine.together is None else engine.together(names):
+            keep(turn, name, figures)
+        yield told
+    if not repeat:
+        yield told
+
+
+def write(engine: Engine, told: Told, repeat: int) -> None:
+    results = json.loads(engine.kept.read_text()) if engine.kept.exists() else {}
+    results.update(told)
+    engine.kept.write_text(json.dumps(results, indent=1) + "\n")
+    lines = [f"# {engine.title}", "", *engine.introduction(repeat)]
+    ordered = {name: results[name] for name in engine.names if name in results}
+    lines += engine.tables(ordered)
+    notes = engine.notes.read_text("utf-8") if engine.notes.exists() else ""
+    engine.page.write_text("\n".join(lines) + "\n" + notes, "utf-8")
 
 
 ENGINES: dict[str, Any] = {"sqlite": sqlite, "postgres": postgres, "peers": peers}
@@ -244,17 +266,9 @@ def main() -> None:
         names = engine.names if given.only is None else given.only
         if unknown := set(names) - set(engine.names):
             parser.error(f"{', '.join(unknown)}: expected some of {', '.join(engine.names)}")
-        told = measured(engine, names, given.repeat)
-        if given.quick or engine.part:
-            return
-        results = json.loads(engine.kept.read_text()) if engine.kept.exists() else {}
-        results.update(told)
-        engine.kept.write_text(json.dumps(results, indent=1) + "\n")
-        lines = [f"# {engine.title}", "", *engine.introduction(given.repeat)]
-        ordered = {name: results[name] for name in engine.names if name in results}
-        lines += engine.tables(ordered)
-        notes = engine.notes.read_text("utf-8") if engine.notes.exists() else ""
-        engine.page.write_text("\n".join(lines) + "\n" + notes, "utf-8")
+        for turn, told in enumerate(measured(engine, names, given.repeat), 1):
+            if not (given.quick or engine.part):
+                write(engine, told, min(turn, given.repeat))
 
 
 if __name__ == "__main__":

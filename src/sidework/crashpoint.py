@@ -30,6 +30,7 @@ POINTS = (
     "checkpoint: done",
     "periodic: before commit",
     "periodic: committed",
+    "resume: committed",
     "migration: before commit",
     "migration: committed",
 )

@@ -9,8 +9,10 @@ from msgspec.structs import replace
 
 from sidework.errors import BadValue, StoreRefused
 from sidework.ids import new_id
-from sidework.job import Copied, JobFilter
+from sidework.job import Copied, JobFilter, NewJob
 from sidework.outcome import Failure, encode_failure
+from sidework.periodic import Declaration, Periodic, fire
+from sidework.schedule import Schedule
 from sidework.state import FINAL, State
 from sidework.store.copies import DUMP_BYTES
 from sidework.store.copying import BY, Moved, copy
@@ -207,6 +209,36 @@ def test_limits_and_paused_tasks_go_over(bench: Bench) -> None:
         assert [row.most for row in there.queues()] == [1, 2, None, 9]
         assert there.limits.paused() == limits.paused()
     assert not there.limits.declare("b", 4)
+
+
+def test_periodics_go_over_with_their_next_ticks(bench: Bench) -> None:
+    """I8: the next tick comes in the new store, once, and in the old one none; who paused one, and why, goes
+    with it. What stands in the new store already stays as it is there."""
+    entries = [
+        Periodic(name, "m", Schedule(every=60_000), NewJob(b"", "m:f", b"\x01{}")) for name in "abc"
+    ]
+    here, there = bench.store.periodics, bench.other()
+    here.declare(bench.worker, Declaration(("m",), entries), NOW)
+    for row in here.due(10, NOW).rows:
+        here.fire([fire(row, NOW)], NOW)
+    here.pause("b", "me", "why", NOW)
+    leave(bench)
+    there.periodics.adopt(
+        [replace(one, next_at=NOW + 5, look_at=NOW + 5) for one in here.all() if one.name == "c"]
+    )
+    before = {one.name: one for one in here.all()}
+    for _ in range(2):
+        copy(bench.store, there, lambda *_: None)
+        after = {one.name: one for one in there.periodics.all()}
+        assert [after[name].next_at for name in "abc"] == [
+            before["a"].next_at, before["b"].next_at, NOW + 5,
+        ]  # fmt: skip
+        assert [one.paused_by for one in after.values()] == [None, "me", None]
+        assert after["b"].paused_why == "why"
+        assert [one.paused_by for one in here.all()] == [BY, "me", BY]
+    tick = before["a"].next_at or 0
+    assert here.due(10, tick).rows == []
+    assert [row.name for row in there.periodics.due(10, tick).rows] == ["c", "a"]
 
 
 def test_what_came_since_follows_and_what_ran_is_not_brought_again(bench: Bench) -> None:

@@ -37,6 +37,11 @@ for n in range(30):
     os.write(fd, (task.enqueue(n % 7).id + "\\n").encode())
 """
 
+RESUME = """
+import load
+load.app.store.limits.resume("load:work")
+"""
+
 TICKS = """
 app.periodic(every="1s", args=(1,), name="tick")(work)
 """
@@ -95,10 +100,18 @@ def _crash_at(ground: Ground, folder: Path, point: str) -> tuple[list[str], bool
             until(lambda: field.counts().get("running"), "a run")
             victim.kill()
             victim.wait()
-        field.env = plain if client else armed
+        resumes = point.startswith("resume")
+        if resumes:
+            field.app.store.limits.pause(
+                "load:work", "row 3", "so that there is something to resume"
+            )
+        field.env = plain if client or resumes else armed
         workers = [field.worker(*WORDS)]
         field.env = plain
-        if not client:
+        if resumes:
+            until(lambda: field.counts().get("blocked"), "jobs that are set aside")
+            subprocess.run([sys.executable, "-c", RESUME], env=armed, check=False, **words)
+        elif not client:
             with contextlib.suppress(TimeoutError):  # then it was not hit, and the row says so
                 until(marker.exists, "the crash", LANDED_WITHIN)
             if ticks:

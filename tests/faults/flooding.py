@@ -33,7 +33,7 @@ def floods(folder: Path, size: int, seed: int) -> Figures:
     memory, files, notes = list[float](), list[float](), 0
     with Field(folder, LOAD) as field:
         store = field.app.store
-        worker = field.worker(*WORDS)
+        worker = field.worker(*WORDS, log=folder / "worker.said")
         each = max(1, size // WAVES)
         for _ in range(WAVES):
             jobs = [getattr(field.load, kind).enqueue(CALLS) for kind in islice(cycle(KINDS), each)]
@@ -73,7 +73,9 @@ def _look(field: Field, job: str, bad: list[str]) -> int:
         kept = [note for note in chapter.notes if note.kind == kind]
         if not 0 < len(kept) <= most or sum(len(note.body) for note in kept) > most_bytes:
             bad.append(f"{job}: {len(kept)} notes of kind {kind} are kept")
-    last = field.app.job(job).progress
+    handle = field.app.job(job)
+    bad += [f"{job}: {attempt}" for attempt in handle.attempts()]
+    last = handle.progress
     if last is None or last.done != CALLS:
         bad.append(f"{job}: its last word was {last}")
     if chapter.notes[-1].number != 2 * CALLS + CALLS // 2:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -36,7 +36,7 @@ class Transactions:
         self._inside.add(threading.get_ident())
         owner = os.getpid()
         try:
-            yield made  # an error of the caller's own statements stays as it is; closing rolls back
+            yield made  # an error of the caller's own statements stays as it is
             if os.getpid() != owner:
                 raise StoreRefused(
                     "this process was forked within a transaction of the store, which is its parent's: "
@@ -50,6 +50,10 @@ class Transactions:
         finally:
             self._inside.discard(threading.get_ident())
             if os.getpid() == owner:
+                # Closing alone would let the server undo it in its own time: whoever left the block
+                # would meet its locks still.
+                with suppress(psycopg.Error):
+                    made.rollback()
                 made.close()
             else:
                 leave(made)  # a goodbye would end the parent's transaction
