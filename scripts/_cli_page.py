@@ -55,7 +55,13 @@ def _option(one: click.Parameter, context: click.Context) -> str | None:
 
 
 def _help(command: click.Command) -> str:
-    text = inspect.cleandoc(command.help or "")
+    return "\n\n".join(map(_paragraph, inspect.cleandoc(command.help or "").split("\n\n")))
+
+
+def _paragraph(text: str) -> str:
+    if text.startswith("\b\n"):  # how click is told to leave lines as they are
+        lines = text.removeprefix("\b\n")
+        return f"```bash\n{lines}\n```"
     return text.replace("<", "&lt;").replace("[tool.", "\\[tool.")
 
 

@@ -77,6 +77,19 @@ def test_a_queue_that_nothing_uses_is_paused_with_a_warning(shop: Place) -> None
     assert done.stderr == ("sidework: no job or task uses queue mial; there are: default, mail\n")
     done = shop.sidework("queues", "pause", "mail", "--app", "shop")  # a task's, without a job
     assert (done.returncode, done.stderr) == (0, "")
+    done = shop.sidework("queues", "limit", "miall", "3", "--app", "shop")
+    assert (done.returncode, done.stdout) == (0, "miall: 3 jobs at a time\n")
+    assert done.stderr == "sidework: no job or task uses queue miall; there are: default, mail\n"
+
+
+def test_a_task_that_was_not_paused(shop: Place) -> None:
+    ok(shop, "run", "shop:add", "1")
+    ok(shop, "tasks", "pause", "add", "--app", "shop")
+    ok(shop, "tasks", "resume", "add", "--app", "shop")
+    told = refused(shop, "tasks", "resume", "add", "--app", "shop")
+    assert told == "sidework: task shop:add was not paused"
+    told = refused(shop, "tasks", "resume", "dad", "--app", "shop")
+    assert "no task 'dad' is known here; there are: shop:add" in told
 
 
 def test_db_info_check_backup_vacuum(shop: Place) -> None:
@@ -139,12 +152,10 @@ def test_the_app_is_found_in_pyproject_from_below(shop: Place) -> None:
         (("worker", "twice"), "twice:one or twice:two"),
         (("worker", "empty"), "holds no Sidework app"),
         (("worker", "shop:nothing"), "no app or task called 'nothing'"),
-        (("worker", "shop", "--queues", "a b"), "letters, digits"),
         (("run", "shop"), "say which task"),
         (("run", "shop:nothing"), "no task called 'nothing'"),
         (("run", "shop:add", "x"), "Expected `int`"),
         (("run", "shop:add"), "missing a required argument"),
-        (("jobs", "show", "x", "--app", "shop"), "not a job id"),
         (("jobs", "list", "--url", "none.db"), "there is no database"),
         (("jobs", "list", "--url", "text.db"), "not a SQLite database"),
         (("jobs", "list", "--url", "other.db"), "another program's database"),
@@ -160,8 +171,6 @@ def test_bad_input_is_one_line(shop: Place, words: tuple[str, ...], says: str) -
     other.execute("CREATE TABLE mine (x)")
     other.close()
     before = (shop.folder / "text.db").read_bytes()
-    if words[0] == "jobs" and "shop" in words:
-        ok(shop, "run", "shop:add", "1")
     assert says in refused(shop, *words)
     assert (shop.folder / "text.db").read_bytes() == before
     assert not (shop.folder / "none.db").exists()
@@ -319,9 +328,25 @@ def test_a_worker_says_what_its_level_lets_through(shop: Place) -> None:
     assert "INFO" not in quiet.said
 
 
-@pytest.mark.parametrize("words", [("jobs",), ("jobs", "list", "--state", "odd"), ("nothing",)])
-def test_used_wrongly_is_exit_code_two(shop: Place, words: tuple[str, ...]) -> None:
-    assert shop.sidework(*words).returncode == 2
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("nothing", "No such command"),
+        ("jobs list --state odd", "no state 'odd'"),
+        ("jobs show odd", "not a job id"),
+        ("jobs cancel odd", "not a job id"),
+        ("jobs watch 01a21acd-30e5-77fd-b5f7-ef85e6b43bdc --after odd", "position of an event"),
+        ("health --max-wait odd", "'odd': cannot be read"),
+        ("run shop:add 1 --wait --timeout odd", "'odd': cannot be read"),
+        ("queues limit mail odd", "'odd' is no limit"),
+        ("queues limit mail 0", "expected a whole number from 1"),
+        ("queues pause a/b", "letters, digits"),
+        ("worker shop --queues a/b", "letters, digits"),
+        ("worker shop --queues mail=odd", "expected a whole number from 1"),
+    ],
+)
+def test_used_wrongly_is_exit_code_two(shop: Place, words: str, says: str) -> None:
+    assert says in refused(shop, *words.split(), code=2)
 
 
 def test_two_apps_in_one_worker_must_share_a_store(shop: Place) -> None:

@@ -34,6 +34,11 @@ def test_init_writes_an_app_that_runs_and_a_test_that_passes(place: Place) -> No
     assert len(ok(place, "run", f"{folder}/jobs.py:greet", "world")) == 36
 
 
+def test_init_names_a_command_that_is_there(place: Place) -> None:
+    place.write("watchfiles.py", "raise ImportError")
+    assert "  cd new && sidework worker jobs" in ok(place, "init", "new").splitlines()
+
+
 @pytest.mark.parametrize("name", ["jobs.py", "test_jobs.py"])
 def test_init_overwrites_nothing(place: Place, name: str) -> None:
     place.write(name, "mine")

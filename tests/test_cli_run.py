@@ -117,7 +117,6 @@ def test_the_declared_type_decides(shop: Place, words: tuple[str, ...], args: An
         (("shop:typed", "1", "whole=1"), "multiple values"),
         (("shop:Mail.send", "a", "copy=2"), "it has no parameter copy, but to, copies"),
         (("shop:typed", "whole=1", "whole=2"), "whole= was given twice"),
-        (("shop:short", "x", "--wait", "--timeout", "soon"), "--timeout='soon'"),
     ],
 )
 def test_wrong_arguments_store_nothing(shop: Place, words: tuple[str, ...], says: str) -> None:

@@ -13,7 +13,7 @@ from sidework import logs
 from sidework.logs import LogFormat
 
 SHOP = """
-    import asyncio, logging, warnings
+    import asyncio, logging, time, warnings
     from sidework import Sidework, current_job
 
     app = Sidework()
@@ -37,12 +37,18 @@ SHOP = """
     @app.task(runner="process")
     def in_a_process() -> None:
         log.info("alone")
+
+    @app.task(timeout="10ms")
+    def too_long() -> None:
+        while not current_job().should_stop:
+            time.sleep(0.005)
+        raise LookupError("given up")
 """
 
 
 def test_every_line_of_a_worker_is_an_object(place: Place) -> None:
     place.write("shop.py", SHOP)
-    names = ("in_a_coroutine", "in_a_thread", "in_a_process")
+    names = ("in_a_coroutine", "in_a_thread", "in_a_process", "too_long")
     jobs = {name: place.sidework("run", f"shop:{name}").stdout.strip() for name in names}
     worker = place.worker("shop", "--children", "1", "--log-format", "json", "--log-level", "debug")
     for said in (
@@ -51,6 +57,7 @@ def test_every_line_of_a_worker_is_an_object(place: Place) -> None:
         "alone",
         '"warning|UserWarning: old',
         '"completed"',
+        "given up",
     ):
         worker.says(said)
     assert worker.stop() == 0
@@ -66,6 +73,13 @@ def test_every_line_of_a_worker_is_an_object(place: Place) -> None:
     assert "ZeroDivisionError" in told["caught", 1]["exception"]
     assert told["alone", 1]["job"] == jobs["in_a_process"]
     assert "job" not in told["imported", None]
+    about = [line for line in lines if line.get("job") == jobs["too_long"]]
+    late = next(line for line in about if "is past its timeout of 0.01 s" in line["message"])
+    assert (late["task"], late["attempt"], late["queue"]) == ("shop:too_long", 1, "default")
+    assert "too_long" in late["stack"]
+    given_up = next(line for line in about if "is discarded" in line["message"])
+    assert given_up["message"].endswith("LookupError: given up")
+    assert given_up["exception"].startswith("Traceback (most recent call last)")
     ends = {(line["job"], line["outcome"]) for line in lines if "outcome" in line}
     assert ends >= {(jobs["in_a_coroutine"], "retry"), (jobs["in_a_thread"], "completed")}
 

@@ -80,6 +80,7 @@ NO_TABLE = {
     "next_chores",
     "periodic_declare",
     "periodic_fire",
+    "periodic_forget",
     "periodic_pause",
     "periodic_resume",
     "periodic_retire",

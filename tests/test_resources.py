@@ -86,26 +86,31 @@ def test_a_plain_call_may_have_a_default_of_its_own(app: Sidework) -> None:
 
 
 def test_what_cannot_be_injected_is_told(app: Sidework) -> None:
-    @app.task(name="no_resource")
     def no_resource(got: str = injected) -> None: ...
 
-    @app.task(name="first")
+    def no_call(got: Annotated[str, Resource] = injected) -> None: ...
+
     def first(got: Got, n: int) -> None: ...
 
-    @app.task(name="before_many")
     def before_many(got: Got = injected, *many: int) -> None: ...
 
-    @app.task(name="many")
     def many(*got: Got) -> None: ...
 
-    for task, said in {
+    for function, said in {
         no_resource: "no_resource: nothing says what 'got' is given: annotate it as got: Annotated",
+        no_call: r"no_call: 'got' is annotated Resource: say what it is given: Resource\(get\)",
         first: r"first: 'got' is injected: put it behind 'n', or behind \*",
         before_many: "before_many: 'got' is injected: put it behind 'many'",
         many: "many: 'got' cannot be injected",
     }.items():
         with pytest.raises(BadTask, match=said):
-            task.enqueue()
+            app.task(name=function.__name__)(function)
+
+    @app.task(name="later")
+    def later(of: Later, got: Got, n: int) -> None: ...  # type: ignore[name-defined]  # noqa: F821
+
+    with pytest.raises(BadTask, match="annotation cannot be read: name 'Later' is not defined"):
+        later.enqueue()
     with pytest.raises(
         BadTask, match=r"Resource\(.*lambda>\): expected .* no arguments: missing .* 'x'"
     ):

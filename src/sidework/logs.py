@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol, get_args
 
 from .clock import to_datetime
@@ -64,6 +64,25 @@ def fields(job: Told | None) -> dict[str, Any]:
     return {f"sidework_{name}": value for name, value in zip(_JOB, told, strict=True)}
 
 
+def say(
+    log: logging.Logger,
+    level: int,
+    line: str,
+    job: Mapping[str, Any],
+    *,
+    trace: str = "",
+    stack: str = "",
+) -> None:
+    """Log a line about a job (``fields``) with the traceback or stack of another process. They stand where a
+    record has its own, so that every format shows them, and JSON apart from the message."""
+    if not log.isEnabledFor(level):
+        return
+    record = log.makeRecord(log.name, level, "", 0, line, (), None, extra=job)
+    record.exc_text = trace.rstrip() or None
+    record.stack_info = stack.rstrip() or None
+    log.handle(record)
+
+
 class _Text(logging.Formatter):
     def __init__(self, colours: bool, of_jobs: bool) -> None:
         super().__init__(_TEXT, "%H:%M:%S" if colours else None)
@@ -96,6 +115,8 @@ class _Json(logging.Formatter):
                 line[name] = value
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
+        elif record.exc_text:
+            line["exception"] = record.exc_text
         if record.stack_info:
             line["stack"] = record.stack_info
         extra = {name: value for name, value in vars(record).items()

@@ -20,8 +20,8 @@ from .job import NewJob
 from .schedule import Schedule
 
 Misfire = Literal["skip", "once", "all"]
-"""What becomes of ticks that came due while nobody fired them: none is made up for, the last one is, or
-all are."""
+"""What becomes of ticks that nobody fired within ``LATE_MS``: none is made up for, the last one is, or all
+are."""
 
 Overlap = Literal["allow", "skip", "queue"]
 """What a tick does while the job of the one before is live: fires all the same, is left out, or waits for
@@ -33,7 +33,7 @@ OVERLAPS: tuple[Overlap, ...] = ("allow", "skip", "queue")
 LATE_MS = 60_000
 """A tick that is fired within this time is no misfire."""
 MOST_MADE_UP = 500
-"""So many missed ticks, the last ones, are made up for by ``all``."""
+"""So many ticks, the last ones, come at once."""
 HELD_MS = 1_000
 """A tick that waits for the job before it is looked at so often."""
 BACK_MS = 60_000
@@ -145,13 +145,9 @@ def fire(row: PeriodicRow, moment: Millis) -> Firing:
         return Firing(row.name, row.version, following, following)
     if row.busy and entry.overlap == "queue":
         return Firing(row.name, row.version, row.next_at, moment + HELD_MS)
-    most = MOST_MADE_UP if entry.misfire == "all" and entry.overlap != "skip" else 1
-    ticks = schedule.latest(row.next_at, moment, most)
-    held = row.look_at is not None and row.look_at > row.next_at
-    if entry.misfire == "skip" and not held:
-        ticks = [tick for tick in ticks if moment - tick <= LATE_MS]
-    if entry.overlap == "skip" and row.busy:
-        ticks = []
+    ticks = _come(entry, row.next_at, moment, row.look_at is not None and row.look_at > row.next_at)
+    if entry.overlap == "skip":
+        ticks = [] if row.busy else ticks[-1:]  # two at once would overlap
     if entry.overlap == "queue":
         ticks = ticks[:1]  # the others wait for its end in their turn
     following = schedule.after(ticks[0] if entry.overlap == "queue" and ticks else moment)
@@ -165,11 +161,26 @@ def fire(row: PeriodicRow, moment: Millis) -> Firing:
     )
 
 
+def _come(entry: Periodic, first: Millis, moment: Millis, held: bool) -> list[Millis]:
+    """The ticks from ``first`` to the moment that are not left out. ``held``: they have waited for the job
+    before them, which makes none of them late."""
+    latest = entry.schedule.latest
+    if entry.misfire == "all":
+        return latest(first, moment, MOST_MADE_UP)
+    if held:
+        return latest(first, moment, 1)
+    begin = moment - LATE_MS
+    missed = latest(first, begin - 1, 1) if entry.misfire == "once" and first < begin else []
+    return missed + latest(max(first, begin), moment, MOST_MADE_UP)
+
+
 # What a worker declares, against what stands ------------------------------------------------------
 
 AFRESH_MS = 3_600_000
 """One that was retired for less goes on where it was, as if its workers had been away: it may only have
 been missed between two of them."""
+FORGOTTEN_MS = 30 * 86_400_000
+"""One that was retired for longer is deleted."""
 
 What = Literal["new", "changed", "again", "retired", "clock", "waits"]
 """``again``: it had been retired. ``clock``: the clock was put back. ``waits``: nothing is changed, since

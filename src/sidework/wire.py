@@ -135,10 +135,12 @@ class Pong(Struct, tag="pong", array_like=True, frozen=True):
 
 
 class Warn(Struct, tag="warn", array_like=True, frozen=True):
-    """Something a person should see, with a stack where there is one."""
+    """Something a person should see, with a stack where there is one, and the attributes of its record that
+    name a job (``logs.fields``)."""
 
     line: str
     stack: str = ""
+    job: dict[str, str | int | None] = {}
 
 
 ToWorker = (

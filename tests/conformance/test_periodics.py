@@ -12,10 +12,11 @@ from msgspec.structs import replace
 from sidework.callbacks import Callback, encode_callbacks
 from sidework.errors import BadValue, StoreRefused
 from sidework.job import NewJob
-from sidework.periodic import AFRESH_MS, MOST_MADE_UP, Declaration, Periodic, fire
+from sidework.periodic import AFRESH_MS, FORGOTTEN_MS, MOST_MADE_UP, Declaration, Periodic, fire
 from sidework.schedule import Schedule, schedule_of
 from sidework.state import State
 from sidework.store.protocol import Store
+from sidework.worker import periodics as worker_periodics
 from sidework.worker.periodics import Periodics
 
 from .conftest import NOW, Bench, outcome
@@ -106,6 +107,24 @@ def test_one_that_cannot_be_fired_keeps_no_other_from_its_time(
     assert [one.getMessage()[:30] for one in caplog.records] == ["periodic bad cannot be fired b"]
 
 
+def test_many_that_cannot_be_fired_keep_no_other_from_its_time(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as are looked at together, and longer due: they are looked past."""
+    monkeypatch.setattr(worker_periodics, "DUE_LIMIT", 2)
+    first = started(bench, entry("good"))
+    cron = replace(schedule_of("* * * * *", None, "Europe/Berlin", None, None), tz="Mars/Base")
+    bad = [entry(f"bad{n}", schedule=cron) for n in range(4)]
+    declare(bench, entry("good"), *bad)
+    unfit: list[str] = []
+    due = worker_periodics.fire_due(bench.store, first, lambda row, _: unfit.append(row.name))
+    assert [row.name for row in due.rows] == ["good"]
+    assert jobs(bench) == [first]
+    assert unfit == [one.name for one in bad]
+    due = worker_periodics.fire_due(bench.store, first, lambda *_: None)
+    assert (due.rows, due.due_in) == ([], None), "it is not looked at without end"
+
+
 def test_of_many_who_fire_one_does(bench: Bench) -> None:
     """I8: all have looked before the first one fires."""
     first = started(bench, *(entry(f"p{n}") for n in range(20)))
@@ -130,13 +149,14 @@ def test_a_tick_that_comes_again_has_its_job(bench: Bench) -> None:
     assert declare(bench, entry()) == [("clock", "p")]
     turn(bench, bench.now)
     turn(bench, first)
-    assert jobs(bench) == [first, first + HOUR]
+    late = [first + HOUR] * 3  # made up for, the first of them: due at once
+    assert jobs(bench) == [first, *late]
     assert turn(bench, first + MINUTE) == [first + MINUTE]
-    assert jobs(bench) == [first, first + MINUTE, first + HOUR]
+    assert jobs(bench) == [first, first + MINUTE, *late]
 
 
 @pytest.mark.parametrize(
-    ("misfire", "ticks"), [("skip", [180]), ("once", [180]), ("all", [0, 60, 120, 180])]
+    ("misfire", "ticks"), [("skip", [180]), ("once", [120, 180]), ("all", [0, 60, 120, 180])]
 )
 def test_ticks_that_nobody_fired(bench: Bench, misfire: Any, ticks: list[int]) -> None:
     first = started(bench, entry(misfire=misfire))
@@ -147,6 +167,17 @@ def test_ticks_that_nobody_fired(bench: Bench, misfire: Any, ticks: list[int]) -
     made = [entry().job_of(first + second * 1000).id for second in ticks]
     assert None not in bench.store.get(made)
     assert turn(bench, first + 4 * MINUTE) == [first + 4 * MINUTE]
+
+
+@pytest.mark.parametrize("misfire", ["skip", "once", "all"])
+def test_a_short_stall_loses_no_tick(bench: Bench, misfire: Any) -> None:
+    """Up to a minute late is no misfire."""
+    first = started(bench, entry(every=1000, misfire=misfire))
+    assert turn(bench, first + 3100) == [first + late for late in (0, 1000, 2000, 3000)]
+    assert turn(bench, first + 63_000) == [first + late for late in range(4000, 63_001, 1000)]
+    late = turn(bench, first + HOUR)
+    missed = {"skip": 0, "once": 1, "all": MOST_MADE_UP - 61}[misfire]
+    assert late == [first + HOUR - n * 1000 for n in reversed(range(61 + missed))]
 
 
 def test_a_tick_too_late_for_skip_is_none(bench: Bench) -> None:
@@ -289,6 +320,14 @@ def test_one_that_was_only_missed_for_a_while_goes_on(bench: Bench) -> None:
     bench.now += AFRESH_MS
     assert declare(bench, entry(misfire="all")) == [("again", "p")]
     assert turn(bench, bench.now) == []
+
+
+def test_one_that_was_retired_for_long_is_forgotten(bench: Bench) -> None:
+    declare(bench, entry("p"), entry("q"))
+    declare(bench, entry("q"))
+    assert bench.store.periodics.forget(bench.now + FORGOTTEN_MS) == 0
+    assert bench.store.periodics.forget(bench.now + FORGOTTEN_MS + 1) == 1
+    assert [row.name for row in bench.store.periodics.all()] == ["q"]
 
 
 def test_a_worker_that_is_not_known_declares_nothing(bench: Bench) -> None:

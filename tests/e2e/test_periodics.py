@@ -22,15 +22,19 @@ V2 = V1.replace('@app.periodic(every="1s", args=(7,), name="beat")\n', "")
 
 def test_from_the_code_to_the_job_and_out_of_the_code(place: Place) -> None:
     place.write("shop.py", V1)
-    place.python("-c", "import shop; shop.app.store")
-    (new, _) = read(place, "periodic", "list", "--app", "shop")
+    told = place.sidework("periodic", "list", "--app", "shop", "--json")
+    (new, _) = json.loads(told.stdout)
     assert (new["name"], new["state"]) == ("beat", "no worker yet")
-    for path in place.folder.glob("*.db*"):
-        path.unlink() if path.is_file() else path.rmdir()
+    assert "there is no database at" in told.stderr
+    told = place.sidework("periodic", "next", "beat", "-n", "3", "--app", "shop")
+    assert len(told.stdout.splitlines()) == 3
+    assert "or a worker at its start" in refused(place, "periodic", "run", "beat", "--app", "shop")
+    assert not list(place.folder.glob("*.db*"))
     worker = place.worker("shop", "--children", "1")  # which makes the database: nobody else would
     done = "import shop; print(next(i.result for i in shop.app.jobs(state='completed')))"
     until(lambda: place.python("-c", done).stdout == "7\n", "a tick")
     ok(place, "periodic", "pause", "beat", "--why", "audit", "--by", "ann", "--app", "shop")
+    ok(place, "periodic", "pause", "beat", "--by", "ann", "--app", "shop")  # the reason stays
     beat, nightly = read(place, "periodic", "list", "--app", "shop")
     assert (beat["state"], beat["paused_by"], beat["paused_why"]) == ("paused", "ann", "audit")
     assert (nightly["schedule"], nightly["zone"]) == ("0 3 * * mon-fri", "Europe/Berlin")
@@ -53,12 +57,19 @@ def test_from_the_code_to_the_job_and_out_of_the_code(place: Place) -> None:
         "retired",
         "active",
     ]
+    gone = "periodic beat is retired"
+    assert gone in refused(place, "periodic", "run", "beat", "--app", "shop")
+    said = place.sidework("periodic", "next", "beat", "--app", "shop")
+    assert said.stderr == "sidework: it is retired: none of these will come\n"
     done = place.python(
         "-c",
         "import json, shop; e = shop.app.periodic_entry('beat'); "
         "print(json.dumps([e.name, e.task, e.schedule, e.tz, e.state, len(shop.app.periodics())]))",
     )
     assert json.loads(done.stdout) == ["beat", "shop:report", "every 1s", "UTC", "retired", 2]
+    place.write("shop.py", V1.replace('"beat"', '"drum"'))
+    begun = "periodic drum is declared, but no worker has begun with it: start one"
+    assert begun in refused(place, "periodic", "pause", "drum", "--app", "shop")
 
 
 def test_what_cannot_be_declared_ends_the_worker_in_one_line(place: Place) -> None:

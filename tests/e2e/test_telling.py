@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -240,6 +242,23 @@ def test_the_events_of_an_app_are_those_of_its_jobs(telling: Any) -> None:
         kinds = asyncio.run(live())
         assert kinds[:2] == ["enqueued", "started"]
         assert kinds[-1] == "final"
+
+
+def test_control_c_ends_the_watching_not_the_job(place: Place) -> None:
+    place.write(
+        "shop.py", "from sidework import Sidework\napp = Sidework()\n@app.task\ndef f(): ...\n"
+    )
+    job = place.sidework("run", "shop:f").stdout.strip()
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "sidework", "jobs", "watch", job, "--app", "shop"],
+        cwd=place.folder, env=place.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with watching:
+        assert watching.stdout is not None
+        assert watching.stdout.readline().endswith("enqueued\n")
+        watching.send_signal(signal.SIGINT)
+        _, said = watching.communicate(timeout=20)
+    assert (watching.returncode, said) == (130, "sidework: the job goes on\n")
 
 
 def test_a_job_is_watched_from_the_command_line(place: Place) -> None:

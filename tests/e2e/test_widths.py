@@ -87,7 +87,7 @@ def test_a_worker_may_narrow_a_queue_for_itself(place: Place) -> None:
         assert most([job.result(timeout="60s") for job in jobs]) == 2
         assert worker.stop() == 0
     wrong = place.sidework("worker", "shop.py", "--queues", "mail=0")
-    assert wrong.returncode == 1
+    assert wrong.returncode == 2
     assert "expected a whole number from 1" in wrong.stderr
 
 

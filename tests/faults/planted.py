@@ -88,7 +88,7 @@ BUGS = [
     Bug("PostgreSQL: what the server undid is told", PG + "session.py", "error.sqlstate in AGAIN or (broken", "(broken", (LOST,)),
     Bug("PostgreSQL: a pulse listens once in its life", PG + "pulse.py", "self._listens.clear()\n            if opened.pooled", "if opened.pooled", (LOST,)),
     # What follows from an end.
-    Bug("an end is followed by nobody", "store/sqlite/resolving.py", "            room = MOST_EDGES - len(found)\n", "            room = 0 if found or True else MOST_EDGES\n"),
+    Bug("an end is followed by nobody", "store/sqlite/resolving.py", "room = MOST_EDGES - len(found)", "room = 0"),
     Bug("an end is counted each time that it is followed", "store/sqlite/resolving.py", "UPDATE edges SET done = 1 WHERE", "UPDATE edges SET done = 0 WHERE"),
     Bug("a child goes on whatever became of its input", "store/sqlite/resolving.py", 'failed = policy == "cancel" and', "failed = False and"),
     Bug("a cancelled child leads to no more", "store/sqlite/resolving.py", "[*cancelled, *left])", "left)"),

@@ -67,7 +67,7 @@ ROWS: dict[int, tuple[Callable[[Path, int, int], Figures], int, int, str]] = {
         blocked_children,
         12,
         300,
-        "200 blocked loops, 100 held GILs: 0 run again, told with the stack ≤ 1 s",
+        "200 blocked loops, 100 held GILs: 0 run again, told with stack or job ≤ 1 s",
     ),
     11: (clock_jumps, 5, 200, "200: 0 early or missed rescues"),
     12: (

@@ -290,7 +290,7 @@ def test_without_the_driver_one_line_says_what_to_install(place: Place) -> None:
     told = place.sidework("doctor")
     assert told.returncode == 1
     (line,) = [line for line in told.stdout.splitlines() if line.startswith("!!")]
-    assert line.endswith("which is not installed: pip install 'sidework[postgres]'")
+    assert "which is not installed: pip install 'sidework[postgres]' (in a clone" in line
 
 
 def test_a_server_that_is_away_is_one_line(place: Place) -> None:

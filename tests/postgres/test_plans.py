@@ -162,7 +162,12 @@ def asked(picks: dict[str, list[tuple[UUID, int]]]) -> dict[str, list[Asked]]:
             Asked({"since": EVER, "now": NOW}, {"jobs_due"}),
             Asked({"since": 5, "now": NOW}, {"jobs_due"}),
         ],
-        "periodic_due": [Asked({"now": NOW, "limit": MANY}, {"periodics_look", *BY_KEY})],
+        "periodic_due": [
+            Asked(
+                {"now": NOW, "limit": MANY, "after_at": 5, "after": "p"},
+                {"periodics_look", *BY_KEY},
+            )
+        ],
         "periodic_look": [Asked({"now": None}, {"periodics_look"})],
         "note": [
             Asked(
@@ -227,6 +232,7 @@ NO_TABLE = {
     "pause_task",
     "periodic_declare",
     "periodic_fire",
+    "periodic_forget",
     "periodic_pause",
     "periodic_resume",
     "periodic_retire",

@@ -78,9 +78,7 @@ class Child:
         loop = Loop(self._concurrency, self._link, book, own_process=own)
         threads = Threads(self._threads_count, self._link, book, own_process=own)
         captured = Capture(own_process=own)
-        watchdog = Watchdog(
-            loop, threads, self._link, threading.get_ident(), own_process=self._own_process
-        )
+        watchdog = Watchdog(loop, threads, self._link, threading.get_ident())
         ended = asyncio.Event()
 
         def gone() -> None:

@@ -1,18 +1,19 @@
-"""Sees what cannot report itself: a blocked event loop, a thread past its deadline.
+"""Sees what cannot report itself: a blocked event loop, a thread past its deadline, a GIL that was held.
 
-A blocked loop is told within a second, with its stack. While native code holds the GIL no Python
-runs, this thread included: for that the interpreter's own C-level timer dumps the stacks.
+A blocked loop is told within a second, with its stack. While native code holds the GIL no Python runs, this
+thread included: the worker, which gets no answer, says that at once, and this thread, the moment it runs
+again, where the jobs' code stands. (``faulthandler`` could show that meanwhile; it walks through frames of
+threads that may be running, and took down children that were only short of processor time: decision 20.)
 """
 
 from __future__ import annotations
 
-import faulthandler
-import os
 import sys
 import threading
 import traceback
 
 from ..clock import monotonic
+from ..logs import fields
 from ..outcome import clean
 from ..wire import Blocked, Warn
 from .link import Link
@@ -24,19 +25,14 @@ _LOOK_SECONDS = 0.25
 # answered is asked at the next look, and told at the second one after that (0.75 s in all).
 _BLOCKED_SECONDS = 0.4
 _HELD_SECONDS = 0.75
+"""Between two looks; else this thread would have had its turn, which each waits for some ms."""
 
 
 class Watchdog:
     """A daemon thread of the child."""
 
-    def __init__(
-        self, loop: Loop, threads: Threads, link: Link, main: int, *, own_process: bool
-    ) -> None:
+    def __init__(self, loop: Loop, threads: Threads, link: Link, main: int) -> None:
         self._loop, self._threads, self._link, self._main = loop, threads, link, main
-        # The timer is one per process: inside a user's program it is not ours to set. It writes to a
-        # copy of stderr as it was: jobs may close it, or put something without a descriptor there.
-        self._errors = _copy_of_stderr() if own_process else -1
-        self._arm()
         self._answered = monotonic()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sidework-watchdog", daemon=True)
@@ -46,12 +42,6 @@ class Watchdog:
         """End the thread."""
         self._stop.set()
         self._thread.join()
-        if self._errors >= 0:
-            faulthandler.cancel_dump_traceback_later()
-
-    def _arm(self) -> None:
-        if self._errors >= 0:
-            faulthandler.dump_traceback_later(_HELD_SECONDS, exit=False, file=self._errors)
 
     def _answer(self) -> None:
         self._answered = monotonic()
@@ -60,10 +50,12 @@ class Watchdog:
     def _run(self) -> None:
         told_loop = False
         told: set[int] = set()
-        asked = self._answered
+        asked = looked = self._answered
         while not self._stop.wait(_LOOK_SECONDS):
-            self._arm()
             now = monotonic()
+            if now - looked > _HELD_SECONDS:
+                self._tell_held(now - looked)
+            looked = now
             if self._answered >= asked:
                 if told_loop:
                     self._link.send(Blocked(False))
@@ -85,16 +77,19 @@ class Watchdog:
                         f"job {attempt.running.id} ({attempt.job.task}) is past its timeout of "
                         f"{attempt.timeout} s in a thread, which cannot be stopped"
                     )
-                    self._link.send(Warn(line, self._stack(ident)))
+                    self._link.send(Warn(line, self._stack(ident), fields(attempt.running)))
             told &= set(self._threads.running)
+
+    def _tell_held(self, seconds: float) -> None:
+        line = f"no other Python code ran for {seconds:.1f} s: its GIL was held, or it got no processor"
+        stacks = [
+            f"job {attempt.running.id} ({attempt.job.task}) now:\n{self._stack(ident)}"
+            for attempt, ident in list(self._threads.running.values())
+        ]
+        self._link.send(
+            Warn(line, "\n".join([*stacks, f"the event loop now:\n{self._stack(self._main)}"]))
+        )
 
     def _stack(self, ident: int) -> str:
         frame = sys._current_frames().get(ident)
         return "" if frame is None else clean("".join(traceback.format_stack(frame)), 16_000)
-
-
-def _copy_of_stderr() -> int:
-    try:
-        return os.dup(2)
-    except OSError:
-        return -1  # started without one: then there is nobody to tell

@@ -10,7 +10,7 @@ import click
 from ..errors import SideworkError
 
 APP = '''\
-"""The jobs of this project. A worker that follows your changes: sidework dev jobs"""
+"""The jobs of this project, for which a worker is started by: sidework worker jobs"""
 
 from sidework import Sidework
 
@@ -80,5 +80,14 @@ def init(folder: Path) -> None:
         raise SideworkError(f"cannot write into {folder}: {error.strerror or error}") from None
     there = "" if folder == Path() else f"cd {shlex.quote(str(folder))} && "
     click.echo("\nNow, in two terminals:\n")
-    click.echo(f"  {there}sidework dev jobs")
+    click.echo(f"  {there}sidework {'dev' if _follows() else 'worker'} jobs")
     click.echo(f"  {there}sidework run jobs:greet world --wait")
+
+
+def _follows() -> bool:
+    """Whether ``sidework dev`` has what it needs; where not, a worker is what there is."""
+    try:
+        import watchfiles as _  # noqa: F401
+    except ImportError:
+        return False
+    return True

@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 import click
 from msgspec.structs import replace
 
-from ..errors import BadValue, JobNotFound, SideworkError
+from ..errors import JobNotFound, SideworkError
 from ..ids import id_text, parse_id
 from ..job import JobFilter, JobRow
 from ..state import FINAL, LIVE, State
 from ..store.protocol import Store
 from ..url import shown
+from . import values
 from .choosing import on_store
 from .filters import filtered, pages
 from .roots import root_of
@@ -23,7 +24,7 @@ from .showing import counted
 Act = Callable[[Store, bytes], str | None]
 """Does it to one job: its state afterwards in words, or ``None`` when its state does not allow it."""
 
-_targets = click.argument("job_ids", metavar="[ID]...", nargs=-1)
+_targets = click.argument("job_ids", metavar="[ID]...", nargs=-1, callback=values.job_id)
 _yes = click.option("--yes", is_flag=True, help="With filters: do not ask on a terminal.")
 
 
@@ -113,7 +114,7 @@ def _each(store: Store, job_ids: Sequence[str], want: JobFilter, act: Act, refus
     if want != JobFilter():
         raise click.UsageError("give IDs or filters, not both")
     if len(set(job_ids)) < len(job_ids):
-        raise BadValue("an id was given twice")
+        raise click.UsageError("an id was given twice")
     for row in [job_of(store, job_id) for job_id in job_ids]:
         became = act(store, row.id)
         if became is None:

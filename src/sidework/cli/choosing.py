@@ -64,14 +64,20 @@ def _anchored(spec: str, project: Path) -> str:
 def chosen(app: str | None, url: str | None) -> tuple[Store, AppLike | None]:
     """The store of a URL or of an app, for commands that look: it is never made here. With it the
     app, where that is what led there."""
+    place, found = chosen_place(app, url)
+    return open_store(place, create=False), found
+
+
+def chosen_place(app: str | None, url: str | None) -> tuple[str, AppLike | None]:
+    """The URL of the store that ``chosen`` opens, and the app."""
     if url is None and app is None:
         url = os.environ.get("SIDEWORK_URL") or None  # set to nothing is not set
     if url is not None:
-        return open_store(absolute(url, os.getcwd()), create=False), None
+        return absolute(url, os.getcwd()), None
     from ..tasks.finding import find_apps  # a worker, which runs no user code, does without
 
     found = find_apps(chosen_apps([app] if app else [], _OR_STORE))
-    return open_store(found.url, create=False), found
+    return found.url, found
 
 
 def which_store(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -22,6 +22,7 @@ import click
 
 from .. import logs
 from ..errors import SideworkError
+from ..extras import how_to_install
 from ..tasks.project import file_of_path, folder_of_module, is_path, project_folder
 from .choosing import chosen_apps
 from .serving import working
@@ -52,13 +53,13 @@ def dev(
     changes nothing: it is said, and the old code goes on. Each attempt is told in a line: how it ended,
     from when to when.
 
-    Needs watchfiles: pip install 'sidework[dev]'.
+    Needs the extra dev: pip install 'sidework[dev]' (in a clone: pip install '.[dev]').
     """
     try:
         import watchfiles as _  # noqa: F401 - asked for here, so that the answer is one line
     except ImportError:
         raise SideworkError(
-            "sidework dev needs watchfiles, which is not installed: pip install 'sidework[dev]'"
+            f"sidework dev needs watchfiles, which is not installed: {how_to_install('dev')}"
         ) from None
     if log_format is None:
         coloured = sys.stderr.isatty() and not os.environ.get("NO_COLOR")

@@ -11,6 +11,7 @@ from ..job import JobFilter, JobRow, QueueRow
 from ..outcome import decode_failure
 from ..state import FINAL, State
 from ..store.protocol import Store
+from . import values
 from .bulk import job_of
 from .choosing import as_json, on_store
 from .roots import root_of
@@ -21,7 +22,7 @@ _AHEAD = 1000
 
 @click.command(short_help="Say why a job does not run, and what to do.")
 @on_store
-@click.argument("job_id", metavar="ID")
+@click.argument("job_id", metavar="ID", callback=values.job_id)
 @as_json
 def explain(store: Store, job_id: str, as_json: bool) -> None:
     """Say why job ID is not running, and what to do."""

@@ -9,12 +9,13 @@ import click
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from ..duration import seconds, text_of
+from ..duration import text_of
 from ..errors import StoreError
 from ..state import State
 from ..store.gauges import OTHERS, Reading
 from ..store.protocol import Store
 from ..url import shown
+from . import values
 from .choosing import as_json, chosen, which_store
 from .showing import counted, show_json
 
@@ -36,21 +37,20 @@ class Health(Struct, frozen=True):
 @click.command(short_help="Say in one line whether all is well; exit code 1 if not.")
 @which_store
 @click.option("--worker", is_flag=True, help="There has to be a worker that lives.")
-@click.option("--max-wait", metavar="DURATION",
+@click.option("--max-wait", metavar="DURATION", callback=values.duration,
               help="No available job may have waited longer, like 5m.")  # fmt: skip
 @as_json
 def health(
-    app: str | None, url: str | None, worker: bool, max_wait: str | None, as_json: bool
+    app: str | None, url: str | None, worker: bool, max_wait: float | None, as_json: bool
 ) -> None:
     """Say in one line whether the store answers and its chores are done; exit code 1 if not.
 
     Jobs of paused queues wait on purpose: they count for nothing.
     """
-    most = None if max_wait is None else seconds(max_wait, "--max-wait")
     store: Store | None = None
     try:
         store, _ = chosen(app, url)
-        found = _looked_at(store, worker, most)
+        found = _looked_at(store, worker, max_wait)
     except StoreError as error:
         found = Health(False, [str(error)])
     finally:

@@ -11,7 +11,7 @@ import click
 from ..ids import id_text
 from ..job import JobFilter
 from ..store.protocol import Store
-from . import bulk
+from . import bulk, values
 from .bulk import job_of
 from .choosing import as_json, on_store
 from .filters import PAGE, filtered, pages
@@ -65,7 +65,7 @@ def list_(store: Store, want: JobFilter, limit: int, as_json: bool) -> None:
 
 @jobs.command(short_help="Show one job with its attempts.")
 @on_store
-@click.argument("job_id", metavar="ID")
+@click.argument("job_id", metavar="ID", callback=values.job_id)
 @as_json
 def show(store: Store, job_id: str, as_json: bool) -> None:
     """One job with its arguments, result and failed attempts."""

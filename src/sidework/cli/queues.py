@@ -7,10 +7,11 @@ import os
 
 import click
 
-from ..errors import BadValue, SideworkError
-from ..job import check_limit, check_queue
+from ..errors import SideworkError
 from ..state import State
 from ..store.protocol import Store
+from ..tasks.registry import AppLike
+from . import values
 from .choosing import as_json, chosen, on_store, which_store
 from .showing import ago, counted, show_json, when
 from .table import Column, show_table
@@ -61,12 +62,11 @@ def list_(store: Store, as_json: bool) -> None:
 
 @queues.command(short_help="Start nothing more of a queue.")
 @which_store
-@click.argument("queue")
+@click.argument("queue", callback=values.queue)
 @click.option("--why", help="Told to whoever asks why nothing runs; else an earlier reason stays.")
 @click.option("--by", help="Who pauses it; your user name by default.")
 def pause(app: str | None, url: str | None, queue: str, why: str | None, by: str | None) -> None:
     """Let what runs of QUEUE end, and start nothing more of it."""
-    check_queue(queue)
     store, found = chosen(app, url)
     try:
         known = {row.name: row for row in store.queues()}
@@ -74,42 +74,46 @@ def pause(app: str | None, url: str | None, queue: str, why: str | None, by: str
             why = known[queue].paused_why
         store.pause(queue, by or user(), why or "")
         click.echo(f"{queue} paused")
-        tasks = [] if found is None else [found.registry.get(n) for n in found.registry.names()]
-        used = {name for name, row in known.items() if row.counts}
-        used |= {task.task_options.queue for task in tasks}
-        if queue not in used:
-            others = f"; there are: {', '.join(sorted(used))}" if used else ""
-            click.echo(
-                f"sidework: no job{' or task' if found else ''} uses queue {queue}{others}",
-                err=True,
-            )
+        _warn_of_none(store, found, queue)
     finally:
         store.close()
 
 
 @queues.command(short_help="Open a paused queue again.")
 @on_store
-@click.argument("queue")
+@click.argument("queue", callback=values.queue)
 def resume(store: Store, queue: str) -> None:
     """Open QUEUE again."""
-    if not store.resume(check_queue(queue)):
+    if not store.resume(queue):
         raise SideworkError(f"queue {queue} was not paused")
     click.echo(f"{queue} open")
 
 
 @queues.command(short_help="Let so many jobs of a queue run at a time, over all workers.")
-@on_store
-@click.argument("queue")
-@click.argument("limit", metavar="N|none")
-def limit(store: Store, queue: str, limit: str) -> None:
+@which_store
+@click.argument("queue", callback=values.queue)
+@click.argument("limit", metavar="N|none", callback=values.limit)
+def limit(app: str | None, url: str | None, queue: str, limit: int | None) -> None:
     """Let at most N jobs of QUEUE run at a time, over all workers; none: any number."""
-    if limit != "none" and not limit.isdecimal():
-        raise BadValue(f"{limit!r} is no limit: give a whole number, or none")
-    most = None if limit == "none" else check_limit(int(limit))
-    store.limits.limit(check_queue(queue), most)
-    click.echo(
-        f"{queue}: {'any number of jobs' if most is None else counted(most, 'job')} at a time"
-    )
+    store, found = chosen(app, url)
+    try:
+        store.limits.limit(queue, limit)
+        many = "any number of jobs" if limit is None else counted(limit, "job")
+        click.echo(f"{queue}: {many} at a time")
+        _warn_of_none(store, found, queue)
+    finally:
+        store.close()
+
+
+def _warn_of_none(store: Store, found: AppLike | None, queue: str) -> None:
+    """Say so when nothing uses the queue: its name may be misspelt."""
+    tasks = [] if found is None else [found.registry.get(n) for n in found.registry.names()]
+    used = {row.name for row in store.queues() if row.counts}
+    used |= {task.task_options.queue for task in tasks}
+    if queue not in used:
+        others = f"; there are: {', '.join(sorted(used))}" if used else ""
+        words = f"no job{' or task' if found else ''} uses queue {queue}{others}"
+        click.echo(f"sidework: {words}", err=True)
 
 
 def user() -> str:

@@ -18,13 +18,12 @@ from typing import Any
 import click
 
 from .. import logs
-from ..duration import seconds
 from ..errors import BadValue, JobCancelled, JobFailed, SideworkError
 from ..handle import JobHandle
-from ..job import parse_queues
 from ..state import State
 from ..store.opening import load_engine, open_store
 from ..store.protocol import Store
+from . import values
 from .choosing import chosen_apps
 from .showing import failure_line
 
@@ -34,7 +33,8 @@ _NEGATIVE = re.compile(r"-(\d|\.\d)").match
 
 _OPTIONS = (
     click.argument("apps", metavar="[APP]...", nargs=-1),
-    click.option("--queues", default="", help="Only these queues, separated by commas; mail=10: at most "
+    click.option("--queues", default="", callback=values.queues,
+                 help="Only these queues, separated by commas; mail=10: at most "
                  "10 of its jobs at a time in this worker."),
     click.option("--children", type=click.IntRange(1, 256), default=os.cpu_count() or 1,
                  show_default="one per core", help="Processes that run the jobs."),
@@ -100,7 +100,7 @@ def worker(
 
     try:
         specs = chosen_apps(apps)
-        lanes, widths = parse_queues(one for one in queues.split(",") if one.strip())
+        lanes, widths = values.split_queues(queues)
         crew = Crew(specs, children, children, concurrency, threads, level, log_format)
         opens = _open_existing if dev is None else open_store
         each_at = logging.DEBUG if dev is None else logging.INFO
@@ -160,8 +160,9 @@ class Run(click.Command):
 @click.argument("task")
 @click.argument("arguments", nargs=-1)
 @click.option("--wait", is_flag=True, help="Wait for the result and print it as JSON.")
-@click.option("--timeout", metavar="DURATION", help="With --wait: how long, like 30s.")
-def run(task: str, arguments: tuple[str, ...], wait: bool, timeout: str | None) -> None:
+@click.option("--timeout", metavar="DURATION", callback=values.duration,
+              help="With --wait: how long, like 30s.")  # fmt: skip
+def run(task: str, arguments: tuple[str, ...], wait: bool, timeout: float | None) -> None:
     """Enqueue TASK: module:function, module:Class.function or module:name.
 
     ARGUMENTS are in order, or by name as name=value. Where the task wants text they are taken as they
@@ -169,7 +170,6 @@ def run(task: str, arguments: tuple[str, ...], wait: bool, timeout: str | None) 
     """
     if timeout is not None and not wait:
         raise click.UsageError("--timeout says how long to --wait: give both or neither")
-    limit = None if timeout is None else seconds(timeout, "--timeout")
     from ..tasks.finding import find_task
     from .arguments import arguments_of, not_parameters
 
@@ -182,7 +182,7 @@ def run(task: str, arguments: tuple[str, ...], wait: bool, timeout: str | None) 
     if not wait:
         click.echo(job.id)
         return
-    if job.wait(timeout=limit) is not State.COMPLETED:
+    if job.wait(timeout=timeout) is not State.COMPLETED:
         raise SideworkError(_why(job))
     click.echo(json.dumps(job.info().result, ensure_ascii=False))
 

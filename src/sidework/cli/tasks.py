@@ -6,8 +6,7 @@ import click
 
 from ..errors import BadValue, SideworkError
 from ..job import PausedTask
-from ..store.protocol import Store
-from .choosing import as_json, chosen, on_store, which_store
+from .choosing import as_json, chosen, which_store
 from .queues import user
 from .showing import ago, show_json, when
 from .table import Column, show_table
@@ -81,19 +80,29 @@ def pause(app: str | None, url: str | None, task: str, why: str | None, by: str 
 
 
 @tasks.command(short_help="Open a paused task again.")
-@on_store
+@which_store
 @click.argument("task")
-def resume(store: Store, task: str) -> None:
+def resume(app: str | None, url: str | None, task: str) -> None:
     """Open TASK again: what was held back is ready, in its order."""
-    name = _named(task, [one.name for one in store.limits.paused()])
-    if not store.limits.resume(name):
-        raise SideworkError(f"task {name} was not paused")
-    click.echo(f"{name} open")
+    store, found = chosen(app, url)
+    try:
+        paused = [one.name for one in store.limits.paused()]
+        declared = [] if found is None else found.registry.names()
+        name = _named(task, paused if _fitting(task, paused) else [*paused, *declared])
+        if not store.limits.resume(name):
+            raise SideworkError(f"task {name} was not paused")
+        click.echo(f"{name} open")
+    finally:
+        store.close()
+
+
+def _fitting(task: str, known: list[str]) -> list[str]:
+    return [name for name in known if name == task or name.endswith(f":{task}")]
 
 
 def _named(task: str, known: list[str]) -> str:
     """The whole name of a task; one that is not known is taken as it is."""
-    fits = [name for name in known if name == task or name.endswith(f":{task}")]
+    fits = _fitting(task, known)
     if task in fits or not fits:
         if ":" not in task:
             there = f"; there are: {', '.join(known)}" if known else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from ..event import Event, Progress
 from ..ids import id_text
 from ..state import State
 from ..store.protocol import Store
+from . import values
 from .bulk import job_of
 from .choosing import as_json, on_store
 from .showing import failure_line
@@ -29,13 +31,14 @@ class Alone(NamedTuple):
 
 @click.command(short_help="Watch a job: its progress, log and values, until it ends.")
 @on_store
-@click.argument("job_id", metavar="ID")
-@click.option("--after", metavar="POSITION", help="Only what comes behind this event.")
+@click.argument("job_id", metavar="ID", callback=values.job_id)
+@click.option("--after", metavar="POSITION", callback=values.position,
+              help="Only what comes behind this event.")  # fmt: skip
 @as_json
 def watch(store: Store, job_id: str, after: str | None, as_json: bool) -> None:
     """Watch a job until it ends: a bar and its log on a terminal, else a line for each event.
 
-    The exit code is 0 if it completed, else 1. Control-C ends the watching, not the job.
+    The exit code is 0 if it completed, else 1. Control-C ends the watching, not the job: 130.
     """
     row = job_of(store, job_id)
     alone = Alone(store, Waiter(store))
@@ -48,6 +51,9 @@ def watch(store: Store, job_id: str, after: str | None, as_json: bool) -> None:
             final = _drawn(events, row.task)
         else:
             final = _lines(events, lambda event: click.echo(_printable(line_of(event))))
+    except KeyboardInterrupt:
+        click.echo("sidework: the job goes on", err=True)
+        sys.exit(128 + signal.SIGINT)
     finally:
         alone.waiter.close()
     state = final.state if final is not None else store.get([row.id])[0].state  # type: ignore[union-attr]

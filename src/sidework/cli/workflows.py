@@ -12,6 +12,7 @@ from ..ids import id_text
 from ..job import JobRow
 from ..state import State
 from ..store.protocol import Store
+from . import values
 from .bulk import job_of
 from .choosing import as_json, on_store
 from .showing import counted, first_line, job_json, show_json
@@ -28,7 +29,7 @@ def workflows() -> None:
 
 @workflows.command(short_help="Draw who waits for whom.")
 @on_store
-@click.argument("job_id", metavar="ID")
+@click.argument("job_id", metavar="ID", callback=values.job_id)
 @as_json
 def show(store: Store, job_id: str, as_json: bool) -> None:
     """Draw the workflow that job ID is part of: inputs above, what waits for them below."""
@@ -48,7 +49,7 @@ def show(store: Store, job_id: str, as_json: bool) -> None:
 
 @workflows.command(short_help="Cancel all that have not ended.")
 @on_store
-@click.argument("job_id", metavar="ID")
+@click.argument("job_id", metavar="ID", callback=values.job_id)
 def cancel(store: Store, job_id: str) -> None:
     """Cancel all jobs of the workflow that have not ended, and ask those that run."""
     count = _flow(store, job_id).cancel(store.cancel)
@@ -57,7 +58,7 @@ def cancel(store: Store, job_id: str) -> None:
 
 @workflows.command(short_help="Run again what did not complete.")
 @on_store
-@click.argument("job_id", metavar="ID")
+@click.argument("job_id", metavar="ID", callback=values.job_id)
 def retry(store: Store, job_id: str) -> None:
     """Run all jobs of the workflow again that did not complete; those that need them wait for them."""
     click.echo(f"{counted(_flow(store, job_id).retry(store.retry), 'job')} live again")

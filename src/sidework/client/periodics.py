@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from msgspec.structs import replace
 
 from ..clock import Millis, now_ms, to_datetime
-from ..errors import PeriodicNotFound
+from ..errors import PeriodicNotFound, SideworkError
 from ..handle import JobHandle
 from ..ids import new_id
 from ..periodic import Periodic, PeriodicRow
@@ -80,13 +80,15 @@ class PeriodicEntry:
         return next_ticks(self._entry, now_ms(), count)
 
     def run(self) -> JobHandle[Any]:
-        """Enqueue one job now; its ticks go on as they are."""
+        """Enqueue one job now; its ticks go on as they are. ``SideworkError`` when it is retired."""
+        refuse_retired(self._row)
         task = self._app.registry.find(self.task)
         returns = Any if task is None else task.signature.returns
         return self._app.desk.submit(replace(self._entry.job, id=new_id()), returns, None)
 
-    def pause(self, by: str, why: str = "") -> None:
-        """Let no tick fire until it is resumed, also over restarts and new versions of the code."""
+    def pause(self, why: str = "", by: str = "code") -> None:
+        """Let no tick fire until it is resumed, also over restarts and new versions of the code; ``why`` and
+        ``by`` are told to whoever asks."""
         if not self._app.store.periodics.pause(self.name, by, why):
             raise not_found(self.name, self._app.url)
 
@@ -100,6 +102,14 @@ def next_ticks(entry: Periodic, moment: Millis, count: int) -> list[datetime]:
     zone = ZoneInfo(entry.schedule.tz)
     ticks = zip(range(count), entry.schedule.ticks(moment), strict=False)
     return [to_datetime(tick).astimezone(zone) for _, tick in ticks]
+
+
+def refuse_retired(row: PeriodicRow) -> None:
+    """``SideworkError`` for one whose task may not even be there any more."""
+    if row.retired_at is not None:
+        raise SideworkError(
+            f"periodic {row.name} is retired: no worker's code declares it any more"
+        )
 
 
 def not_found(name: str, url: str) -> PeriodicNotFound:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..client.app import Sidework
 from ..errors import SideworkError, StoreError
+from ..extras import how_to_install
 from ..job import WorkerRow
 from ..state import State
 from ..store.gauges import Reading
@@ -24,7 +25,7 @@ try:
     from prometheus_client.registry import Collector
 except ImportError as missing:
     raise SideworkError(
-        f"metrics need the extra of that name: pip install 'sidework[metrics]' ({missing})"
+        f"metrics need what is not installed, {missing.name}: {how_to_install('metrics')}"
     ) from missing
 
 Scope = MutableMapping[str, Any]

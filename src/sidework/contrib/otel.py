@@ -14,6 +14,7 @@ from typing import Any
 from .. import __version__
 from ..client.app import Sidework
 from ..errors import SideworkError
+from ..extras import how_to_install
 from ..outcome import Snooze
 from ..tasks.context import RunningJob
 from ..tasks.middleware import Handover, Middleware, Steps
@@ -23,7 +24,7 @@ try:
     from opentelemetry.context import Context
 except ImportError as missing:
     raise SideworkError(
-        f"spans need the extra of that name: pip install 'sidework[otel]' ({missing})"
+        f"spans need what is not installed, {missing.name}: {how_to_install('otel')}"
     ) from missing
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..errors import StoreRefused
+from ..extras import how_to_install
 from ..url import shown
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def _engine(url: str) -> Callable[[bool, bool], Store]:
         import psycopg as _  # noqa: F401 - asked for here, so that the answer is one line
     except ImportError:
         raise StoreRefused(
-            "PostgreSQL needs its driver, which is not installed: pip install 'sidework[postgres]'"
+            f"PostgreSQL needs its driver, which is not installed: {how_to_install('postgres')}"
         ) from None
     from .postgres.engine import PostgresStore
 

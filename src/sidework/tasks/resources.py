@@ -75,6 +75,10 @@ def resources_in(
         marks = kind.__metadata__ if typing.get_origin(kind) is typing.Annotated else ()
         resource = next((mark for mark in marks if isinstance(mark, Resource)), None)
         if resource is None:
+            if Resource in marks:
+                raise BadTask(
+                    f"{task}: {name!r} is annotated Resource: say what it is given: Resource(get)"
+                )
             if about.default is injected:
                 raise BadTask(
                     f"{task}: nothing says what {name!r} is given: annotate it as "

@@ -44,6 +44,15 @@ class Signature:
         self._stored: list[str] = []
         self._kind: Any = None
         self._returns: Any = None
+        self._look_at_resources()
+
+    def _look_at_resources(self) -> None:
+        """``BadTask`` where the function is declared, if its annotations can be read there."""
+        try:
+            hints = self._hints()
+        except BadTask:
+            return  # one may name what is defined further down: asked again at the first use
+        resources_in(self._name, self._whole, hints)
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, Sequence[Output]]:
         """The call as stored bytes, and the outputs in it; ``TypeError`` as the plain call would,

@@ -91,6 +91,7 @@ class Chores:
             # What a step leaves, the next takes at once: whoever has the turn sees it through.
             left = store.prune(self._retention, PRUNE_LIMIT, now) >= PRUNE_LIMIT
             if not (store.expire(EXPIRE_LIMIT, now) >= EXPIRE_LIMIT or left):
+                store.periodics.forget(now)
                 self._turns.remove("prune")
         # Last: in a step that stops here, what brings back and clears away was done.
         wait = self._periodics.tick(store, now)

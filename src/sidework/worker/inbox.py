@@ -6,6 +6,7 @@ import logging
 
 from ..clock import monotonic
 from ..crashpoint import reach
+from ..logs import say
 from ..wire import (
     Blocked,
     Done,
@@ -102,5 +103,5 @@ class Inbox:
             peer.stopping = True
             self.failures.append((peer, message.line))
         elif isinstance(message, Warn):
-            stack = "\n" + message.stack if message.stack else ""
-            log.warning("%s: %s%s", peer.name, message.line, stack)
+            line = f"{peer.name}: {message.line}"
+            say(log, logging.WARNING, line, message.job, stack=message.stack)

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterable
 
 from ..duration import text_of
+from ..ids import id_text
 from ..job import Claimed
 from ..outcome import Outcome
 from ..wire import Cancel, Ping, TakeBack, TaskInfo, Why
@@ -24,7 +25,8 @@ GRACE_AFTER_TERM = 5.0
 STUCK_SECONDS = 0.25
 """A child that starts nothing for so long gives back what waits in it, for another to run."""
 PING_SECONDS = 0.2
-"""A child that has not answered for two of these is told of: its GIL is held, for 0.7 s at most."""
+"""A child that has not answered for two of these is told of, after 0.7 s at most: its GIL is held, or it gets
+no processor."""
 
 
 class Supervisor:
@@ -131,7 +133,19 @@ class Supervisor:
         elif now - peer.pinged_at >= 2 * PING_SECONDS and not peer.told_silent:
             peer.told_silent = True
             silent = text_of(now - peer.pinged_at)
-            log.warning("%s has not answered for %s: its GIL is held", peer.name, silent)
+            log.warning(
+                "%s has not answered for %s: its GIL is held, or it gets no processor; it runs %s",
+                peer.name,
+                silent,
+                _running(peer) or "no job",
+            )
+
+
+def _running(peer: Peer) -> str:
+    """The jobs in a child whose code runs: the newest, which are most likely to be what keeps it."""
+    newest = sorted(peer.started, key=lambda seq: peer.started[seq], reverse=True)
+    told = [f"job {id_text(peer.jobs[seq].id)} ({peer.jobs[seq].task})" for seq in newest[:3]]
+    return ", ".join([*told, *([f"{len(newest) - 3} more"] if len(newest) > 3 else [])])
 
 
 def _cut_short(job: Claimed, note: str, *, started: bool) -> Outcome:

@@ -10,6 +10,7 @@ from ..duration import text_of
 from ..errors import NotCommitted
 from ..ids import id_text
 from ..job import Claimed
+from ..logs import say
 from ..outcome import Outcome, decode_failure, failure_of
 from ..store.protocol import Store
 from ..url import shown
@@ -76,7 +77,7 @@ class Teller:
         if failure is not None:
             first = failure.message.splitlines()[:1]
             said = f"{failure.kind}: {first[0]}" if first else failure.kind
-            trace = "\n" + failure.traceback.rstrip() if failure.traceback else ""
+            trace = failure.traceback
         name, of = (
             f"job {id_text(job.id)} ({job.task})",
             f"attempt {job.attempt} of {job.max_attempts}",
@@ -91,7 +92,8 @@ class Teller:
             log.warning("%s, %s: %s; again in %s%s", name, of, said, text_of(outcome.delay / 1000),
                         times, extra=extra)  # fmt: skip
         else:
-            log.error("%s is discarded, %s: %s%s%s", name, of, said, times, trace, extra=extra)
+            line = f"{name} is discarded, {of}: {said}{times}"
+            say(log, logging.ERROR, line, extra, trace=trace)
 
     def _once(self, line: str) -> None:
         now = monotonic()

@@ -28,7 +28,7 @@ RIGHTS = {
     "paused_tasks": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "workers": ("SELECT", "INSERT", "UPDATE", "DELETE"),
     "chores": ("SELECT", "INSERT", "UPDATE"),
-    "periodics": ("SELECT", "INSERT", "UPDATE"),
+    "periodics": ("SELECT", "INSERT", "UPDATE", "DELETE"),
 }
 """Every table of ours, and what workers and clients do with it."""
 

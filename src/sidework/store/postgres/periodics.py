@@ -6,13 +6,24 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
+import psycopg
 
 from ...clock import Millis
 from ...crashpoint import reach
+from ...errors import StoreUnavailable
 from ...job import WorkerRow
-from ...periodic import Change, Declaration, Due, Firing, PeriodicRow, Standing, settle
+from ...periodic import (
+    FORGOTTEN_MS,
+    Change,
+    Declaration,
+    Due,
+    Firing,
+    PeriodicRow,
+    Standing,
+    settle,
+)
 from .. import storable
-from ..periodics import MOST_CHANGES
+from ..periodics import BEGINNING, MOST_CHANGES, Blocked, Mark
 from . import related
 from .arrays import BigInts, Id, Texts, Uuids
 from .connection import Connection, numbered, rows, statement
@@ -23,6 +34,9 @@ _COLUMNS = (
     "retired_at"
 )
 _ALL = f"SELECT {_COLUMNS} FROM sidework.periodics"
+
+_PATIENCE = b"SET LOCAL lock_timeout = '100ms'"
+"""For a stranger's transaction that holds the unique key of a tick's job: who fires also looks for deaths."""
 
 
 class Periodics:
@@ -86,15 +100,16 @@ class Periodics:
                 return done + waits
             done += self._session.write(write)
 
-    def due(self, limit: int, now: Millis | None = None) -> Due:
-        """Periodics to be looked at now; when the next ones are."""
+    def due(self, limit: int, now: Millis | None = None, after: Mark = BEGINNING) -> Due:
+        """Periodics to be looked at now, those behind a mark; when the next ones are."""
         storable.check_limit(limit)
 
         def work(connection: Connection) -> Due:
             ((moment, first),) = self._verb(connection, "periodic_look", now=now)
             if first is None or first > moment:
                 return Due(moment, [], None if first is None else first - moment)
-            found = self._verb(connection, "periodic_due", now=moment, limit=limit)
+            asked = {"now": moment, "limit": limit, "after_at": after[0], "after": after[1]}
+            found = self._verb(connection, "periodic_due", **asked)
             return Due(moment, [_row(row) for row in found], 0)
 
         return self._session.read(work)
@@ -116,12 +131,18 @@ class Periodics:
             took = {name for (name,) in self._verb(connection, "periodic_fire", now=now, **given)}
             jobs = [job for one in firings if one.name in took for job in one.jobs]
             if jobs:
+                connection.execute(_PATIENCE)
                 # A tick whose job is there has it (the clock was put back).
                 related.insert(connection, self._schema, jobs, now)
             reach("periodic: before commit")
             return took
 
-        took = self._session.write(work) if firings else set()
+        try:
+            took = self._session.write(work) if firings else set()
+        except StoreUnavailable as error:
+            if isinstance(error.__cause__, psycopg.errors.LockNotAvailable):
+                raise Blocked(str(error)) from error
+            raise
         if any(one.jobs for one in firings):
             reach("periodic: committed")
             self._ring()
@@ -147,6 +168,11 @@ class Periodics:
     def resume(self, name: str, now: Millis | None = None) -> bool:
         """Let it fire again, from its next tick on; False when it was not paused."""
         return self._one("periodic_resume", name, now=now)
+
+    def forget(self, now: Millis | None = None) -> int:
+        """Delete what has been retired for long; how many."""
+        sql = statement("periodic_forget", self._schema)
+        return len(self._session.one(sql, sql.values({"now": now, "age": FORGOTTEN_MS})))
 
     def adopt(self, rows: Sequence[PeriodicRow]) -> int:
         """Take over what stood in another store."""

@@ -92,7 +92,10 @@ def open_connection(path: str, *, create: bool, durable: bool = True) -> apsw.Co
         flags |= apsw.SQLITE_OPEN_CREATE
     _check_sqlite(apsw.sqlite_lib_version())
     if not create and not os.path.exists(path):
-        raise StoreMissing(f"there is no database at {path}: the app makes it at its first enqueue")
+        raise StoreMissing(
+            f"there is no database at {path}: the app makes it at its first enqueue, or a worker at its "
+            "start if the app declares a periodic"
+        )
     _check_log(path)
     if create:
         _make(path)

@@ -11,9 +11,18 @@ import msgspec
 from ...clock import Millis, now_ms
 from ...crashpoint import reach
 from ...job import WorkerRow
-from ...periodic import Change, Declaration, Due, Firing, PeriodicRow, Standing, settle
+from ...periodic import (
+    FORGOTTEN_MS,
+    Change,
+    Declaration,
+    Due,
+    Firing,
+    PeriodicRow,
+    Standing,
+    settle,
+)
 from .. import storable
-from ..periodics import MOST_CHANGES
+from ..periodics import BEGINNING, MOST_CHANGES, Mark
 from . import related
 from .connection import statement
 from .session import Session
@@ -82,8 +91,8 @@ class Periodics:
                 return done + waits
             done += self._session.write(write)
 
-    def due(self, limit: int, now: Millis | None = None) -> Due:
-        """Periodics to be looked at now; when the next ones are."""
+    def due(self, limit: int, now: Millis | None = None, after: Mark = BEGINNING) -> Due:
+        """Periodics to be looked at now, those behind a mark; when the next ones are."""
         storable.check_limit(limit)
         moment = now_ms() if now is None else now
 
@@ -91,7 +100,7 @@ class Periodics:
             first: Any = connection.execute(statement("periodic_look")).get
             if first is None or first > moment:
                 return Due(moment, [], None if first is None else first - moment)
-            values = {"now": moment, "limit": limit}
+            values = {"now": moment, "limit": limit, "after_at": after[0], "after": after[1]}
             found = connection.execute(statement("periodic_due"), values)
             return Due(moment, [_row(row) for row in found], 0)
 
@@ -151,6 +160,15 @@ class Periodics:
     def resume(self, name: str, now: Millis | None = None) -> bool:
         """Let it fire again, from its next tick on; False when it was not paused."""
         return self._one("periodic_resume", name, now)
+
+    def forget(self, now: Millis | None = None) -> int:
+        """Delete what has been retired for long; how many."""
+        given = {"before": (now_ms() if now is None else now) - FORGOTTEN_MS}
+
+        def work(connection: apsw.Connection) -> int:
+            return len(connection.execute(statement("periodic_forget"), given).fetchall())
+
+        return self._session.write(work)
 
     def adopt(self, rows: Sequence[PeriodicRow]) -> int:
         """Take over what stood in another store."""

@@ -74,7 +74,7 @@ CREATE TABLE sidework.periodics (
     paused_why text,
     retired_at bigint
 );
-CREATE INDEX periodics_look ON sidework.periodics (look_at) WHERE paused_at IS NULL AND retired_at IS NULL;
+CREATE INDEX periodics_look ON sidework.periodics (look_at, name) WHERE paused_at IS NULL AND retired_at IS NULL;
 -- Which periodics a worker's code declares, JSON: name to digest.
 ALTER TABLE sidework.workers ADD COLUMN declares text;
 

@@ -71,7 +71,7 @@ CREATE TABLE periodics (
     paused_why TEXT,
     retired_at INTEGER
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX periodics_look ON periodics (look_at) WHERE paused_at IS NULL AND retired_at IS NULL;
+CREATE INDEX periodics_look ON periodics (look_at, name) WHERE paused_at IS NULL AND retired_at IS NULL;
 -- Which periodics a worker's code declares, JSON: name to digest.
 ALTER TABLE workers ADD COLUMN declares TEXT;
 
