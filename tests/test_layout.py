@@ -28,6 +28,8 @@ ALONE: dict[str, dict[str, str]] = {
         "ticket.py": "writers of one file stand in line; a server has its own",
         "sql/any_edge.sql": "one look for a whole turn; on a server each end tells by itself",
         "sql/called.sql": "what callbacks are told; on a server it comes back with the statement before",
+        "sql/prune.sql": "on a file who writes keeps others from it, so who looks does it before",
+        "sql/waits.sql": "for whom a job waits; on a server it comes with the question before",
         "sql/take_over.sql": "a life file can be lost under a living worker; a row of the server's cannot",
     },
     "postgres": {

@@ -45,6 +45,7 @@ INDEX = {
     "standing_else": "jobs_due",
     "strangers": "jobs_running",
     "take_over": "jobs_running",
+    "waits": "edges_child",
 }
 BY_KEY = {
     "block",
@@ -56,6 +57,7 @@ BY_KEY = {
     "note",
     "note_drop",
     "note_forget",
+    "prune",
     "called",
     "needed",
     "parents",

@@ -20,6 +20,7 @@ from sidework.job import JobFilter, NewJob
 from sidework.outcome import Outcome
 from sidework.state import State
 from sidework.store.protocol import RETENTION, Demand
+from sidework.store.sqlite import pruning
 from sidework.store.sqlite.engine import SqliteStore
 
 NOW = 1_700_000_000_000
@@ -267,6 +268,29 @@ def test_what_may_take_long_keeps_no_job_waiting(store: SqliteStore, verb: str) 
     finally:
         go_on.set()
         long.join()
+
+
+def test_a_prune_that_finds_nothing_does_not_wait_to_write(store: SqliteStore) -> None:
+    """It may read through very many that live jobs still need."""
+    store.migrate()
+    other = apsw.Connection(store.path)
+    other.execute("BEGIN IMMEDIATE")
+    store.hurry(0.1)
+    assert store.prune(RETENTION, 9) == 0
+    other.close()
+
+
+def test_a_prune_leaves_what_is_needed_since_it_looked(store: SqliteStore) -> None:
+    parents = [new() for _ in range(3)]
+    store.insert(parents)
+    for parent in parents:
+        store.cancel(parent.id, "", NOW)
+    line = {"cancelled": NOW}
+    past = store._long.read(lambda connection: pruning.past(connection, line, 9))
+    store.retry(parents[0].id)
+    store.insert([new(parents=(parents[1].id, parents[0].id), policy="continue")])
+    store._session.write(lambda connection: pruning.step(connection, past))
+    assert [row is None for row in store.get([one.id for one in parents])] == [False, False, True]
 
 
 def test_vacuum_lets_others_write_between_its_steps(store: SqliteStore) -> None:

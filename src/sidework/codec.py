@@ -50,7 +50,8 @@ class TypeHooks:
         """msgspec's ``enc_hook``."""
         if isinstance(value, Output):
             raise OutputFound(
-                f"{value!r} stands for a value among the arguments of enqueue, in lists, tuples and dicts"
+                f"{value!r} stands for an argument of enqueue: pass it as an argument of its own, or in a "
+                "list, tuple or dict"
             )
         for kind in type(value).__mro__:
             encoder = self._encoders.get(kind)

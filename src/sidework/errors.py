@@ -59,7 +59,8 @@ class JobNotFound(SideworkError):
 
 
 class JobConflict(SideworkError):
-    """The id given is taken by a job with another task or other arguments (promise I12)."""
+    """The id given is taken by a job with another task, other arguments or other inputs (promise I12),
+    or a job would wait for one that is not stored, since another holds its unique key."""
 
 
 class PositionPruned(SideworkError):

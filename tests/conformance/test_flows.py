@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, get_args
 
 import pytest
+from msgspec.structs import replace
 
 from conftest import until
 from sidework.callbacks import Callback, encode_callbacks
@@ -217,7 +218,28 @@ def test_what_would_wait_for_ever_is_refused_and_nothing_is_stored(bench: Bench,
     taken = new(unique_key="k", unique_until="final")
     with pytest.raises(JobConflict, match="unique key"):
         put(bench, [job, taken, new(parents=(taken.id,))])
+    there = new(id=bench.put(), args=b"\x01other")
+    with pytest.raises(JobConflict, match=id_text(there.id)):
+        put(bench, [job, new(parents=(job.id,)), there])
     assert bench.store.get([job.id]) == [None]
+
+
+@pytest.mark.parametrize("put", [insert, insert_on])
+def test_the_same_job_with_other_inputs_is_another(bench: Bench, put: Any) -> None:
+    """I12: whether it was enqueued with none, and has some now, or the other way round."""
+    one, other = bench.put(), bench.put()
+    with_one, bare = new(parents=(one,), callbacks=calls("m:told")), new()
+    for verdict in ("stored", "present"):
+        told = put(bench, [with_one, with_one]) + put(bench, [bare, bare])
+        assert [told[n].verdict for n in (0, 2)] == [verdict] * 2
+        assert [told[n].verdict for n in (1, 3)] == ["present"] * 2
+    for parents in ((other,), (one, other)):
+        for job in (with_one, bare):
+            with pytest.raises(JobConflict, match="other inputs"):
+                put(bench, [replace(job, parents=parents)])
+    assert put(bench, [replace(with_one, parents=(), callbacks=None)])[0].verdict == "conflict"
+    bench.record(*(outcome(job, "completed") for job in bench.claim()))
+    assert put(bench, [with_one])[0].verdict == "present"
 
 
 @pytest.mark.parametrize("how", ["transaction", "autocommit"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from conftest import Place, until
-from sidework import BadTask, BadValue, JobFailed
+from sidework import BadTask, BadValue, JobConflict, JobFailed
 from sidework.tasks.finding import find_app
 
 APP = """
@@ -43,6 +44,11 @@ APP = """
         if a < 0:
             raise ValueError(f"{a} is below 0")
         return a + b
+
+
+    @app.task(unique=True)
+    def once(n: int, other: int = 0) -> int:
+        return n
 
 
     @app.task
@@ -131,8 +137,23 @@ def test_a_graph_runs_in_order_and_a_whole_is_shown_and_retried(place: Place) ->
         shown = place.sidework("workflows", "show", grown, "--url", app.url).stdout
         assert "… 515 more shop:plus: 515 completed" in shown
         assert f"└─ 521 shop:total {grown} completed after 1, 2, 3, 4, 516 more" in shown
+
+        # Which of them failed is told to the last in the line, and a retry of that alone is no help.
+        deep = plus.enqueue(plus.enqueue(gone.output).output)
+        assert deep.wait(timeout=20) == "cancelled"
+        assert place.sidework("explain", deep.id, "--url", app.url).stdout.splitlines()[2:] == [
+            f"- it began with {failed.id} (shop:plus), discarded: ValueError: -1 is below 0",
+            f"- to run it again, and what it needs: sidework workflows retry {deep.id}",
+        ]
+        refused = place.sidework("jobs", "retry", deep.id, "--url", app.url)
+        assert f"sidework workflows retry {deep.id}" in refused.stderr
+        assert deep.state == "cancelled"
+        assert deep.retry()
+        assert deep.wait(timeout=20) == "cancelled"
+        shown = place.sidework("jobs", "show", deep.id, "--url", app.url).stdout.splitlines()
+        assert shown[-1] == "attempt 1: cancelled"
         told = place.sidework("workflows", "retry", gone.id, "--url", app.url).stdout
-        assert told == "4 jobs live again\n"
+        assert told == "6 jobs live again\n"
         assert mute.wait(timeout=20) == "discarded"
 
         # More than a job may be given shows only when it is there.
@@ -140,6 +161,49 @@ def test_a_graph_runs_in_order_and_a_whole_is_shown_and_retried(place: Place) ->
         much = lengths.enqueue([large.enqueue(0.6).output for _ in range(2)])
         with pytest.raises(JobFailed, match="2 inputs take more than the cap"):
             much.result(timeout=20)
+
+
+def test_what_many_together_cannot_be_is_told_with_what_is_stored(place: Place) -> None:
+    with shop(place) as app:
+        plus, once = app.registry.get("shop:plus"), app.registry.get("shop:once")
+        held = once.options(delay="1h").enqueue(3)
+        first, second = plus.enqueue(0), once.bind(3)
+        assert once.options(id=held.id).enqueue(3).existing is False
+        for clash, why in (
+            ([second, plus.bind(second.output)], "another holds its unique key"),
+            ([plus.options(id=held.id, after=[first]).bind(1)], "an id names one job for ever"),
+        ):
+            many = [plus.bind(n) for n in range(500)]
+            with pytest.raises(JobConflict) as refused:
+                app.enqueue_many([*many, plus.bind(1), *clash])
+            told = f"{why}; nothing of its chunk is stored, and the 500 before it are"
+            assert str(refused.value).endswith(told)
+        assert sum(1 for _ in app.jobs()) == 2 + 2 * 500
+
+        async def neighbours() -> list[object]:
+            wrong = plus.options(id=held.id, after=[first])
+            calls = [plus.aenqueue(0), wrong.aenqueue(1), wrong.aenqueue(1), plus.aenqueue(2)]
+            return await asyncio.gather(*calls, return_exceptions=True)
+
+        kinds = [type(one).__name__ for one in asyncio.run(neighbours())]
+        assert kinds == ["Handle", "JobConflict", "JobConflict", "Handle"]
+
+
+def test_an_output_where_its_value_is_wanted_says_what_to_do(place: Place) -> None:
+    with shop(place) as app:
+        once, first = app.registry.get("shop:once"), app.registry.get("shop:plus").enqueue(1)
+        for unique, what in (
+            (True, "`n` is not known yet"),
+            (lambda n: n, "what its function gives is not known yet"),
+        ):
+            with pytest.raises(BadValue, match=f"{what}.*options.unique=False"):
+                once.options(unique=unique).enqueue(first.output)
+        assert not once.options(unique="other").enqueue(first.output).existing
+        assert not once.options(unique=False).enqueue(first.output).existing
+        point = app.registry.get("shop:point").signature.returns
+        with pytest.raises(BadValue, match="in a list, tuple or dict") as refused:
+            once.options(unique=False).enqueue(point(first.output))
+        assert type(refused.value) is BadValue
 
 
 def test_a_whole_is_cancelled_and_what_is_asked_for_wrongly_is_refused(place: Place) -> None:

@@ -110,7 +110,7 @@ def test_user_code_may_fork_and_enqueue(served: Ways) -> None:
 def test_waiting_has_an_end_and_nothing_is_told_before_it_is_so(served: Ways, kind: str) -> None:
     job = getattr(served, f"wait_{kind}").enqueue(9)
     until(lambda: served.runs(9), "the run")
-    with pytest.raises(WaitTimeout, match="is not done after 50ms"):
+    with pytest.raises(WaitTimeout, match=f"is not done after 50ms.*sidework explain {job.id}"):
         job.result(timeout="50ms")
     assert job.state is State.RUNNING
     (served.place.folder / "go-9").touch()

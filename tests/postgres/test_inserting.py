@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -90,6 +91,42 @@ def test_one_that_cannot_be_stored_among_many(store: PostgresStore) -> None:
         store.insert([*many, replace(many[0], id=new_id(), task="m:\0")])
     assert stored(store, many) == []
     assert {one.verdict for one in store.insert(many)} == {"stored"}
+
+
+@pytest.mark.parametrize("count", [40, bulk.LEAST])
+def test_unique_keys_are_taken_in_one_order(
+    server: Database, store: PostgresStore, count: int
+) -> None:
+    """Whatever the order of the call, and by each way in: two who did it in different orders would lock
+    each other out. What has no key stays as it is, and the answers are those of the call."""
+    given = [
+        NewJob(new_id(), "m:f", b"\x01[]", unique_key=f"k{n % 30:02}", unique_until="final")
+        for n in reversed(range(count))
+    ]
+    plain = [NewJob(new_id(), "m:f", b"\x01[]") for _ in range(3)]
+
+    def laid_down() -> list[object]:
+        rows = server.sql("SELECT coalesce(unique_key, id::text) FROM inserting.jobs ORDER BY ctid")
+        server.sql("TRUNCATE inserting.jobs")
+        return [row[0] for row in rows]
+
+    some = [*given[:30], plain[0], *given[30:], *plain[1:]]
+    want = [*(str(UUID(bytes=one.id)) for one in plain), *sorted({one.unique_key for one in given})]
+    told = [store.insert(some, NOW)]
+    assert [one for one in laid_down() if one is not None] == want
+    with psycopg.connect(server.conninfo) as callers:
+        told.append(store.insert_on(callers, some, NOW))
+    assert laid_down() == want
+    distinct = [
+        *given[:30],
+        *plain,
+        *(replace(one, unique_key=f"{n:03}") for n, one in enumerate(given[30:][::-1])),
+    ]
+    store.insert(distinct, NOW)
+    assert len(keys := laid_down()) == len(distinct)
+    assert keys[3:] == sorted(map(str, keys[3:]))
+    assert [one.id for one in told[0][:31]] == [one.id for one in some[:31]]
+    assert told[0] == told[1]
 
 
 def test_the_servers_clock_counts_for_many(store: PostgresStore) -> None:

@@ -212,7 +212,7 @@ def asked(picks: dict[str, list[tuple[UUID, int]]]) -> dict[str, list[Asked]]:
                 {"id": ids("available"), "task": ["m:f"] * len(ids("available")),
                  "lane": ["default"] * len(ids("available")),
                  "args": [b"\x01"] * len(ids("available")), "unique_key": ["k"] * len(ids("available"))},
-                {*BY_KEY, "jobs_unique"}, 10,
+                {*BY_KEY, "jobs_unique", "edges_child"}, 10,
             )
         ],
         "settle": [Asked(ends, WAITED, WRITES)],

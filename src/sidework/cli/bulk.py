@@ -18,6 +18,7 @@ from ..url import shown
 from . import values
 from .choosing import on_store
 from .filters import filtered, pages
+from .roots import root_of
 from .showing import counted
 
 Act = Callable[[Store, bytes], str | None]
@@ -35,6 +36,9 @@ _yes = click.option("--yes", is_flag=True, help="With filters: do not ask on a t
 def retry(store: Store, job_ids: tuple[str, ...], want: JobFilter, yes: bool) -> None:
     """Run final jobs again: these IDs, or all that fit the filters.
 
+    One whose input did not complete would be cancelled again, and is refused by id: use
+    sidework workflows retry.
+
     By filters, discarded and cancelled jobs are meant unless --state says otherwise: completed work
     is not done twice by accident.
     """
@@ -42,8 +46,18 @@ def retry(store: Store, job_ids: tuple[str, ...], want: JobFilter, yes: bool) ->
     def act(store: Store, job_id: bytes) -> str | None:
         return "available" if store.retry(job_id) else None
 
+    def one(store: Store, job_id: bytes) -> str | None:
+        (row,) = store.get([job_id])
+        root = None if row is None or row.state is State.COMPLETED else root_of(store, row)
+        if root is not None:
+            raise SideworkError(
+                f"job {id_text(job_id)} would be cancelled again, since {id_text(root.id)} ({root.task}) is "
+                f"{root.state}: sidework workflows retry {id_text(job_id)} runs both again"
+            )
+        return act(store, job_id)
+
     if job_ids:
-        _each(store, job_ids, want, act, "only a final job is retried")
+        _each(store, job_ids, want, one, "only a final job is retried")
     else:
         usual = (State.DISCARDED, State.CANCELLED)
         _all(store, _may(want, FINAL, usual, "retried"), act, "retry", yes)

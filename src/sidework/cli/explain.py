@@ -14,6 +14,7 @@ from ..store.protocol import Store
 from . import values
 from .bulk import job_of
 from .choosing import as_json, on_store
+from .roots import root_of
 from .showing import ago, counted, failure_line, first_line, lasted, show_json
 
 _AHEAD = 1000
@@ -39,7 +40,7 @@ def reasons_of(store: Store, row: JobRow) -> Iterator[str]:
     """Each reason as one line, the most decisive first."""
     if row.state in FINAL:
         yield f"it ended {ago(row.finished_at)}{_because(store, row)}"
-        yield "to run it again: sidework jobs retry " + id_text(row.id)
+        yield from _again(store, row)
         return
     if row.state is State.RUNNING:
         yield f"it has run for {lasted(row.started_at)} at worker {row.worker}, attempt {row.attempt}"
@@ -76,6 +77,15 @@ def reasons_of(store: Store, row: JobRow) -> Iterator[str]:
         yield from _full(store, switch)
         yield _ahead(store, row)
     yield from _unique(row)
+
+
+def _again(store: Store, row: JobRow) -> Iterator[str]:
+    root = None if row.state is State.COMPLETED else root_of(store, row)
+    if root is None:
+        yield "to run it again: sidework jobs retry " + id_text(row.id)
+        return
+    yield f"it began with {id_text(root.id)} ({root.task}), {root.state}{_because(store, root)}"
+    yield "to run it again, and what it needs: sidework workflows retry " + id_text(row.id)
 
 
 def _full(store: Store, switch: QueueRow) -> Iterator[str]:

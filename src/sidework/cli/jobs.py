@@ -87,6 +87,7 @@ def show(store: Store, job_id: str, as_json: bool) -> None:
         if value is not None:
             click.echo(f"{name:<10} {value}")
     for one in attempts:
-        click.echo(f"\nattempt {one['attempt']}: {one['outcome']}, {one['error'] or ''}")
+        error = f", {one['error']}" if one["error"] else ""
+        click.echo(f"\nattempt {one['attempt']}: {one['outcome']}{error}")
         if one["traceback"]:
             click.echo(one["traceback"].rstrip())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from ..errors import BadValue, JobConflict
-from ..ids import id_text
 from ..job import Inserted, NewJob
+from ..store.relating import conflict, related
 from ..tasks.task import Bound
 from ..url import shown
 
@@ -44,24 +44,24 @@ def in_chunks(bound: Iterable[Bound[Any]], url: str) -> Iterator[tuple[list[NewJ
 
 
 @contextmanager
-def telling(stored: int) -> Iterator[None]:
+def telling(chunk: Sequence[NewJob], stored: int) -> Iterator[None]:
     """A conflict among many jobs says what became of the others."""
     try:
         yield
-    except JobConflict as conflict:
-        raise JobConflict(
-            f"{conflict}; the other jobs of its chunk are stored, and the {stored} before them"
-        ) from None
+    except JobConflict as wrong:
+        others = (
+            f"nothing of its chunk is stored, and the {stored} before it are"
+            if related(chunk)
+            else f"the other jobs of its chunk are stored, and the {stored} before them"
+        )
+        raise JobConflict(f"{wrong}; {others}") from None
 
 
 def accepted(inserted: list[Inserted]) -> list[Inserted]:
     """The answers, none of which is a refusal; else ``JobConflict``."""
     for one in inserted:
         if one.verdict == "conflict":
-            raise JobConflict(
-                f"job {id_text(one.id)} exists with another task or other arguments: "
-                "an id names one job for ever"
-            )
+            raise conflict(one.id)
     return inserted
 
 

@@ -46,7 +46,7 @@ class Desk:
         """Store many jobs in chunks; how many."""
         stored = 0
         for chunk, connection in in_chunks(bound, self.app.url):
-            with telling(stored):
+            with telling(chunk, stored):
                 stored += counted(self._insert(chunk, connection))
         return stored
 
@@ -54,7 +54,7 @@ class Desk:
         """``many`` for coroutines."""
         stored = 0
         for chunk, connection in in_chunks(bound, self.app.url):
-            with telling(stored):
+            with telling(chunk, stored):
                 stored += counted(await self._ainsert(chunk, connection))
         return stored
 

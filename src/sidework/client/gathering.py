@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from ..forking import forgets
 from ..job import Inserted, NewJob
+from ..store.relating import related
 
 Insert = Callable[[Sequence[NewJob]], list[Inserted]]
 
@@ -69,7 +70,14 @@ class Gatherer:
             return
         batch = [line.waiting.popleft()]
         size = len(batch[0][0])
-        while line.waiting and size + len(line.waiting[0][0]) <= _MOST:
+        # What is refused as a whole is handed over by itself: it is nobody else's error.
+        alone = related(batch[0][0])
+        while (
+            not alone
+            and line.waiting
+            and size + len(line.waiting[0][0]) <= _MOST
+            and not related(line.waiting[0][0])
+        ):
             batch.append(line.waiting.popleft())
             size += len(batch[-1][0])
         together = [job for jobs, _ in batch for job in jobs]

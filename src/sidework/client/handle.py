@@ -201,7 +201,7 @@ class Handle(Generic[R]):
     def _late(self, limit: float | None) -> WaitTimeout:
         return WaitTimeout(
             f"job {self.id} is not done after {text_of(limit or 0)}; it goes on: is a worker running "
-            f"on {shown(self._app.url)}? sidework explain tells"
+            f"on {shown(self._app.url)}? sidework explain {self.id} tells"
         )
 
     def _outcome(self, row: JobRow) -> R:

@@ -60,17 +60,26 @@ def with_pending(jobs: Sequence[NewJob], edges: Sequence[Sequence[Edge]]) -> lis
     ]
 
 
-def refuse_orphans(jobs: Sequence[NewJob], told: Sequence[Inserted]) -> None:
-    """``JobConflict`` when one waits for another of them that was not stored."""
+def conflict(job_id: bytes) -> JobConflict:
+    """What says that an id is taken."""
+    return JobConflict(
+        f"job {id_text(job_id)} exists with another task, other arguments or other inputs: "
+        "an id names one job for ever"
+    )
+
+
+def refuse_parts(jobs: Sequence[NewJob], told: Sequence[Inserted]) -> None:
+    """``JobConflict`` when the id of one is taken, or one waits for another of them that was not stored."""
+    for one in told:
+        if one.verdict == "conflict":
+            raise conflict(one.id)
     verdicts = {job.id: one.verdict for job, one in zip(jobs, told, strict=True)}
     for job in jobs:
         for parent in job.parents:
-            verdict = verdicts.get(parent, "stored")
-            if verdict in ("unique", "conflict"):
-                why = "another holds its unique key" if verdict == "unique" else "its id is taken"
+            if verdicts.get(parent) == "unique":
                 raise JobConflict(
                     f"job {id_text(job.id)} ({job.task}) would wait for job {id_text(parent)}, which is not "
-                    f"stored, since {why}: nothing of this is"
+                    "stored, since another holds its unique key"
                 )
 
 

@@ -72,7 +72,10 @@ class Signature:
 
     def _bind_outputs(self, named: dict[str, Any], what: str) -> tuple[bytes, Sequence[Output]]:
         call, found = take_out(named)
-        raw = encode(call, self._hooks, what)  # refuses outputs in what is no list, tuple or dict
+        try:
+            raw = encode(call, self._hooks, what)
+        except OutputFound as wrong:  # in what is no list, tuple or dict
+            raise BadValue(str(wrong)) from None
         open_ = {path[0] for path, _ in found}
         known = {name: value for name, value in named.items() if name not in open_}
         self._check(encode(known, self._hooks, what))

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..codec import TypeHooks, encode
 from ..errors import BadValue
+from ..inputs import take_out
 from ..job import UniqueUntil
 from .signature import Signature
 
@@ -38,6 +39,14 @@ class Unique:
             value = self._value(args, kwargs)
             if value is None:
                 return None
+            if unknown := take_out(value)[1]:
+                named = (
+                    sorted({f"`{path[0]}`" for path, _ in unknown if path}) if self._names else ()
+                )
+                raise BadValue(
+                    f"{', '.join(named) or 'what its function gives'} is not known yet, but the output of "
+                    "another job: name other parameters in unique=, or use options(unique=False)"
+                )
             text = f"{self._task} {encode(value, self._hooks, 'the value')[1:].decode()}"
         except BadValue as wrong:
             raise BadValue(f"{self._task}: its unique key cannot be computed: {wrong}") from None

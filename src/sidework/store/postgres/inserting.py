@@ -29,7 +29,7 @@ def insert(
     ask: Ask, copy: Copy, schema: str, jobs: Sequence[NewJob], now: Millis | None
 ) -> list[Inserted]:
     """Store the jobs; an answer for each (promises I9, I12)."""
-    if len(jobs) >= bulk.LEAST and copy(jobs, now):
+    if len(jobs) >= bulk.LEAST and copy([jobs[at] for at in _by_key(jobs)], now):
         return [Inserted(job.id, "stored") for job in jobs]
     if len(jobs) == 1 and is_plain(jobs[0]):
         sql = statement("insert_one", schema)
@@ -75,6 +75,14 @@ def apart(
     return work
 
 
+def _by_key(jobs: Sequence[NewJob]) -> list[int]:
+    """Their places in the order in which they are sent: by unique key. Whoever stores a key of another's open
+    transaction waits for its end; two with keys in common that took them in different orders would each
+    wait for the other, until the server breaks one of them off. Those of one key stay as they were, and
+    those of none."""
+    return sorted(range(len(jobs)), key=lambda at: jobs[at].unique_key or "")
+
+
 class _Asks:
     """Jobs, with what became of each: the first of an id that was stored is; any other is the same job
     again, or another one (promise I12), or a job holds its unique key (promise I9). What is in the way of
@@ -83,8 +91,9 @@ class _Asks:
     def __init__(self, jobs: Sequence[NewJob]) -> None:
         self._jobs = jobs
         self._told: dict[int, Inserted] = {}
-        self.left = list(range(len(jobs)))
-        """The places of those that nothing is known of."""
+        self._fresh: dict[bytes, set[str]] = {}
+        self.left = _by_key(jobs)
+        """The places of those that nothing is known of, in the order in which they are sent."""
 
     def columns(self) -> dict[str, list[Any]]:
         """What ``insert.sql`` is asked."""
@@ -97,6 +106,7 @@ class _Asks:
             job = self._jobs[at]
             if fresh[job.id]:
                 fresh[job.id] -= 1
+                self._fresh[job.id] = _waits(job)
                 self._told[at] = Inserted(job.id, "stored")
         self._go_on()
 
@@ -106,10 +116,13 @@ class _Asks:
 
     def found(self, rows: Sequence[tuple[Any, ...]]) -> None:
         """What is in the way of each."""
-        for number, same, holder in rows:
+        for number, same, holder, waits in rows:
             at = self.left[number - 1]
+            job = self._jobs[at]
             if same is not None:
-                self._told[at] = Inserted(self._jobs[at].id, "present" if same else "conflict")
+                # The edges of one that is of this call, too, may be stored after it.
+                same = same and _waits(job) == self._fresh.get(job.id, set((waits or "").split()))
+                self._told[at] = Inserted(job.id, "present" if same else "conflict")
             elif holder is not None:
                 self._told[at] = Inserted(holder, "unique")
         self._go_on()
@@ -120,6 +133,11 @@ class _Asks:
     def answers(self) -> list[Inserted]:
         """One for each job."""
         return [self._told[at] for at in range(len(self._jobs))]
+
+
+def _waits(job: NewJob) -> set[str]:
+    """For whom it waits, as ``same_content.sql`` tells it."""
+    return {str(UUID(bytes=one)) for one in job.parents}
 
 
 _SAME = ("id", "task", "lane", "args", "unique_key")
@@ -145,7 +163,12 @@ def errand(
         asks.stored([_id(row[0]) for row in landed])
         if asks.left:
             found = yield guarded("same_content", schema), _with_uuids(asks.taken())
-            asks.found([(*row[:2], None if row[2] is None else _id(row[2])) for row in found])
+            asks.found(
+                [
+                    (n, same, None if holder is None else _id(holder), waits)
+                    for n, same, holder, waits in found
+                ]
+            )
     return asks.answers(), transaction
 
 

@@ -10,7 +10,7 @@ from ...clock import Millis
 from ...errors import JobConflict
 from ...job import Edge, Inserted, NewJob
 from ...state import State
-from ..relating import Ends, edges_of, parents_of, refuse_orphans, with_pending
+from ..relating import Ends, edges_of, parents_of, refuse_parts, with_pending
 from . import inserting, resolving
 from .arrays import Uuids
 from .connection import Connection, rows, statement
@@ -30,7 +30,7 @@ def insert(
     edges = edges_of(jobs, ends)
     ask: inserting.Ask = lambda sql, values: rows(connection, sql, values)  # noqa: E731
     told = inserting.insert_rows(ask, schema, with_pending(jobs, edges), now)
-    refuse_orphans(jobs, told)
+    refuse_parts(jobs, told)
     resolving.store(connection, schema, _of_stored(edges, told))
     return told
 
@@ -47,7 +47,8 @@ def errand(
         found = yield guarded("parents", schema), asked
         ends = {UUID(str(id_)).bytes: (State(state), final) for id_, state, final in found}
     edges = edges_of(jobs, ends)
-    all_edges = [edge for its in edges for edge in its]
+    # Once each: the same job may be handed over twice.
+    all_edges = {(edge.parent, edge.child): edge for its in edges for edge in its}.values()
     waits: dict[str, list[Any]] = {
         "parent": [UUID(bytes=one.parent) for one in all_edges],
         "child": [UUID(bytes=one.child) for one in all_edges],
@@ -57,7 +58,7 @@ def errand(
     ready = with_pending(jobs, edges)
     told, transaction = yield from inserting.errand(schema, ready, now, waits)
     try:
-        refuse_orphans(jobs, told)
+        refuse_parts(jobs, told)
     except JobConflict:
         # The caller may catch it, and commit the rest.
         stored = [UUID(bytes=one.id) for one in told if one.verdict == "stored"]

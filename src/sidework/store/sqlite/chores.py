@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -56,17 +57,11 @@ class Chores:
     def prune(self, retention: dict[str, int], limit: int, now: Millis) -> int:
         """Delete final jobs past retention, at most ``limit``, in short transactions; how many."""
         line = self._long.read(lambda c: pruning.line(c, retention, now))
+        past = self._long.read(lambda c: pruning.past(c, line, limit))
         gone = 0
-        while gone < limit:
-            most = min(MOST_ROWS, limit - gone)
-
-            def step(connection: apsw.Connection, most: int = most) -> int:
-                return pruning.step(connection, line, most)
-
-            deleted = self._session.write(step)
-            gone += deleted
-            if deleted < most:
-                break
+        for start in range(0, len(past), MOST_ROWS):
+            some = past[start : start + MOST_ROWS]
+            gone += self._session.write(functools.partial(pruning.step, some=some))
         return gone
 
     def _rows(self, verb: str, **values: Any) -> list[tuple[Any, ...]]:

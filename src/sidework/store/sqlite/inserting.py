@@ -38,9 +38,29 @@ def insert_wide(connection: apsw.Connection, rows: Sequence[Row]) -> list[Insert
     return [Inserted(row[0], "stored") for row in rows]
 
 
-def insert(connection: apsw.Connection, rows: Sequence[Row]) -> list[Inserted]:
-    """Store the jobs one by one, in the caller's transaction; an answer for each (promises I9, I12)."""
-    return [_insert(connection, row) for row in rows]
+def insert(
+    connection: apsw.Connection,
+    rows: Sequence[Row],
+    parents: Sequence[Sequence[bytes]] | None = None,
+) -> list[Inserted]:
+    """Store the jobs one by one, in the caller's transaction; an answer for each (promises I9, I12).
+    ``parents`` are those that they wait for, whose edges the caller stores; None: they wait for nobody."""
+    told: list[Inserted] = []
+    fresh: dict[bytes, set[bytes]] = {}
+    for at, row in enumerate(rows):
+        id_, waits = row[0], set(parents[at]) if parents else set()
+        one = _insert(connection, row)
+        if one.verdict == "stored":
+            fresh[id_] = waits
+        elif one.verdict == "present":
+            there = fresh[id_] if id_ in fresh else _waits(connection, id_)
+            one = one if there == waits else Inserted(id_, "conflict")
+        told.append(one)
+    return told
+
+
+def _waits(connection: apsw.Connection, id_: bytes) -> set[bytes]:
+    return {row[0] for row in connection.execute(statement("waits"), (id_,))}
 
 
 def _insert(connection: apsw.Connection, row: Row) -> Inserted:

@@ -10,7 +10,7 @@ import apsw
 from ...clock import Millis
 from ...job import Inserted, NewJob
 from ...state import State
-from ..relating import edges_of, parents_of, refuse_orphans, with_pending
+from ..relating import edges_of, parents_of, refuse_parts, with_pending
 from . import inserting
 from .connection import statement
 from .rows import insert_parameters
@@ -25,9 +25,11 @@ def insert(connection: apsw.Connection, jobs: Sequence[NewJob], now: Millis) -> 
             ends[parent] = State(found[0]), bool(found[1])
     edges = edges_of(jobs, ends)
     told = inserting.insert(
-        connection, [insert_parameters(job, now) for job in with_pending(jobs, edges)]
+        connection,
+        [insert_parameters(job, now) for job in with_pending(jobs, edges)],
+        [job.parents for job in jobs],
     )
-    refuse_orphans(jobs, told)
+    refuse_parts(jobs, told)
     for one, its in zip(told, edges, strict=True):
         if one.verdict == "stored":
             values = [(edge.parent, edge.child, edge.policy, int(edge.done)) for edge in its]

@@ -1,0 +1,2 @@
+-- For whom a job waits, or waited.
+SELECT parent FROM edges INDEXED BY edges_child WHERE child = ? AND parent <> child
