@@ -24,8 +24,8 @@ MOST = 2.0
 
 
 def crowds(folder: Path, size: int, seed: int) -> Figures:
-    """Row 26: so many calls that run at a time are refused at once, and retried by the default backoff, both
-    engines (a short run: one; the draws are no engine's). ``size`` calls; ``seed`` is not used."""
+    """Row 26: calls that run at a time are refused at once, and retried by the default backoff. ``size`` of
+    them on each engine (a short run: on one; the draws are no engine's). ``seed`` is not used."""
     told: Figures = {"jobs each": size, "landed": 0, "bad": []}
     for engine in ENGINES if size >= MANY else ENGINES[:1]:
         place = folder / engine
