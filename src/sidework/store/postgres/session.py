@@ -8,6 +8,7 @@ it, with its descriptor turned to nowhere, and opens its own.
 from __future__ import annotations
 
 import os
+import random
 import select
 import threading
 from collections.abc import Callable, Sequence
@@ -191,6 +192,10 @@ class Session:
                         # The second connection is asked at once, further ones with a pause for the
                         # server to come up again.
                         threading.Event().wait(0.0 if tries == 1 else 0.1 * tries)
+                    elif tries > 1:
+                        # Whoever was in the way takes a while to be through: at once, all tries would
+                        # meet the same one. 0.3 to 0.6 s in all.
+                        threading.Event().wait(random.uniform(0.5, 1) * 0.005 * 2 ** (tries - 1))
                 except BaseException:
                     # A signal's handler that raises (a program's own timeout) leaves a statement under way:
                     # the driver cancels it for Control-C only, and would take no other one any more.
