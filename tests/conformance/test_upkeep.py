@@ -13,10 +13,14 @@ import pytest
 from conftest import until
 from sidework.clock import monotonic
 from sidework.errors import StoreRefused, StoreUnavailable
+from sidework.job import JobFilter
+from sidework.periodic import Declaration
 from sidework.state import State
 from sidework.store import protocol
 from sidework.store.opening import open_store
 from sidework.store.protocol import RETENTION, STOP_SECONDS, Demand
+from sidework.worker.chores import Chores
+from sidework.worker.periodics import Periodics
 
 from .conftest import NOW, Bench, new, outcome
 
@@ -56,6 +60,26 @@ def test_a_turn_at_a_chore_is_given_once(bench: Bench) -> None:
     # The clock was put back: the turn does not wait until the old time comes again.
     assert others[0].take_turns(every, NOW - 3_600_000) == {"prune"}
     assert others[0].take_turns(every, NOW - 3_600_000) == set()
+
+
+def test_a_chore_that_fails_takes_from_no_other(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is wrong with one of them, the others have their turns."""
+    bench.store.cancel(bench.put(), "", NOW)
+    periodics = Periodics(lambda: bench.worker, Declaration())
+    chores = Chores(lambda: bench.store, RETENTION, periodics)
+
+    def broken(*_: object) -> int:
+        raise StoreRefused("it is broken")
+
+    monkeypatch.setattr(bench.store.flows, "reconcile", broken)
+    later = NOW + 31 * DAY
+    with pytest.raises(StoreRefused):
+        chores.tick(bench.store, later)
+    assert len(bench.store.page(JobFilter(), None, 2)) == 1
+    chores.tick(bench.store, later)  # what is broken has used its turn up
+    assert bench.store.page(JobFilter(), None, 2) == []
 
 
 def test_promote_is_bounded_and_in_order(bench: Bench) -> None:

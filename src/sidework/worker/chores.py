@@ -36,7 +36,7 @@ class Chores:
         self._retention = retention
         self._periodics = periodics
         self._store: Store | None = None
-        self._turns: set[str] = set()  # taken, and their work not yet done
+        self._turns: set[str] = set()  # taken, and not yet used
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sidework-chores", daemon=True)
 
@@ -74,25 +74,36 @@ class Chores:
         rescued = store.rescue(now)
         if rescued:
             log.warning("brought back %d jobs of a worker that died", rescued)
-        # A turn that was taken stays ours until its work is done: an error in one chore takes from no
-        # other what it had.
         self._turns |= store.take_turns(EVERY, now)
-        if "promote" in self._turns:
-            store.promote(PROMOTE_LIMIT, now)  # where nothing is claimed: every queue is paused
-            self._turns.remove("promote")
-        if "reconcile" in self._turns:
-            store.flows.reconcile(RECONCILE_LIMIT, now)
-            store.limits.bring_back(BACK_LIMIT)  # where whoever resumed a task did not get that far
-            self._turns.remove("reconcile")
-        if "checkpoint" in self._turns:
-            store.checkpoint()
-            self._turns.remove("checkpoint")
-        if "prune" in self._turns:
-            # What a step leaves, the next takes at once: whoever has the turn sees it through.
-            left = store.prune(self._retention, PRUNE_LIMIT, now) >= PRUNE_LIMIT
-            if not (store.expire(EXPIRE_LIMIT, now) >= EXPIRE_LIMIT or left):
-                store.periodics.forget(now)
-                self._turns.remove("prune")
+        for name, chore in (
+            ("promote", self._promote),
+            ("reconcile", self._reconcile),
+            ("checkpoint", self._checkpoint),
+            ("prune", self._prune),
+        ):
+            if name in self._turns:
+                # Before it is done: an error ends this step, and takes from no other chore the turn it has.
+                self._turns.remove(name)
+                chore(store, now)
         # Last: in a step that stops here, what brings back and clears away was done.
         wait = self._periodics.tick(store, now)
         return min(wait, AGAIN_SECONDS if "prune" in self._turns else LOOK_SECONDS)
+
+    def _promote(self, store: Store, now: Millis | None) -> None:
+        store.promote(PROMOTE_LIMIT, now)  # where nothing is claimed: every queue is paused
+
+    def _reconcile(self, store: Store, now: Millis | None) -> None:
+        store.flows.reconcile(RECONCILE_LIMIT, now)
+        store.limits.bring_back(BACK_LIMIT)  # where whoever resumed a task did not get that far
+
+    def _checkpoint(self, store: Store, now: Millis | None) -> None:
+        store.checkpoint()
+
+    def _prune(self, store: Store, now: Millis | None) -> None:
+        left = store.prune(self._retention, PRUNE_LIMIT, now) >= PRUNE_LIMIT
+        if store.expire(EXPIRE_LIMIT, now) >= EXPIRE_LIMIT or left:
+            self._turns.add(
+                "prune"
+            )  # what a step leaves, the next takes: who has the turn sees it through
+        else:
+            store.periodics.forget(now)
