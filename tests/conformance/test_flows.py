@@ -23,6 +23,7 @@ from sidework.state import State
 from sidework.store import calling, flows
 from sidework.store.flows import MOST_EDGES
 from sidework.store.protocol import RETENTION
+from sidework.store.storable import MOST_PARENTS
 
 from .conftest import NOW, Bench, new, outcome
 
@@ -191,6 +192,14 @@ def test_a_claim_tells_what_a_failed_input_means(bench: Bench) -> None:
 
 
 # What is refused ------------------------------------------------------------------------------
+
+
+def test_one_waits_for_so_many_at_most(bench: Bench) -> None:
+    """Others wait while they are stored."""
+    parents = tuple(new_id() for _ in range(MOST_PARENTS + 1))
+    with pytest.raises(BadValue, match="would wait for 20,001 others, the cap is 20,000"):
+        bench.put(parents=parents)
+    assert bench.claim() == []
 
 
 def insert_on(bench: Bench, jobs: list[Any]) -> list[Inserted]:

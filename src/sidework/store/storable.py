@@ -20,6 +20,8 @@ from ..state import FINAL, State
 from .protocol import Demand
 
 LONGEST_NAME = 500
+MOST_PARENTS = 20_000
+"""For whom one job waits: more than its arguments can name (1 MiB); others wait while they are stored."""
 """Characters of a lane, a queue or a chore: an index entry of PostgreSQL holds 2,700 bytes."""
 _ID = 16
 _SMALL = 2**31
@@ -45,11 +47,15 @@ def check_jobs(jobs: Iterable[NewJob]) -> None:
             and (job.timeout is None or -_MOMENT <= job.timeout <= _MOMENT)
             and (job.backoff is None or -_MOMENT <= job.backoff <= _MOMENT)
             and (not job.tags or all(map(_holds, job.tags)))
-            and (not job.parents or all(len(one) == _ID for one in job.parents))
+            and (not job.parents or _waits(job.parents))
             and (job.unique_key is None or _names(job.unique_key))
             and (job.context is None or _holds(job.context))
         ):
             _explain(job)
+
+
+def _waits(parents: Sequence[bytes]) -> bool:
+    return len(parents) <= MOST_PARENTS and all(len(one) == _ID for one in parents)
 
 
 def _explain(job: NewJob) -> None:
@@ -63,6 +69,11 @@ def _explain(job: NewJob) -> None:
     for tag in job.tags:
         check_text(tag, "tag")
     check_ids(job.parents)
+    if len(job.parents) > MOST_PARENTS:
+        raise BadValue(
+            f"a job of {job.task} would wait for {len(job.parents):,} others, the cap is {MOST_PARENTS:,}: "
+            "let some jobs gather the others first"
+        )
     check_name(job.unique_key or "", "unique_key")
     check_text(job.context or "", "context")
 
