@@ -125,9 +125,13 @@ class Beside:
             with self.places.fresh(rival.peer.place) as url:
                 rival.run(url, "install")
                 return measure(rival, url)
-        except (Failed, TimeoutError, subprocess.TimeoutExpired) as why:
-            self.failures[f"{label}: {measure.__name__}"] = str(why)
-            return {}
+        except subprocess.TimeoutExpired as late:
+            program, *words = map(str, late.cmd[1:])
+            told = f"{Path(program).name} {' '.join(words[1:])}: no end within {late.timeout:.0f} s"
+        except (Failed, TimeoutError) as why:
+            told = str(why)
+        self.failures[f"{label}: {measure.__name__}"] = told
+        return {}
 
     def drain(self, rival: Rival, url: str) -> Figures:
         place, jobs = rival.peer.place, max(50, int(rival.peer.jobs * self.size))
