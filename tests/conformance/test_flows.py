@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from conftest import until
-from sidework.callbacks import Callback, encode_callbacks
+from sidework.callbacks import Callback, Ended, encode_callbacks, jobs_of
 from sidework.errors import BadValue, JobConflict, JobNotFound, StoreRefused
 from sidework.ids import id_text, new_id
 from sidework.inputs import with_inputs
@@ -368,6 +368,16 @@ def test_callbacks_are_stored_with_the_end(bench: Bench, kind: str, told: dict[s
         assert told[one.task.removeprefix("m:")] in one.args
         assert (one.priority, one.max_attempts, one.context) == (5, 3, "{}")
         assert bench.row(one.id).tags == ("a",)
+
+
+def test_one_end_makes_the_same_jobs_whoever_makes_them() -> None:
+    """So that an insert that comes again is no second job; the next end makes others."""
+    ended = Ended(
+        new_id(), "m:f", State.COMPLETED, 3, NOW, None, calls("m:a", "m:b") or b"", None, None, None
+    )
+    ids = [job.id for job in jobs_of(ended)]
+    assert [job.id for job in jobs_of(ended)] == ids
+    assert not {*ids} & {job.id for job in jobs_of(replace(ended, fence=5))}
 
 
 def test_who_waits_for_work_is_rung_for_a_callback(bench: Bench) -> None:

@@ -39,6 +39,7 @@ class Bug:
 SQL = "store/sqlite/sql/"
 PG = "store/postgres/"
 LOST = "tests/postgres/test_lost_replies.py"
+FOLLOWING = "tests/postgres/test_following.py"
 INBOX = "worker/inbox.py"
 SUPERVISOR = "worker/supervisor.py"
 HUNGER = "worker/hunger.py"
@@ -95,8 +96,8 @@ BUGS = [
     Bug("only so many children are freed", "store/sqlite/resolving.py", "left.append(parent)  #", "pass  #"),
     Bug("a callback is of another id each time", "callbacks.py", "said = b\"%b %d %d\" % (ended.id, ended.fence, place)", "import os; said = os.urandom(16)"),
     Bug("a failure calls what a success should", "callbacks.py", '("failure" if completed else "success")', '("success" if completed else "failure")'),
-    Bug("PostgreSQL: an end is counted each time that it is followed", PG + "sql/resolve.sql", "AND edge.child = asked.child AND NOT edge.done", "AND edge.child = asked.child"),
-    Bug("PostgreSQL: children are waited for", PG + "sql/resolve.sql", "FOR UPDATE SKIP LOCKED", "FOR UPDATE"),
+    Bug("PostgreSQL: an end is counted each time that it is followed", PG + "sql/resolve.sql", "AND edge.child = asked.child AND NOT edge.done", "AND edge.child = asked.child", (FOLLOWING,)),
+    Bug("PostgreSQL: children are waited for", PG + "sql/resolve.sql", "FOR UPDATE SKIP LOCKED", "FOR UPDATE", (FOLLOWING,)),
     Bug("PostgreSQL: nobody looks for ends that were missed", PG + "resolving.py", "if over]", "if over and not found]"),
     Bug("PostgreSQL: who stores a job does not look once more", PG + "flows.py", "return told, resolving.follow(connection, self._schema, parents, now)", "return told, resolving.NOTHING"),
     # What is the only one, what is narrow, what is paused, what comes by the clock.
@@ -104,8 +105,8 @@ BUGS = [
     Bug("a failed attempt lets its unique key go", SQL + "settle.sql", "THEN unique_key END", "THEN NULL END"),
     Bug("PostgreSQL: a start keeps its unique key", PG + "sql/claim.sql", "WHEN 'started' THEN NULL", "WHEN 'begun' THEN NULL"),
     Bug("a narrow queue is one wider", "store/sqlite/claiming.py", "return int(most_of[lane] - running)", "return int(most_of[lane] - running) + 1"),
-    Bug("PostgreSQL: nobody waits for who counts a narrow queue", PG + "sql/room.sql", " FOR NO KEY UPDATE SKIP LOCKED", ""),
-    Bug("a paused task is claimed", SQL + "claim.sql", "AND (:open OR task NOT IN (SELECT name FROM paused_tasks))", "AND (:open OR 1)"),
+    Bug("PostgreSQL: nobody waits for who counts a narrow queue", PG + "sql/room.sql", " FOR NO KEY UPDATE SKIP LOCKED", "", (FOLLOWING,)),
+    Bug("a paused task is claimed", SQL + "claim.sql", "AND (:open OR task NOT IN (SELECT name FROM paused_tasks))", "AND (:open OR 1)", more=(("store/sqlite/claiming.py", "if not open_ and not clear(runner, lane, most):", "if False:"),)),
     Bug("a tick has another id with each who fires it", "periodic.py", "id_ = derived_id(max(0, tick), self.name)", "from .ids import new_id; id_ = new_id()", by=("tests/conformance/test_periodics.py", "tests/test_schedule.py")),
     Bug("a periodic fires whatever its version", SQL + "periodic_fire.sql", "AND version = :version", ""),
     Bug("notes are taken of whoever tells them", SQL + "note.sql", "FROM jobs WHERE id = :id AND fence = :fence", "FROM jobs WHERE id = :id"),

@@ -148,3 +148,47 @@ def test_who_stores_a_job_learns_that_its_input_is_deleted_at_that_moment(bench:
     (row,) = bench.store.get([child.id])
     assert row is not None
     assert (row.state, row.note) == ("cancelled", f"its input {id_text(parent)} was gone")
+
+
+def test_a_child_in_others_hands_is_passed_over_and_found_again(bench: Bench) -> None:
+    """Nobody waits at an end, and so no two for each other: the chore sees to what was passed over."""
+    child = bench.put(parents=(bench.put(),))
+    with psycopg.connect(bench.database) as stranger:
+        stranger.execute("SELECT FROM sidework.jobs WHERE id = %s FOR UPDATE", [UUID(bytes=child)])
+        with bench.meanwhile(bench.end) as ending:
+            assert ending.done(), "the end waits for the child"
+        (row,) = bench.store.get([child])
+        assert row is not None
+        assert (row.state, row.pending) == ("blocked", 1)
+    assert bench.store.flows.reconcile(100) == 1
+    assert bench.claim().id == child
+
+
+def test_a_narrow_queue_that_another_counts_is_left_out(bench: Bench) -> None:
+    """I11: of those who claim at the same moment one counts what runs; two would each take what is free."""
+    bench.store.limits.limit("default", 1)
+    job = bench.put()
+    with psycopg.connect(bench.database) as stranger:
+        stranger.execute("SELECT FROM sidework.queues WHERE name = 'default' FOR NO KEY UPDATE")
+        assert bench.store.turn([], Demand(bench.worker, {"thread": 5})).claimed == []
+    assert bench.claim().id == job
+
+
+def test_an_end_that_another_has_counted_meanwhile_is_not_counted_again(bench: Bench) -> None:
+    """I6: else a child would go on before its last input is final."""
+    first, second = bench.put(), bench.put(delay=3_600_000)
+    child = bench.put(parents=(first, second))
+    edge = [UUID(bytes=first), UUID(bytes=child)]
+    with psycopg.connect(bench.database) as other:
+        other.execute(
+            "SELECT FROM sidework.edges WHERE parent = %s AND child = %s FOR UPDATE", edge
+        )
+        with bench.meanwhile(bench.end) as ending:
+            other.execute(
+                "UPDATE sidework.edges SET done = true WHERE parent = %s AND child = %s", edge
+            )
+            other.commit()
+            assert ending.result(20) == first
+    (row,) = bench.store.get([child])
+    assert row is not None
+    assert (row.state, row.pending) == ("blocked", 2)
