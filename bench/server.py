@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib import metadata
 from pathlib import Path
 
@@ -60,6 +60,13 @@ SETTINGS = {
 def databases() -> Iterator[Databases]:
     with Server(durable=True) as server:
         yield Databases(server)
+
+
+def store_url(engine: str, folder: Path, stack: ExitStack) -> str:
+    """Of an empty store: a file of the folder, or a database on a server that lives as long as the stack."""
+    if engine == "sqlite":
+        return str(folder / "jobs.db")
+    return stack.enter_context(stack.enter_context(databases()).fresh())
 
 
 def valkey_server() -> str:

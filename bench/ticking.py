@@ -21,6 +21,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
+from server import store_url
 
 ROOT = Path(__file__).resolve().parent.parent
 APP = """
@@ -46,7 +47,7 @@ def main() -> None:
     (folder / "shop.py").write_text(APP)
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), str(folder)])
     with ExitStack() as stack:
-        os.environ["SIDEWORK_URL"] = _url(given.engine, folder, stack)
+        os.environ["SIDEWORK_URL"] = store_url(given.engine, folder, stack)
         sys.path.insert(0, str(ROOT / "src"))
         from sidework.store.opening import open_store
 
@@ -89,15 +90,6 @@ def _spent(pid: int) -> float:
     worker = psutil.Process(pid)
     times = [one.cpu_times() for one in (worker, *worker.children(recursive=True))]
     return sum(each.user + each.system for each in times)
-
-
-def _url(engine: str, folder: Path, stack: ExitStack) -> str:
-    if engine == "sqlite":
-        return str(folder / "jobs.db")
-    sys.path.insert(0, str(ROOT / "tests"))
-    import server
-
-    return str(stack.enter_context(stack.enter_context(server.databases()).fresh()))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+from server import store_url
+
 ROOT = Path(__file__).resolve().parent.parent
 APP = """
 from sidework import Sidework
@@ -55,7 +57,7 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="sidework-watching-"))
     (folder / "shop.py").write_text(APP)
     with ExitStack() as stack:
-        os.environ["SIDEWORK_URL"] = _url(given.engine, folder, stack)
+        os.environ["SIDEWORK_URL"] = store_url(given.engine, folder, stack)
         path = os.pathsep.join([str(ROOT / "src"), str(folder)])
         os.environ["PYTHONPATH"] = path
         sys.path[:0] = [str(ROOT / "src"), str(folder)]
@@ -99,15 +101,6 @@ def _drain(shop, count: int, waiters: int) -> float:  # type: ignore[no-untyped-
         began = time.perf_counter()
         last.wait(timeout=600)
         return count / (time.perf_counter() - began)
-
-
-def _url(engine: str, folder: Path, stack: ExitStack) -> str:
-    if engine == "sqlite":
-        return str(folder / "jobs.db")
-    sys.path.insert(0, str(ROOT / "tests"))
-    import server
-
-    return str(stack.enter_context(stack.enter_context(server.databases()).fresh()))
 
 
 if __name__ == "__main__":
