@@ -14,13 +14,15 @@ import apsw
 import pytest
 
 from conftest import PATIENCE, Place, until
-from sidework.errors import StoreRefused
+from sidework.errors import StoreError, StoreRefused, StoreUnavailable
 from sidework.ids import new_id
 from sidework.job import JobFilter, NewJob
 from sidework.outcome import Outcome
 from sidework.state import State
 from sidework.store.protocol import RETENTION, Demand
+from sidework.store.sqlite import connection as opening
 from sidework.store.sqlite import pruning
+from sidework.store.sqlite.connection import migrations, open_connection
 from sidework.store.sqlite.engine import SqliteStore
 
 NOW = 1_700_000_000_000
@@ -41,7 +43,7 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 
 FORKS = """
 import faulthandler, os, sys, threading
-from sidework.errors import StoreRefused
+from sidework.errors import StoreError, StoreRefused, StoreUnavailable
 from sidework.ids import new_id
 from sidework.job import JobFilter, NewJob
 from sidework.store.opening import open_store
@@ -329,3 +331,53 @@ def test_a_workers_number_does_not_come_again_in_a_new_file(tmp_path: Path) -> N
     with pytest.raises(StoreRefused, match="is not known here"):
         new.turn([], Demand(number, {"thread": 1}))
     new.close()
+
+
+# --- who is met as a file begins --------------------------------------------------------------------
+
+
+def _open_while_another_makes_it(path: Path, at: int) -> tuple[str, list[StoreError]]:
+    """Open an empty file; before the statement ``at`` of that, another makes a whole store of it, unless a
+    lock keeps it out. The statement, and what kept it out."""
+    told, kept_out = [""], []
+    count = iter(range(1000))
+
+    def meet(_cursor: Any, sql: str, _bindings: Any) -> bool:
+        if next(count) == at:
+            told[0] = sql
+            apsw.connection_hooks.remove(watch)
+            try:
+                open_connection(str(path), create=True).close()
+            except StoreUnavailable as error:
+                kept_out.append(error)
+        return True
+
+    def watch(connection: apsw.Connection) -> None:
+        connection.exec_trace = meet
+
+    path.touch()
+    apsw.connection_hooks.append(watch)
+    try:
+        opened = open_connection(str(path), create=False)
+    finally:
+        if watch in apsw.connection_hooks:
+            apsw.connection_hooks.remove(watch)
+    opened.exec_trace = None
+    assert opened.pragma("user_version") == len(migrations())
+    assert opened.pragma("auto_vacuum") == 2
+    opened.close()
+    return told[0], kept_out
+
+
+def test_a_file_that_another_makes_a_store_of_meanwhile_is_no_strangers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "BUSY_SECONDS", 0.0)  # both are on this thread
+    met, locked = 0, 0
+    while True:
+        statement, kept_out = _open_while_another_makes_it(tmp_path / f"{met}.db", met)
+        if not statement:
+            break
+        met, locked = met + 1, locked + bool(kept_out)
+    assert met > 20
+    assert 0 < locked < met
