@@ -381,3 +381,30 @@ def test_a_file_that_another_makes_a_store_of_meanwhile_is_no_strangers(
         met, locked = met + 1, locked + bool(kept_out)
     assert met > 20
     assert 0 < locked < met
+
+
+def test_who_makes_a_store_waits_for_another_that_does_so(tmp_path: Path) -> None:
+    path = str(tmp_path / "new.db")
+    other = apsw.Connection(path)
+    asked: list[str] = []
+
+    def meet(_cursor: Any, sql: str, _bindings: Any) -> bool:
+        if "journal_mode" in sql:
+            asked.append(sql)
+            # It is refused the first time, and asks again.
+            other.execute("BEGIN IMMEDIATE" if len(asked) == 1 else "ROLLBACK")
+        return True
+
+    def watch(connection: apsw.Connection) -> None:
+        connection.exec_trace = meet
+
+    apsw.connection_hooks.append(watch)
+    try:
+        opened = open_connection(path, create=True)
+    finally:
+        apsw.connection_hooks.remove(watch)
+    assert len(asked) == 2
+    opened.exec_trace = None
+    assert opened.pragma("journal_mode") == "wal"
+    opened.close()
+    other.close()

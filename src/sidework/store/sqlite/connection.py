@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
 
 import apsw
 
+from ...clock import monotonic
 from ...crashpoint import reach
 from ...errors import (
     SchemaMismatch,
@@ -30,6 +32,7 @@ OLDEST_SQLITE = (3, 51, 3)
 
 BUSY_SECONDS = 10.0
 """Only for what bypasses the ticket (a caller's own connection, a foreign tool): else nobody waits here."""
+_AGAIN_SECONDS = 0.005
 
 
 @functools.cache
@@ -157,7 +160,7 @@ def _configure(connection: apsw.Connection, path: str, durable: bool) -> None:
     if connection.pragma("page_count") == 0:
         # auto_vacuum can only be chosen while the file is empty.
         connection.pragma("auto_vacuum", "INCREMENTAL")
-    mode = connection.pragma("journal_mode", "WAL")
+    mode = _into_wal(connection)
     if mode != "wal":
         raise StoreRefused(f"{path} cannot use write-ahead logging here (got {mode!r})")
     connection.pragma("synchronous", "FULL" if durable else "OFF")
@@ -170,6 +173,21 @@ def _configure(connection: apsw.Connection, path: str, durable: bool) -> None:
     connection.pragma("temp_store", "MEMORY")
     connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
     _migrate(connection, path)
+
+
+def _into_wal(connection: apsw.Connection) -> object:
+    """The mode that the file is in then. SQLite changes it out of a read, where it waits for
+    nobody who writes: of those who open a new file at once, it would refuse some (7 of 1,800)."""
+    ends = monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            mode: object = connection.pragma("journal_mode", "WAL")
+        except apsw.BusyError:
+            if monotonic() >= ends:
+                raise
+            threading.Event().wait(_AGAIN_SECONDS)
+        else:
+            return mode
 
 
 def _migrate(connection: apsw.Connection, path: str) -> None:
