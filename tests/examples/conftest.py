@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -84,10 +84,15 @@ def example(
     place: Place, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Example]:
     """Of the folder that the test's module is named after: ``test_mail`` has ``examples/mail``."""
-    monkeypatch.setenv("SIDEWORK_URL", place.url)
-    made = Example(place, request.module.__name__.rpartition("test_")[2])
-    yield made
-    made.app.close()
+    with ExitStack() as stack:
+        if not place.engine.own_files:
+            # The example's own tables are in no schema of ours: in one database the tests would share them.
+            place.url = stack.enter_context(place.engine.elsewhere()).owner_url
+            stack.callback(place.close)  # its programs end before their database
+        monkeypatch.setenv("SIDEWORK_URL", place.url)
+        made = Example(place, request.module.__name__.rpartition("test_")[2])
+        yield made
+        made.app.close()
 
 
 @pytest.fixture
