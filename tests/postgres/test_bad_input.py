@@ -7,8 +7,10 @@ import os
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
+from typing import Any
 from urllib.parse import quote
 
 import psycopg
@@ -16,7 +18,7 @@ import pytest
 from psycopg import sql
 
 from commands import SHOP, refused
-from conftest import Place
+from conftest import Place, until
 from servers.account import account
 from servers.postgres import PASSWORD, Server
 from servers.running import Running
@@ -315,7 +317,14 @@ def test_a_server_with_no_connection_left(place: Place) -> None:
         migrate(server.url())
         execute(server.url(), "CREATE ROLE ann LOGIN", "GRANT ALL ON SCHEMA sidework TO ann")
         url = server.url().replace("postgres@", "ann@")
-        with psycopg.connect(url):
+
+        def connected() -> psycopg.Connection[Any] | None:
+            with suppress(psycopg.OperationalError):
+                return psycopg.connect(url)
+            return None
+
+        # A closed connection keeps its place until its process has ended.
+        with until(connected, "the one place"):
             told(place, url, StoreUnavailable, "try again")
 
 
