@@ -75,9 +75,10 @@ def test_before(there: Place, valkey: Valkey, peer: str) -> None:
 
 @pytest.mark.parametrize("peer", SAID)
 def test_after(there: Place, peer: str) -> None:
-    there.worker(f"{peer}_after", ready=False)  # it waits for the database that the program makes
+    # It waits for the database that the program makes.
+    worker = there.worker(f"{peer}_after", ready=False)
     done = there.python(f"{peer}_after.py")
-    assert done.stdout == SAID[peer], done.stderr
+    assert done.stdout == SAID[peer], done.stderr + worker.said
 
 
 @pytest.mark.parametrize("peer", SAID)
@@ -106,8 +107,8 @@ def test_both_run_side_by_side(place: Place, valkey: Valkey) -> None:
         """,
     )
     start(place, WORKERS["celery"].replace("celery_before", "shop"))
-    place.worker("shop", ready=False)
+    ours = place.worker("shop", ready=False)
     done = place.python("caller.py")
     assert done.stdout == "mail to bob mail to ann\n", (
-        done.stderr + (place.folder / "worker.log").read_text()
+        done.stderr + (place.folder / "worker.log").read_text() + ours.said
     )
