@@ -213,9 +213,12 @@ def _migrate(connection: apsw.Connection, path: str) -> None:
 def _version(connection: apsw.Connection, path: str) -> int:
     # One snapshot: between two reads another process may commit the first migration, and a file of no mark
     # yet would be one of tables already.
-    with connection:
+    connection.execute("SAVEPOINT version")
+    try:
         version, mark = connection.pragma("user_version"), connection.pragma("application_id")
         tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
+    finally:
+        connection.execute("RELEASE version")
     if mark != APPLICATION_ID:
         if tables or mark or version:
             raise StoreRefused(f"{path} is another program's database: choose another path")
