@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import FrameType
@@ -82,6 +83,7 @@ class Dev:
         self._command = command
         self._folders = list(folders)
         self._stopped = threading.Event()
+        self._signals = 0
         self._current: Working | None = None
         self._coming: Working | None = None
         self._leaving: list[Working] = []
@@ -105,13 +107,19 @@ class Dev:
             self._look()  # first: a worker that is ready by now has the code of before the change
             if changes:
                 self._follow(sorted({Path(path) for _, path in changes}))
-        for one in self._all():
-            one.process.wait()
+        workers = self._all()
+        for one in workers:
+            one.drain()
+        while any(one.process.poll() is None for one in workers):
+            if self._signals > 1:
+                for one in workers:
+                    one.leave()
+            time.sleep(_LOOK_MS / 1000)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
+        # Nothing is done here: it may come amid a change of the workers.
+        self._signals += 1
         self._stopped.set()
-        for one in self._all():
-            one.stop()
 
     def _all(self) -> list[Working]:
         return [one for one in (self._current, self._coming, *self._leaving) if one is not None]
@@ -125,7 +133,7 @@ class Dev:
         more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
         log.info("%s%s changed: starting a new worker", _short(paths[0]), more)
         if self._coming is not None:  # it has the code of before
-            self._coming.stop()
+            self._coming.drain()
             self._leaving.append(self._coming)
         self._coming = Working(self._command)
 
@@ -135,7 +143,7 @@ class Dev:
         if coming is not None and coming.ready():
             self._current, self._coming = coming, None
             if current is not None:
-                current.stop()
+                current.drain()
                 self._leaving.append(current)
         elif coming is not None and coming.process.poll() is not None:
             self._coming = None
@@ -154,6 +162,7 @@ class Working:
     """A worker's process, and whether it is ready."""
 
     def __init__(self, command: Sequence[str]) -> None:
+        self._told = 0
         self._socket, theirs = socket.socketpair()
         self._socket.setblocking(False)
         with theirs:
@@ -171,9 +180,17 @@ class Working:
         except BlockingIOError:
             return False
 
-    def stop(self) -> None:
-        """Have it drain; the second time, leave at once."""
-        if self.process.poll() is None:
+    def drain(self) -> None:
+        """Have it end what runs; once, for a second word would have it leave at once."""
+        self._tell(1)
+
+    def leave(self) -> None:
+        """Have it leave at once."""
+        self._tell(2)
+
+    def _tell(self, words: int) -> None:
+        if self._told < words and self.process.poll() is None:
+            self._told += 1
             self.process.send_signal(signal.SIGTERM)
 
 
